@@ -1,0 +1,3 @@
+"""An open server for stateful agents."""
+
+__version__ = "1.0.0a1"

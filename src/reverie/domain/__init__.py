@@ -1,0 +1,1 @@
+"""Frozen records, ids, events and errors. Imports the standard library only."""

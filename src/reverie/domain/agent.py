@@ -1,0 +1,98 @@
+"""Agents: instructions, a model, memory and tools that outlive every conversation."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from reverie.domain.ids import AgentId, MessageId, OrganizationId
+from reverie.domain.json import JsonObject
+from reverie.domain.stop_reason import StopReason
+from reverie.domain.tool_rule import ToolRule
+
+
+class AgentType(StrEnum):
+    """Which instructions and tools an agent starts with. Source: `AgentType`, client SDK, read 2026-11."""
+
+    MEMGPT = "memgpt_agent"
+    MEMGPT_V2 = "memgpt_v2_agent"
+    LETTA_V1 = "letta_v1_agent"
+    REACT = "react_agent"
+    WORKFLOW = "workflow_agent"
+    SPLIT_THREAD = "split_thread_agent"
+    SLEEPTIME = "sleeptime_agent"
+    VOICE_CONVO = "voice_convo_agent"
+    VOICE_SLEEPTIME = "voice_sleeptime_agent"
+
+    @property
+    def speaks_through_tool(self) -> bool:
+        """Older types say everything through a `send_message` tool."""
+        return self in (AgentType.MEMGPT, AgentType.MEMGPT_V2, AgentType.SPLIT_THREAD)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompactionSettings:
+    """How old messages make room. Source: `CompactionSettings` of the client SDK, read 2026-11."""
+
+    mode: Literal["all", "sliding_window", "self_compact_all", "self_compact_sliding_window"] = "sliding_window"
+    sliding_window_percentage: float = 0.3
+    """Share of the context window to keep after compaction."""
+    model: str | None = None
+    """Handle of the summarising model; None means the agent's own."""
+    model_settings: JsonObject | None = None
+    prompt: str | None = None
+    prompt_acknowledgement: bool = False
+    clip_chars: int | None = 50_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """One stateful agent. What it is attached to (blocks, tools, …) is stored beside it."""
+
+    id: AgentId
+    organization_id: OrganizationId
+    name: str
+    agent_type: AgentType = AgentType.LETTA_V1
+    system: str
+    """Instructions; the compiled prompt adds memory and more to them."""
+    model: str
+    """Handle, `provider/model`."""
+    embedding: str | None = None
+    """Handle of the embedding model."""
+    model_settings: JsonObject = field(default_factory=dict)
+    """Generation settings by the API's names: `max_output_tokens`, `temperature`, `reasoning`, …"""
+    context_window_limit: int | None = None
+    """Smaller window than the model's own; None means the model's."""
+    compaction_settings: CompactionSettings | None = None
+    response_format: JsonObject | None = None
+    tool_rules: tuple[ToolRule, ...] = ()
+    approvals: dict[str, bool] = field(default_factory=dict)
+    """Tool name to whether it needs approval here; overrides the tool's own default."""
+    description: str | None = None
+    metadata: JsonObject = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    secrets: dict[str, str] = field(default_factory=dict)
+    """Environment of the agent's tools; encrypted where it is stored."""
+    timezone: str = "UTC"
+    """IANA name."""
+    message_buffer_autoclear: bool = False
+    """Forget earlier messages (not memory) at each request."""
+    enable_sleeptime: bool | None = None
+    max_files_open: int | None = None
+    per_file_view_window_char_limit: int | None = None
+    hidden: bool | None = None
+    project_id: str | None = None
+    template_id: str | None = None
+    base_template_id: str | None = None
+    deployment_id: str | None = None
+    entity_id: str | None = None
+    identity_ids: tuple[str, ...] = ()
+    message_ids: tuple[MessageId, ...] | None = None
+    """Ids in the context of the agent's own thread, in order; None where a reader did not ask for them."""
+    last_run_completion: datetime | None = None
+    last_run_duration_ms: int | None = None
+    last_stop_reason: StopReason | None = None
+    created_at: datetime
+    updated_at: datetime
+    created_by_id: str | None = None
+    last_updated_by_id: str | None = None

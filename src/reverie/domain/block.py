@@ -1,0 +1,69 @@
+"""Memory blocks: labelled texts that stay in an agent's context."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+
+from reverie.domain.errors import InvalidInput
+from reverie.domain.ids import BlockId, OrganizationId
+from reverie.domain.json import JsonObject
+
+DEFAULT_LIMIT: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A labelled text that stays in the context of every agent it is attached to.
+
+    Source: `BlockResponse` of the client SDK, read 2026-11.
+    """
+
+    id: BlockId
+    organization_id: OrganizationId
+    label: str
+    value: str = ""
+    limit: int = DEFAULT_LIMIT
+    """Most characters (not tokens) that `value` may hold."""
+    description: str | None = None
+    """What belongs in the block; the model reads it."""
+    read_only: bool = False
+    """The agent's tools may not change it; the API may."""
+    hidden: bool | None = None
+    metadata: JsonObject = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    is_template: bool = False
+    template_name: str | None = None
+    project_id: str | None = None
+    template_id: str | None = None
+    base_template_id: str | None = None
+    deployment_id: str | None = None
+    entity_id: str | None = None
+    preserve_on_migration: bool | None = None
+    version: int = 1
+    """Counts changes of `value`; a writer that read an older one lost a race."""
+    created_at: datetime
+    updated_at: datetime
+    created_by_id: str | None = None
+    last_updated_by_id: str | None = None
+
+    def with_value(self, value: str) -> "Block":
+        """Return a copy holding `value`.
+
+        Raises:
+            InvalidInput: `value` is longer than `limit`.
+        """
+        check_fits(self.label, value, self.limit)
+        return replace(self, value=value)
+
+
+def check_fits(label: str, value: str, limit: int) -> None:
+    """Refuse a value that a block of `limit` characters cannot hold.
+
+    Raises:
+        InvalidInput: with both numbers, and what to do.
+    """
+    if len(value) > limit:
+        raise InvalidInput(
+            f"block {label!r} holds at most {limit} characters and the new value has {len(value)}; "
+            "shorten the value or raise the block's limit"
+        )

@@ -1,0 +1,1 @@
+"""What agents can call: built-in tools, custom tools in a sandbox, and the rules between them. See README.md."""

@@ -1,0 +1,204 @@
+"""The contracts of the tools room.
+
+Two kinds of tool, told apart by what must be atomic:
+
+*State tools* change or search the agent's own memory. They run inside the transaction that
+saves their results, so an edit and the result that reports it are one fact: after a crash
+either both are there or neither. What they need from outside (a vector for a query) is
+fetched before, in `prepare`.
+
+*Executed tools* (custom code, MCP, the web) act on the outside world. They run between the
+two commits of a step, with no transaction open.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar, Literal, Protocol
+
+from reverie.domain.agent import Agent
+from reverie.domain.block import Block
+from reverie.domain.content import Part, TextPart
+from reverie.domain.json import JsonObject, JsonValue
+from reverie.domain.message import Message
+from reverie.domain.passage import Passage, SearchQuery
+from reverie.domain.tool import Tool, ToolSpec, ToolType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolOutcome:
+    """What one execution gave, before it is cut to the tool's limit."""
+
+    status: Literal["success", "error"]
+    content: tuple[Part, ...]
+    stdout: tuple[str, ...] = ()
+    stderr: tuple[str, ...] = ()
+    value: JsonValue = None
+    """The raw return value, for rules that look at it."""
+
+    @staticmethod
+    def success(text: str, value: JsonValue = None) -> "ToolOutcome":
+        """A plain text result."""
+        return ToolOutcome(status="success", content=(TextPart(text=text),), value=text if value is None else value)
+
+    @staticmethod
+    def error(text: str) -> "ToolOutcome":
+        """A failure the model is told about."""
+        return ToolOutcome(status="error", content=(TextPart(text=text),))
+
+
+class MemoryPort(Protocol):
+    """An agent's memory as state tools see it: inside one open transaction.
+
+    Every refusal is a `ToolError` written for the model.
+    """
+
+    @property
+    def agent(self) -> Agent:
+        """The calling agent."""
+        ...
+
+    @property
+    def now(self) -> datetime:
+        """The present, aware UTC."""
+        ...
+
+    def blocks(self) -> Sequence[Block]:
+        """The agent's blocks, in the order they stand in the prompt."""
+        ...
+
+    def block(self, label: str) -> Block:
+        """The block of `label`.
+
+        Raises:
+            ToolError: there is none; the text names the labels there are.
+        """
+        ...
+
+    def write_block(self, label: str, value: str) -> Block:
+        """Store a new value.
+
+        Raises:
+            ToolError: read-only, or longer than the block's limit.
+        """
+        ...
+
+    def create_block(self, label: str, value: str, description: str | None) -> Block:
+        """Make a block and attach it to the agent.
+
+        Raises:
+            ToolError: the label is taken.
+        """
+        ...
+
+    def detach_block(self, label: str) -> None:
+        """Take the block away from the agent; other agents keep it."""
+        ...
+
+    def relabel_block(self, label: str, new_label: str | None, description: str | None) -> Block:
+        """Change label or description; None leaves either as it is."""
+        ...
+
+    def insert_passage(self, text: str, tags: Sequence[str], vector: Sequence[float] | None) -> Passage:
+        """Add to the agent's archive, which is made when there is none."""
+        ...
+
+    def search_passages(self, query: SearchQuery) -> Sequence[Passage]:
+        """Search all archives of the agent, best first."""
+        ...
+
+    def search_messages(self, query: SearchQuery, roles: Sequence[str]) -> Sequence[Message]:
+        """Search all conversations of the agent, best first; roles `user`, `assistant`, `tool`; none: all."""
+        ...
+
+
+
+class ToolServices(Protocol):
+    """What state tools may fetch before their transaction."""
+
+    async def embed(self, text: str) -> Sequence[float] | None:
+        """The vector of `text` by the agent's embedding model; None: it has none, or it failed."""
+        ...
+
+
+class StateTool(ABC):
+    """A tool over the agent's own memory. Subclasses are stateless."""
+
+    spec: ClassVar[ToolSpec]
+    tool_type: ClassVar[ToolType] = ToolType.CORE
+
+    async def prepare(self, args: JsonObject, services: ToolServices) -> object:
+        """Fetch what `apply` needs from outside. Arguments are already checked against the schema."""
+        return None
+
+    @abstractmethod
+    def apply(self, args: JsonObject, prepared: object, memory: MemoryPort) -> str:
+        """Do it, inside the transaction, and return the result for the model.
+
+        Raises:
+            ToolError: refused; what this call did so far is undone, other calls are not.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolRun:
+    """One execution that acts outside the database."""
+
+    tool: Tool
+    arguments: JsonObject
+    """Checked against the schema."""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Secrets of the agent, and `LETTA_AGENT_ID`."""
+    agent_id: str | None = None
+    timeout_s: float | None = None
+    """None: the executor's own limit."""
+
+
+class ToolExecutor(Protocol):
+    """Runs tools of some types. Never raises for what the tool did: that is an outcome."""
+
+    async def run(self, call: ToolRun) -> ToolOutcome:
+        """Execute; when the task is cancelled, whatever was started is killed.
+
+        Raises:
+            CancelledError: passed through after the clean-up.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """End everything that was started ahead of need."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxOptions:
+    """What the sandbox is told."""
+
+    timeout_s: float = 180.0
+    """Wall time of one call."""
+    memory_bytes: int = 512 * 1024 * 1024
+    output_bytes: int = 1024 * 1024
+    """Most of stdout, stderr and result together."""
+    processes: int = 64
+    scratch_bytes: int = 64 * 1024 * 1024
+    allow_network: bool = False
+    warm_workers: int = 2
+    """Started ahead of need."""
+    data_dir: str = ""
+    """Where environments for requirements are kept."""
+    unsafe_subprocess: bool = False
+    """Run without a sandbox where bubblewrap cannot run. Only for code you wrote yourself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxReport:
+    """Whether the sandbox works here."""
+
+    works: bool
+    detail: str
+    """The bubblewrap version, or what is missing and how to mend it."""
+
+
+ToolProgress = Callable[[str], Awaitable[None]]
+"""Told about long work, such as installing requirements."""
