@@ -5,10 +5,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from reverie.domain.ids import AgentId, MessageId, OrganizationId
+from reverie.domain.block import Block, BlockDraft
+from reverie.domain.ids import AgentId, BlockId, MessageId, OrganizationId, ToolId
+from reverie.domain.inputs import MessageInput
 from reverie.domain.json import JsonObject
+from reverie.domain.message import Message
 from reverie.domain.stop_reason import StopReason
+from reverie.domain.tool import Tool
 from reverie.domain.tool_rule import ToolRule
+from reverie.domain.unset import UNSET, Unset
 
 
 class AgentType(StrEnum):
@@ -96,3 +101,114 @@ class Agent:
     updated_at: datetime
     created_by_id: str | None = None
     last_updated_by_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentDetails:
+    """An agent with what it is attached to."""
+
+    agent: Agent
+    blocks: tuple[Block, ...]
+    """In the order of attachment, which is their order in the prompt."""
+    tools: tuple[Tool, ...]
+    """In the order of attachment."""
+    pending_approval: Message | None = None
+    """The unanswered approval request of the agent's own thread."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentDraft:
+    """An agent to be made, with all it shall be attached to; stored whole or not at all."""
+
+    name: str | None = None
+    """None: a made-up name."""
+    agent_type: AgentType = AgentType.LETTA_V1
+    system: str | None = None
+    """None: the instructions of the agent type."""
+    model: str | None = None
+    """None: the server's default model."""
+    embedding: str | None = None
+    model_settings: JsonObject = field(default_factory=dict)
+    context_window_limit: int | None = None
+    compaction_settings: CompactionSettings | None = None
+    response_format: JsonObject | None = None
+    blocks: tuple[BlockDraft, ...] = ()
+    block_ids: tuple[BlockId, ...] = ()
+    tool_names: tuple[str, ...] = ()
+    tool_ids: tuple[ToolId, ...] = ()
+    tool_rules: tuple[ToolRule, ...] = ()
+    include_base_tools: bool = True
+    include_multi_agent_tools: bool = False
+    include_base_tool_rules: bool | None = None
+    tags: tuple[str, ...] = ()
+    identity_ids: tuple[str, ...] = ()
+    folder_ids: tuple[str, ...] = ()
+    secrets: dict[str, str] = field(default_factory=dict)
+    initial_messages: tuple[MessageInput, ...] | None = None
+    """None: the start of the agent type."""
+    description: str | None = None
+    metadata: JsonObject = field(default_factory=dict)
+    timezone: str = "UTC"
+    message_buffer_autoclear: bool = False
+    enable_sleeptime: bool | None = None
+    max_files_open: int | None = None
+    per_file_view_window_char_limit: int | None = None
+    hidden: bool | None = None
+    project_id: str | None = None
+    template_id: str | None = None
+    base_template_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentChanges:
+    """A partial update of an agent. Lists of ids replace what is attached."""
+
+    name: str | Unset = UNSET
+    system: str | Unset = UNSET
+    model: str | Unset = UNSET
+    embedding: str | None | Unset = UNSET
+    model_settings: JsonObject | Unset = UNSET
+    context_window_limit: int | None | Unset = UNSET
+    compaction_settings: CompactionSettings | None | Unset = UNSET
+    response_format: JsonObject | None | Unset = UNSET
+    block_ids: tuple[BlockId, ...] | Unset = UNSET
+    tool_ids: tuple[ToolId, ...] | Unset = UNSET
+    folder_ids: tuple[str, ...] | Unset = UNSET
+    tool_rules: tuple[ToolRule, ...] | Unset = UNSET
+    tags: tuple[str, ...] | Unset = UNSET
+    identity_ids: tuple[str, ...] | Unset = UNSET
+    secrets: dict[str, str] | Unset = UNSET
+    message_ids: tuple[MessageId, ...] | Unset = UNSET
+    description: str | None | Unset = UNSET
+    metadata: JsonObject | Unset = UNSET
+    timezone: str | Unset = UNSET
+    message_buffer_autoclear: bool | Unset = UNSET
+    enable_sleeptime: bool | None | Unset = UNSET
+    max_files_open: int | None | Unset = UNSET
+    per_file_view_window_char_limit: int | None | Unset = UNSET
+    hidden: bool | None | Unset = UNSET
+    project_id: str | None | Unset = UNSET
+    template_id: str | None | Unset = UNSET
+    base_template_id: str | None | Unset = UNSET
+    last_run_completion: datetime | None | Unset = UNSET
+    last_run_duration_ms: int | None | Unset = UNSET
+    last_stop_reason: StopReason | None | Unset = UNSET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentFilter:
+    """Which agents a list holds; every given condition must hold."""
+
+    name: str | None = None
+    tags: tuple[str, ...] = ()
+    match_all_tags: bool = False
+    query_text: str | None = None
+    """Part of the name, without regard to case."""
+    project_id: str | None = None
+    template_id: str | None = None
+    base_template_id: str | None = None
+    identity_id: str | None = None
+    identifier_keys: tuple[str, ...] = ()
+    created_by_id: str | None = None
+    last_stop_reason: StopReason | None = None
+    include_hidden: bool = False

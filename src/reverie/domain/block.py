@@ -7,6 +7,7 @@ from typing import Final
 from reverie.domain.errors import InvalidInput
 from reverie.domain.ids import BlockId, OrganizationId
 from reverie.domain.json import JsonObject
+from reverie.domain.unset import UNSET, Unset
 
 DEFAULT_LIMIT: Final = 100_000
 
@@ -67,3 +68,47 @@ def check_fits(label: str, value: str, limit: int) -> None:
             f"block {label!r} holds at most {limit} characters and the new value has {len(value)}; "
             "shorten the value or raise the block's limit"
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockDraft:
+    """A block to be made. Ids and times are given when it is stored."""
+
+    label: str
+    value: str = ""
+    limit: int = DEFAULT_LIMIT
+    description: str | None = None
+    read_only: bool = False
+    hidden: bool | None = None
+    metadata: JsonObject = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    is_template: bool = False
+    template_name: str | None = None
+    project_id: str | None = None
+    template_id: str | None = None
+    base_template_id: str | None = None
+    deployment_id: str | None = None
+    entity_id: str | None = None
+    preserve_on_migration: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockChanges:
+    """A partial update of a block."""
+
+    label: str | Unset = UNSET
+    value: str | Unset = UNSET
+    limit: int | Unset = UNSET
+    description: str | None | Unset = UNSET
+    read_only: bool | Unset = UNSET
+    hidden: bool | None | Unset = UNSET
+    metadata: JsonObject | Unset = UNSET
+    tags: tuple[str, ...] | Unset = UNSET
+    is_template: bool | Unset = UNSET
+    template_name: str | None | Unset = UNSET
+    project_id: str | None | Unset = UNSET
+    template_id: str | None | Unset = UNSET
+    base_template_id: str | None | Unset = UNSET
+    deployment_id: str | None | Unset = UNSET
+    entity_id: str | None | Unset = UNSET
+    preserve_on_migration: bool | None | Unset = UNSET

@@ -1,25 +1,25 @@
 """The errors that cross rooms, shaped by what the caller can do next.
 
-    ReverieError
-    ├── InvalidInput            the request is well formed but cannot be met; change it
-    │   └── MalformedInput      the request itself has the wrong form
-    │       └── MalformedId
-    ├── NotAuthenticated        bring a key
-    ├── NotAllowed              this key may not
-    ├── NotFound                name something that exists
-    ├── Conflict                wait, or resolve what stands in the way
-    │   ├── Busy                another run holds the conversation
-    │   ├── ApprovalPending     answer the approval first
-    │   └── RunLost             the run was cancelled or taken over while it was driven
-    ├── Gone                    it existed and has expired
-    ├── UnsupportedMedia        send another file type
-    ├── TimedOut                a remote server did not answer in time
-    ├── BadGateway              a remote server could not be reached
-    ├── NotImplementedHere      this server does not do that; the text says why
-    ├── Unavailable             try again later
-    │   └── Draining            the server is shutting down
-    ├── ToolError               goes to the model as the tool's result, never to HTTP
-    └── ModelError              the model provider failed; see its subclasses
+ReverieError
+├── InvalidInput            the request is well formed but cannot be met; change it
+│   └── MalformedInput      the request itself has the wrong form
+│       └── MalformedId
+├── NotAuthenticated        bring a key
+├── NotAllowed              this key may not
+├── NotFound                name something that exists
+├── Conflict                wait, or resolve what stands in the way
+│   ├── Busy                another run holds the conversation
+│   ├── ApprovalPending     answer the approval first
+│   └── RunLost             the run was cancelled or taken over while it was driven
+├── Gone                    it existed and has expired
+├── UnsupportedMedia        send another file type
+├── TimedOut                a remote server did not answer in time
+├── BadGateway              a remote server could not be reached
+├── NotImplementedHere      this server does not do that; the text says why
+├── Unavailable             try again later
+│   └── Draining            the server is shutting down
+├── ToolError               goes to the model as the tool's result, never to HTTP
+└── ModelError              the model provider failed; see its subclasses
 """
 
 from reverie.domain.stop_reason import StopReason

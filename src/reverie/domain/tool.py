@@ -7,6 +7,7 @@ from typing import Final
 
 from reverie.domain.ids import OrganizationId, ToolId
 from reverie.domain.json import JsonObject
+from reverie.domain.unset import UNSET, Unset
 
 DEFAULT_RETURN_CHAR_LIMIT: Final = 50_000
 
@@ -83,3 +84,40 @@ class Tool:
             description=self.description,
             parameters=parameters if isinstance(parameters, dict) else {"type": "object", "properties": {}},
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolDraft:
+    """A custom tool to be made; what is None is derived from the source."""
+
+    source_code: str
+    source_type: str = "python"
+    json_schema: JsonObject | None = None
+    args_json_schema: JsonObject | None = None
+    description: str | None = None
+    tags: tuple[str, ...] = ()
+    return_char_limit: int = DEFAULT_RETURN_CHAR_LIMIT
+    default_requires_approval: bool | None = None
+    enable_parallel_execution: bool = False
+    pip_requirements: tuple[PipRequirement, ...] = ()
+    npm_requirements: tuple[PipRequirement, ...] = ()
+    metadata: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolChanges:
+    """A partial update of a tool. New source without a schema derives the schema anew."""
+
+    name: str | Unset = UNSET
+    description: str | Unset = UNSET
+    source_code: str | Unset = UNSET
+    source_type: str | Unset = UNSET
+    json_schema: JsonObject | Unset = UNSET
+    args_json_schema: JsonObject | Unset = UNSET
+    tags: tuple[str, ...] | Unset = UNSET
+    return_char_limit: int | Unset = UNSET
+    default_requires_approval: bool | None | Unset = UNSET
+    enable_parallel_execution: bool | Unset = UNSET
+    pip_requirements: tuple[PipRequirement, ...] | Unset = UNSET
+    npm_requirements: tuple[PipRequirement, ...] | Unset = UNSET
+    metadata: JsonObject | Unset = UNSET

@@ -1,0 +1,72 @@
+"""What a client sends into a conversation, and how it wants the turn to go."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from reverie.domain.content import Part, ToolReturn
+from reverie.domain.message import Decision
+from reverie.domain.tool import ToolSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SayInput:
+    """A message of the user, of the system, or words put into the agent's mouth."""
+
+    role: Literal["user", "system", "assistant"]
+    parts: tuple[Part, ...]
+    otid: str | None = None
+    name: str | None = None
+    sender_id: str | None = None
+    group_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalInput:
+    """Answers to gated calls: decisions, and results of calls the client ran itself.
+
+    The old form (one `approve` for the whole request) has `approve_all` and no items.
+    """
+
+    decisions: tuple[Decision, ...] = ()
+    returns: tuple[ToolReturn, ...] = ()
+    approve_all: bool | None = None
+    reason: str | None = None
+    request_id: str | None = None
+    otid: str | None = None
+    group_id: str | None = None
+
+
+MessageInput: TypeAlias = SayInput | ApprovalInput
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSkill:
+    """A capability of the client's environment, named in the prompt of this request."""
+
+    name: str
+    description: str
+    location: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnOptions:
+    """How one request wants its turn; nothing of it is stored with the agent."""
+
+    max_steps: int = 50
+    override_model: str | None = None
+    override_system: str | None = None
+    client_tools: tuple[ToolSpec, ...] = ()
+    client_skills: tuple[ClientSkill, ...] = ()
+    enable_thinking: bool = True
+    include_compaction_messages: bool = False
+    top_logprobs: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One message request, decoded."""
+
+    inputs: tuple[MessageInput, ...]
+    options: TurnOptions = TurnOptions()
+    background: bool = False
+    callback_url: str | None = None
