@@ -1,0 +1,25 @@
+"""What every operation is given."""
+
+from dataclasses import dataclass
+
+from reverie.auth.cipher import Cipher
+from reverie.domain.clock import Clock
+from reverie.models.base import ModelCatalog
+from reverie.runs.engine import RunEngine
+from reverie.storage.database import Database
+from reverie.tools.base import ToolExecutor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operations:
+    """The server's parts, as operations need them. Built once, in `wiring`."""
+
+    database: Database
+    catalog: ModelCatalog
+    runs: RunEngine
+    cipher: Cipher
+    executor: ToolExecutor
+    """Runs custom tools."""
+    clock: Clock
+    default_model: str | None = None
+    """Handle for agents that name no model."""

@@ -1,0 +1,51 @@
+"""All that differs between SQLite and PostgreSQL. Every other query is written once."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from sqlalchemy import Insert, Table
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+
+
+class Dialect(ABC):
+    """The handful of hooks that store functions need."""
+
+    name: str
+
+    @abstractmethod
+    def insert(self, table: Table) -> Any:
+        """An INSERT that knows `on_conflict_do_nothing` and `on_conflict_do_update`."""
+
+    @abstractmethod
+    def is_unique_violation(self, error: IntegrityError) -> bool:
+        """Whether a unique constraint refused the row."""
+
+
+class SqliteDialect(Dialect):
+    """SQLite 3.35 or later."""
+
+    name = "sqlite"
+
+    def insert(self, table: Table) -> Insert:
+        return sqlite.insert(table)
+
+    def is_unique_violation(self, error: IntegrityError) -> bool:
+        return "UNIQUE constraint failed" in str(error.orig)
+
+
+class PostgresDialect(Dialect):
+    """PostgreSQL 14 or later, with pgvector where vectors are wanted."""
+
+    name = "postgresql"
+
+    def insert(self, table: Table) -> Insert:
+        return postgresql.insert(table)
+
+    def is_unique_violation(self, error: IntegrityError) -> bool:
+        return getattr(error.orig, "sqlstate", None) == "23505"
+
+
+def dialect_of(connection: Any) -> Dialect:
+    """The dialect that `connection` speaks."""
+    return SqliteDialect() if connection.dialect.name == "sqlite" else PostgresDialect()

@@ -1,0 +1,31 @@
+"""Which SQLite this machine has: the one with loadable extensions, if any."""
+
+import sqlite3
+from types import ModuleType
+from typing import Any
+
+import sqlite_vec
+
+try:
+    import pysqlite3
+except ImportError:  # no wheel for this platform; the standard module serves, without vectors in the index
+    pysqlite3 = None
+
+
+def sqlite_driver() -> ModuleType:
+    """The module to connect with: many Pythons are built without `enable_load_extension`."""
+    if not hasattr(sqlite3.Connection, "enable_load_extension") and pysqlite3 is not None:
+        return pysqlite3.dbapi2  # type: ignore[no-any-return]
+    return sqlite3
+
+
+def load_vector_extension(connection: Any) -> bool:
+    """Load sqlite-vec into `connection`; False where this SQLite loads no extensions."""
+    if not hasattr(connection, "enable_load_extension"):
+        return False
+    connection.enable_load_extension(True)
+    try:
+        sqlite_vec.load(connection)
+    finally:
+        connection.enable_load_extension(False)
+    return True
