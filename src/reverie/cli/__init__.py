@@ -1,0 +1,1 @@
+"""Commands: serve, doctor, version, quickstart, keys."""

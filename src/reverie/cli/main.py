@@ -1,0 +1,90 @@
+"""The `reverie` command. Each subcommand's module is loaded only when it is called."""
+
+import pkgutil
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from reverie import __version__
+from reverie.domain.errors import ReverieError
+
+_RUNNERS: Final[Mapping[str, str]] = {
+    "settings": "reverie.config:load_settings",
+    "serve": "reverie.cli.serve:run",
+    "doctor": "reverie.cli.doctor:run",
+    "quickstart": "reverie.cli.quickstart:run",
+}
+REFUSED: Final = 2
+"""Exit code when the user has to change something first."""
+
+app = typer.Typer(
+    name="reverie",
+    help="An open server for stateful agents.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on. [default: 8283]")]
+DataDir = Annotated[Path | None, typer.Option(help="Directory for the database file, the key and tools.")]
+DatabaseUrl = Annotated[
+    str | None, typer.Option(help="postgresql://… or sqlite:///…; default: a file in the data directory.")
+]
+EnvFile = Annotated[Path | None, typer.Option(help="File with settings. [default: .env]")]
+
+
+@app.command()
+def serve(
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    env_file: EnvFile = None,
+) -> None:
+    """Serve agents until SIGTERM or Ctrl-C."""
+    overrides = {"host": host, "port": port, "data_dir": data_dir, "database_url": database_url}
+    _finish("serve", overrides, env_file)
+
+
+@app.command()
+def doctor(
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    env_file: EnvFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+) -> None:
+    """Say what works on this machine, and what to do about what does not."""
+    _finish("doctor", {"data_dir": data_dir, "database_url": database_url}, env_file, as_json=as_json)
+
+
+@app.command()
+def quickstart(
+    port: Port = None,
+    data_dir: DataDir = None,
+    env_file: EnvFile = None,
+) -> None:
+    """Start a server, make an agent that remembers, and show how it does."""
+    _finish("quickstart", {"port": port, "data_dir": data_dir}, env_file)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(f"reverie {__version__}")
+
+
+def _finish(name: str, overrides: Mapping[str, object], env_file: Path | None, **more: object) -> None:
+    """Run a subcommand with its settings, and end the process as it says."""
+    try:
+        load: Callable[..., Any] = pkgutil.resolve_name(_RUNNERS["settings"])
+        settings = load(overrides, env_file=env_file)
+        run: Callable[..., int] = pkgutil.resolve_name(_RUNNERS[name])
+        code = run(settings, **more)
+    except ReverieError as refusal:
+        print(f"reverie: {refusal}".replace("\n", "\nreverie: "), file=sys.stderr)
+        raise typer.Exit(REFUSED) from None
+    raise typer.Exit(code)
