@@ -76,8 +76,8 @@ class Agent:
     description: str | None = None
     metadata: JsonObject = field(default_factory=dict)
     tags: tuple[str, ...] = ()
-    secrets: dict[str, str] = field(default_factory=dict)
-    """Environment of the agent's tools; encrypted where it is stored."""
+    sealed_secrets: dict[str, str] = field(default_factory=dict)
+    """Environment of the agent's tools: name to encrypted value. `auth.Cipher` opens one, bound to the agent's id."""
     timezone: str = "UTC"
     """IANA name."""
     message_buffer_autoclear: bool = False
@@ -114,6 +114,8 @@ class AgentDetails:
     """In the order of attachment."""
     pending_approval: Message | None = None
     """The unanswered approval request of the agent's own thread."""
+    passage_count: int = 0
+    """Passages in all archives of the agent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,11 +168,11 @@ class AgentChanges:
     name: str | Unset = UNSET
     system: str | Unset = UNSET
     model: str | Unset = UNSET
-    embedding: str | None | Unset = UNSET
+    embedding: str | Unset | None = UNSET
     model_settings: JsonObject | Unset = UNSET
-    context_window_limit: int | None | Unset = UNSET
-    compaction_settings: CompactionSettings | None | Unset = UNSET
-    response_format: JsonObject | None | Unset = UNSET
+    context_window_limit: int | Unset | None = UNSET
+    compaction_settings: CompactionSettings | Unset | None = UNSET
+    response_format: JsonObject | Unset | None = UNSET
     block_ids: tuple[BlockId, ...] | Unset = UNSET
     tool_ids: tuple[ToolId, ...] | Unset = UNSET
     folder_ids: tuple[str, ...] | Unset = UNSET
@@ -179,20 +181,20 @@ class AgentChanges:
     identity_ids: tuple[str, ...] | Unset = UNSET
     secrets: dict[str, str] | Unset = UNSET
     message_ids: tuple[MessageId, ...] | Unset = UNSET
-    description: str | None | Unset = UNSET
+    description: str | Unset | None = UNSET
     metadata: JsonObject | Unset = UNSET
     timezone: str | Unset = UNSET
     message_buffer_autoclear: bool | Unset = UNSET
-    enable_sleeptime: bool | None | Unset = UNSET
-    max_files_open: int | None | Unset = UNSET
-    per_file_view_window_char_limit: int | None | Unset = UNSET
-    hidden: bool | None | Unset = UNSET
-    project_id: str | None | Unset = UNSET
-    template_id: str | None | Unset = UNSET
-    base_template_id: str | None | Unset = UNSET
-    last_run_completion: datetime | None | Unset = UNSET
-    last_run_duration_ms: int | None | Unset = UNSET
-    last_stop_reason: StopReason | None | Unset = UNSET
+    enable_sleeptime: bool | Unset | None = UNSET
+    max_files_open: int | Unset | None = UNSET
+    per_file_view_window_char_limit: int | Unset | None = UNSET
+    hidden: bool | Unset | None = UNSET
+    project_id: str | Unset | None = UNSET
+    template_id: str | Unset | None = UNSET
+    base_template_id: str | Unset | None = UNSET
+    last_run_completion: datetime | Unset | None = UNSET
+    last_run_duration_ms: int | Unset | None = UNSET
+    last_stop_reason: StopReason | Unset | None = UNSET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -99,16 +99,41 @@ class BlockChanges:
     label: str | Unset = UNSET
     value: str | Unset = UNSET
     limit: int | Unset = UNSET
-    description: str | None | Unset = UNSET
+    description: str | Unset | None = UNSET
     read_only: bool | Unset = UNSET
-    hidden: bool | None | Unset = UNSET
+    hidden: bool | Unset | None = UNSET
     metadata: JsonObject | Unset = UNSET
     tags: tuple[str, ...] | Unset = UNSET
     is_template: bool | Unset = UNSET
-    template_name: str | None | Unset = UNSET
-    project_id: str | None | Unset = UNSET
-    template_id: str | None | Unset = UNSET
-    base_template_id: str | None | Unset = UNSET
-    deployment_id: str | None | Unset = UNSET
-    entity_id: str | None | Unset = UNSET
-    preserve_on_migration: bool | None | Unset = UNSET
+    template_name: str | Unset | None = UNSET
+    project_id: str | Unset | None = UNSET
+    template_id: str | Unset | None = UNSET
+    base_template_id: str | Unset | None = UNSET
+    deployment_id: str | Unset | None = UNSET
+    entity_id: str | Unset | None = UNSET
+    preserve_on_migration: bool | Unset | None = UNSET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockFilter:
+    """Which blocks a list holds; every given condition must hold."""
+
+    label: str | None = None
+    templates_only: bool = False
+    name: str | None = None
+    """Of the template."""
+    project_id: str | None = None
+    tags: tuple[str, ...] = ()
+    match_all_tags: bool = False
+    identity_id: str | None = None
+    identifier_keys: tuple[str, ...] = ()
+    label_search: str | None = None
+    """Part of the label, without regard to case; the other searches alike."""
+    description_search: str | None = None
+    value_search: str | None = None
+    min_agents: int | None = None
+    """Attached to at least so many agents."""
+    max_agents: int | None = None
+    agent_counts: tuple[int, ...] = ()
+    """Attached to exactly one of these numbers of agents."""
+    include_hidden: bool = False

@@ -116,8 +116,25 @@ class ToolChanges:
     args_json_schema: JsonObject | Unset = UNSET
     tags: tuple[str, ...] | Unset = UNSET
     return_char_limit: int | Unset = UNSET
-    default_requires_approval: bool | None | Unset = UNSET
+    default_requires_approval: bool | Unset | None = UNSET
     enable_parallel_execution: bool | Unset = UNSET
     pip_requirements: tuple[PipRequirement, ...] | Unset = UNSET
     npm_requirements: tuple[PipRequirement, ...] | Unset = UNSET
     metadata: JsonObject | Unset = UNSET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolFilter:
+    """Which tools a list holds; every given condition must hold."""
+
+    name: str | None = None
+    names: tuple[str, ...] | None = None
+    tool_ids: tuple[ToolId, ...] | None = None
+    tool_types: tuple[ToolType, ...] | None = None
+    exclude_tool_types: tuple[ToolType, ...] = ()
+    search: str | None = None
+    """Part of the name, without regard to case."""
+    tags: tuple[str, ...] = ()
+    """At least one of them."""
+    only_builtin: bool = False
+    exclude_builtin: bool = False

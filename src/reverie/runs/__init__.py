@@ -1,0 +1,1 @@
+"""Runs: started, queued, followed, cancelled, survived. See README.md."""

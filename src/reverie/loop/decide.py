@@ -1,0 +1,99 @@
+"""The next move of a turn, from saved state only, so that a resumed run re-enters here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from reverie.context.pairing import OpenCalls, open_calls
+from reverie.domain.agent import Agent
+from reverie.domain.ids import RunId
+from reverie.domain.message import (
+    AssistantBody,
+    EventBody,
+    Message,
+    ReasoningBody,
+    SummaryBody,
+    ToolReturnBody,
+)
+from reverie.domain.stop_reason import StopReason
+from reverie.tools.rules import Executed, allowed_tools, is_terminal
+
+SPEAKING_TOOL: Final = "send_message"
+
+
+@dataclass(frozen=True, slots=True)
+class CallModel:
+    """Ask the model for a reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nudge:
+    """The model wants to stop but may not yet; tell it why, then ask again."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunTools:
+    """All calls of the last reply may run now."""
+
+    calls: OpenCalls
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Stop here."""
+
+    reason: StopReason
+
+
+Move: TypeAlias = CallModel | Nudge | RunTools | End
+
+
+def decide(
+    context: Sequence[Message], *, agent: Agent, tool_names: Sequence[str], run_id: RunId, steps: int, max_steps: int
+) -> Move:
+    """Return what the turn does next."""
+    waiting = open_calls(context)
+    if waiting is not None:
+        return End(StopReason.REQUIRES_APPROVAL) if waiting.undecided else RunTools(waiting)
+    last = next((item for item in reversed(context) if not isinstance(item.body, SummaryBody | EventBody)), None)
+    if last is not None and last.run_id == run_id:
+        if isinstance(last.body, ToolReturnBody) and (reason := _after_tools(last.body, agent)) is not None:
+            return End(reason)
+        if isinstance(last.body, AssistantBody | ReasoningBody) and last.step_id is not None:
+            return _after_words(context, agent, tool_names, run_id, spent=steps >= max_steps)
+    return End(StopReason.MAX_STEPS) if steps >= max_steps else CallModel()
+
+
+def executed(context: Sequence[Message], run_id: RunId) -> tuple[Executed, ...]:
+    """What ran in this run so far, in order. Rules count anew in each run."""
+    return tuple(
+        Executed(name=item.name, value=item.value if item.status == "success" else item.text)
+        for message in context
+        if message.run_id == run_id and isinstance(message.body, ToolReturnBody)
+        for item in message.body.returns
+    )
+
+
+def _after_tools(body: ToolReturnBody, agent: Agent) -> StopReason | None:
+    succeeded = [item.name for item in body.returns if item.status == "success"]
+    if any(is_terminal(agent.tool_rules, name) for name in succeeded):
+        return StopReason.TOOL_RULE if SPEAKING_TOOL not in succeeded else StopReason.END_TURN
+    if agent.agent_type.speaks_through_tool and SPEAKING_TOOL in succeeded:
+        return StopReason.END_TURN
+    return None
+
+
+def _after_words(
+    context: Sequence[Message], agent: Agent, tool_names: Sequence[str], run_id: RunId, *, spent: bool
+) -> Move:
+    allowed = allowed_tools(agent.tool_rules, tool_names, executed(context, run_id))
+    if not allowed.missing_before_exit and not allowed.must_continue:
+        return End(StopReason.END_TURN)
+    if spent:
+        return End(StopReason.MAX_STEPS)
+    if allowed.missing_before_exit:
+        names = ", ".join(allowed.missing_before_exit)
+        return Nudge(f"[Note from the system: before this turn may end you must call: {names}. Call it now.]")
+    return Nudge("[Note from the system: the turn is not over; a rule asks you to go on with a tool call.]")

@@ -1,0 +1,208 @@
+"""A reply while the model writes it: chunks in, deltas out, messages at the end."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from reverie.domain.content import ToolCall
+from reverie.domain.events import ReasoningDelta, TextDelta, ToolCallDelta
+from reverie.domain.ids import MessageId, RunId, StepId, make_id
+from reverie.domain.message import (
+    ApprovalRequestBody,
+    AssistantBody,
+    Body,
+    ReasoningBody,
+    ToolCallBody,
+    text_parts,
+)
+from reverie.models.base import CallChunk, FinishChunk, ReasoningChunk, TextChunk, UsageChunk
+
+
+@dataclass(slots=True)
+class _Piece:
+    """A message that is being written."""
+
+    message_id: MessageId
+    otid: str
+
+
+@dataclass(slots=True)
+class _Text(_Piece):
+    text: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Reasoning(_Piece):
+    text: list[str] = field(default_factory=list)
+    signature: str | None = None
+    redacted: str | None = None
+    item_id: str | None = None
+
+
+@dataclass(slots=True)
+class _Call:
+    id: str
+    name: str
+    gated: bool
+    arguments: list[str] = field(default_factory=list)
+    signature: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A finished piece of a reply, ready to become a message."""
+
+    message_id: MessageId
+    otid: str
+    body: Body
+
+
+class Draft:
+    """Collects one reply. `gated` tells whether a call of a tool needs an answer from outside."""
+
+    def __init__(
+        self,
+        *,
+        run_id: RunId,
+        step_id: StepId,
+        reasoning_origin: str,
+        gated: Callable[[str], bool],
+        taken_call_ids: frozenset[str],
+        started_at: datetime,
+    ) -> None:
+        self.run_id = run_id
+        self.step_id = step_id
+        self.started_at = started_at
+        self.usage: UsageChunk | None = None
+        self.finish: FinishChunk | None = None
+        self._origin = reasoning_origin
+        self._gated = gated
+        self._taken = set(taken_call_ids)
+        self._pieces: list[_Text | _Reasoning] = []
+        self._calls: dict[int, _Call] = {}
+        self._call_messages: dict[bool, _Piece] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Neither text nor a call was written; reasoning alone counts for nothing."""
+        return not self._calls and not any(isinstance(piece, _Text) for piece in self._pieces)
+
+    @property
+    def has_calls(self) -> bool:
+        """At least one call was begun."""
+        return bool(self._calls)
+
+    def add_text(self, chunk: TextChunk) -> TextDelta:
+        """Take a piece of text."""
+        piece = self._pieces[-1] if self._pieces else None
+        if not isinstance(piece, _Text):
+            piece = _Text(message_id=MessageId(make_id("message")), otid=make_id("otid"))
+            self._pieces.append(piece)
+        piece.text.append(chunk.text)
+        return TextDelta(
+            run_id=self.run_id, step_id=self.step_id, message_id=piece.message_id, otid=piece.otid, text=chunk.text
+        )
+
+    def add_reasoning(self, chunk: ReasoningChunk) -> ReasoningDelta | None:
+        """Take a piece of reasoning; None when it holds nothing to show."""
+        piece = self._pieces[-1] if self._pieces else None
+        if not isinstance(piece, _Reasoning) or _begins_another(piece, chunk):
+            piece = _Reasoning(message_id=MessageId(make_id("message")), otid=make_id("otid"))
+            self._pieces.append(piece)
+        piece.text.append(chunk.text)
+        piece.signature = chunk.signature or piece.signature
+        piece.redacted = chunk.redacted or piece.redacted
+        piece.item_id = chunk.item_id or piece.item_id
+        if not chunk.text:
+            return None
+        return ReasoningDelta(
+            run_id=self.run_id,
+            step_id=self.step_id,
+            message_id=piece.message_id,
+            otid=piece.otid,
+            text=chunk.text,
+            signature=chunk.signature,
+        )
+
+    def add_call(self, chunk: CallChunk) -> ToolCallDelta | None:
+        """Take a piece of a call; None while not even its name is known."""
+        call = self._calls.get(chunk.index)
+        first = call is None
+        if call is None:
+            name = chunk.name or ""
+            call = _Call(id=self._free_call_id(chunk.id), name=name, gated=self._gated(name))
+            self._calls[chunk.index] = call
+        elif chunk.name and not call.name:
+            call.name, call.gated, first = chunk.name, self._gated(chunk.name), True
+        call.arguments.append(chunk.arguments)
+        call.signature = chunk.signature or call.signature
+        if not call.name or (not first and not chunk.arguments):
+            return None
+        message = self._call_message(call.gated)
+        return ToolCallDelta(
+            run_id=self.run_id,
+            step_id=self.step_id,
+            message_id=message.message_id,
+            otid=message.otid,
+            tool_call_id=call.id,
+            name=call.name if first else None,
+            arguments=chunk.arguments,
+            requires_approval=call.gated,
+        )
+
+    def written(self, *, with_calls: bool = True) -> list[Written]:
+        """The reply as messages, calls last; gated calls stand behind the others."""
+        done = [item for item in (self._finished(piece) for piece in self._pieces) if item is not None]
+        if not with_calls:
+            return [item for item in done if isinstance(item.body, AssistantBody)]
+        for gated in (False, True):
+            calls = tuple(
+                ToolCall(
+                    id=call.id,
+                    name=call.name,
+                    arguments="".join(call.arguments) or "{}",
+                    requires_approval=gated,
+                    signature=call.signature,
+                )
+                for call in self._calls.values()
+                if call.gated is gated and call.name
+            )
+            if calls:
+                message = self._call_message(gated)
+                body = ApprovalRequestBody(calls=calls) if gated else ToolCallBody(calls=calls)
+                done.append(Written(message.message_id, message.otid, body))
+        return done
+
+    def _finished(self, piece: _Text | _Reasoning) -> Written | None:
+        text = "".join(piece.text)
+        if isinstance(piece, _Text):
+            return Written(piece.message_id, piece.otid, AssistantBody(parts=text_parts(text))) if text else None
+        return Written(
+            piece.message_id,
+            piece.otid,
+            ReasoningBody(
+                text=text,
+                signature=piece.signature,
+                redacted=piece.redacted,
+                item_id=piece.item_id,
+                provider=self._origin,
+            ),
+        )
+
+    def _call_message(self, gated: bool) -> _Piece:
+        if gated not in self._call_messages:
+            self._call_messages[gated] = _Piece(message_id=MessageId(make_id("message")), otid=make_id("otid"))
+        return self._call_messages[gated]
+
+    def _free_call_id(self, wanted: str | None) -> str:
+        # Some servers number their calls anew in each reply; results are paired by id, so a
+        # second `call_0` in one context would get the first one's result.
+        call_id = wanted if wanted and wanted not in self._taken else make_id("call")
+        self._taken.add(call_id)
+        return call_id
+
+
+def _begins_another(piece: _Reasoning, chunk: ReasoningChunk) -> bool:
+    if chunk.redacted is not None or piece.redacted is not None:
+        return True
+    return chunk.item_id is not None and piece.item_id is not None and chunk.item_id != piece.item_id

@@ -1,0 +1,100 @@
+"""The agent's memory as state tools see it: inside the transaction that saves their results."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from reverie.domain.agent import Agent
+from reverie.domain.block import Block, BlockDraft
+from reverie.domain.errors import Conflict, InvalidInput, ToolError
+from reverie.domain.ids import RunId
+from reverie.domain.message import Message
+from reverie.domain.passage import Passage, SearchQuery
+from reverie.loop.state import View
+from reverie.storage import blocks as block_store
+from reverie.storage import messages as message_store
+from reverie.storage import passages as passage_store
+from reverie.storage import search
+
+
+class TransactionMemory:
+    """Implements `tools.base.MemoryPort` over one open connection."""
+
+    def __init__(self, c: Connection, view: View, *, run_id: RunId, now: datetime) -> None:
+        self._c = c
+        self._view = view
+        self._run_id = run_id
+        self._now = now
+        self._tool_name = ""
+
+    def acting_as(self, tool_name: str) -> None:
+        """Name the tool that the changes which follow are ascribed to."""
+        self._tool_name = tool_name
+
+    @property
+    def agent(self) -> Agent:
+        return self._view.agent
+
+    @property
+    def now(self) -> datetime:
+        return self._now
+
+    def blocks(self) -> Sequence[Block]:
+        return block_store.of_agent(self._c, self.agent.organization_id, self.agent.id)
+
+    def block(self, label: str) -> Block:
+        found = self.blocks()
+        for block in found:
+            if block.label == label:
+                return block
+        labels = ", ".join(repr(block.label) for block in found) or "none"
+        raise ToolError(f"there is no memory block {label!r}; your blocks are: {labels}")
+
+    def write_block(self, label: str, value: str) -> Block:
+        block = self._writable(label)
+        try:
+            return block_store.change_value(self._c, block, value, actor=self._actor(), now=self._now)
+        except InvalidInput as error:
+            raise ToolError(str(error)) from error
+
+    def create_block(self, label: str, value: str, description: str | None) -> Block:
+        if any(block.label == label for block in self.blocks()):
+            raise ToolError(f"a memory block {label!r} exists already; edit it, or choose another label")
+        draft = BlockDraft(label=label, value=value, description=description)
+        try:
+            block = block_store.create(self._c, self.agent.organization_id, draft, actor=self._actor(), now=self._now)
+            block_store.attach(self._c, self.agent.id, block)
+        except (InvalidInput, Conflict) as error:
+            raise ToolError(str(error)) from error
+        return block
+
+    def detach_block(self, label: str) -> None:
+        block_store.detach(self._c, self.agent.id, self._writable(label).id)
+
+    def relabel_block(self, label: str, new_label: str | None, description: str | None) -> Block:
+        block = self._writable(label)
+        if new_label is not None and new_label != label and any(item.label == new_label for item in self.blocks()):
+            raise ToolError(f"a memory block {new_label!r} exists already; choose another label")
+        return block_store.relabel(self._c, block, label=new_label, description=description, now=self._now)
+
+    def insert_passage(self, text: str, tags: Sequence[str], vector: Sequence[float] | None) -> Passage:
+        return passage_store.insert_for_agent(
+            self._c, self.agent, text, tags=tuple(tags), vector=vector, now=self._now
+        )
+
+    def search_passages(self, query: SearchQuery) -> Sequence[Passage]:
+        return passage_store.search_for_agent(self._c, self.agent.organization_id, self.agent.id, query)
+
+    def search_messages(self, query: SearchQuery, roles: Sequence[str]) -> Sequence[Message]:
+        ids = search.search_messages(self._c, self.agent.organization_id, query, agent_id=self.agent.id, roles=roles)
+        return message_store.get_many(self._c, self.agent.organization_id, ids)
+
+    def _writable(self, label: str) -> Block:
+        block = self.block(label)
+        if block.read_only:
+            raise ToolError(f"memory block {label!r} is read-only; it cannot be changed by tools")
+        return block
+
+    def _actor(self) -> dict[str, str]:
+        return {"kind": "agent", "agent_id": self.agent.id, "run_id": self._run_id, "tool": self._tool_name}

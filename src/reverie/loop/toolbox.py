@@ -1,0 +1,259 @@
+"""Which tools the model may call now, and what each call comes to."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+import structlog
+from sqlalchemy import Connection
+
+from reverie.auth.cipher import Cipher
+from reverie.context.pairing import OpenCalls
+from reverie.domain.content import ToolCall, ToolReturn
+from reverie.domain.errors import ModelError, NotFound, ToolError
+from reverie.domain.inputs import Request
+from reverie.domain.json import JsonObject
+from reverie.domain.run import Run
+from reverie.domain.tool import Tool, ToolSpec
+from reverie.loop.decide import executed
+from reverie.loop.memory import TransactionMemory
+from reverie.loop.state import View
+from reverie.models.base import ModelCatalog, ToolChoice
+from reverie.tools.arguments import parse_arguments
+from reverie.tools.base import StateTool, ToolExecutor, ToolOutcome, ToolRun
+from reverie.tools.limits import cut
+from reverie.tools.rules import Executed, allowed_tools, args_override, constrains, requires_approval, violation
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """The tools of one model request."""
+
+    specs: tuple[ToolSpec, ...]
+    choice: ToolChoice
+    one_at_a_time: bool
+    """Rules look at the order of calls, so parallel calls are not asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """A call whose result is known."""
+
+    call: ToolCall
+    outcome: ToolOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Deferred:
+    """A call of a state tool, to be applied in the transaction that saves all results."""
+
+    call: ToolCall
+    tool: StateTool
+    arguments: JsonObject
+    prepared: object
+
+
+Prepared: TypeAlias = _Settled | _Deferred
+
+
+class Toolbox:
+    """The tools of one turn. State tools by name and the executor come from outside."""
+
+    def __init__(
+        self,
+        *,
+        request: Request,
+        state_tools: Mapping[str, StateTool],
+        executor: ToolExecutor,
+        catalog: ModelCatalog,
+        cipher: Cipher,
+    ) -> None:
+        self._client_tools = {spec.name: spec for spec in request.options.client_tools}
+        self._state_tools = state_tools
+        self._executor = executor
+        self._catalog = catalog
+        self._cipher = cipher
+
+    def names(self, view: View) -> tuple[str, ...]:
+        """All tools of the agent and of the client for this request."""
+        own = [tool.name for tool in view.details.tools]
+        return (*own, *(name for name in self._client_tools if name not in own))
+
+    def offer(self, view: View, run: Run) -> Offer:
+        """What the model is offered now, by the agent's rules."""
+        rules = view.agent.tool_rules
+        names = self.names(view)
+        allowed = allowed_tools(rules, names, executed(view.context, run.id))
+        by_name = {tool.name: tool.spec for tool in view.details.tools} | self._client_tools
+        specs = tuple(by_name[name] for name in names if allowed.names is None or name in allowed.names)
+        choice = ToolChoice()
+        if allowed.forced is not None and allowed.forced in by_name:
+            choice = ToolChoice(mode="named", name=allowed.forced)
+        elif specs and (view.agent.agent_type.speaks_through_tool or allowed.must_continue or _owed(view, run, allowed.missing_before_exit)):
+            choice = ToolChoice(mode="required")
+        return Offer(specs=specs, choice=choice, one_at_a_time=constrains(rules))
+
+    def is_gated(self, view: View, name: str) -> bool:
+        """Whether a call of the tool needs an answer from a person or from the client."""
+        if name in self._client_tools:
+            return True
+        if requires_approval(view.agent.tool_rules, name):
+            return True
+        if name in view.agent.approvals:
+            return view.agent.approvals[name]
+        tool = _find(view, name)
+        return bool(tool is not None and tool.default_requires_approval)
+
+    async def prepare(self, view: View, run: Run, pending: OpenCalls) -> list[Prepared]:
+        """Do everything that must happen outside a transaction, for all calls, in their order.
+
+        Custom tools run here; calls of tools that allow it run side by side.
+        """
+        history = list(executed(view.context, run.id))
+        results: list[Prepared | None] = [None] * len(pending.calls)
+        side_by_side: list[tuple[int, ToolCall, Tool, JsonObject]] = []
+        for place, call in enumerate(pending.calls):
+            settled = _answered(call, pending)
+            if settled is not None:
+                results[place] = _Settled(call, settled)
+                history.append(Executed(name=call.name, value=settled.value))
+                continue
+            try:
+                tool, arguments = self._admit(view, call, history)
+            except ToolError as error:
+                results[place] = _Settled(call, ToolOutcome.error(str(error)))
+                continue
+            history.append(Executed(name=call.name, value=None))
+            state_tool = self._state_tools.get(tool.name) if tool.source_code is None else None
+            if state_tool is not None:
+                results[place] = await self._prepare_state_tool(view, call, state_tool, arguments)
+            elif tool.enable_parallel_execution:
+                side_by_side.append((place, call, tool, arguments))
+            else:
+                results[place] = _Settled(call, await self._execute(view, tool, arguments))
+        if side_by_side:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    (place, call, group.create_task(self._execute(view, tool, arguments)))
+                    for place, call, tool, arguments in side_by_side
+                ]
+            for place, call, task in tasks:
+                results[place] = _Settled(call, task.result())
+        return [item for item in results if item is not None]
+
+    def apply(
+        self, c: Connection, view: View, run: Run, prepared: Sequence[Prepared], now: datetime
+    ) -> list[ToolReturn]:
+        """Apply state tools in call order, and return all results. Runs inside the results' transaction."""
+        memory = TransactionMemory(c, view, run_id=run.id, now=now)
+        returns: list[ToolReturn] = []
+        for item in prepared:
+            outcome = item.outcome if isinstance(item, _Settled) else _apply_one(c, memory, item)
+            tool = _find(view, item.call.name)
+            if tool is not None:
+                outcome = cut(outcome, tool.return_char_limit)
+            returns.append(
+                ToolReturn(
+                    tool_call_id=item.call.id,
+                    name=item.call.name,
+                    status=outcome.status,
+                    content=outcome.content,
+                    stdout=outcome.stdout,
+                    stderr=outcome.stderr,
+                    value=outcome.value,
+                )
+            )
+        return returns
+
+    async def embed(self, view: View, text: str) -> Sequence[float] | None:
+        """The vector of `text` by the agent's embedding model; None where there is none or it fails."""
+        try:
+            embedder = (
+                await self._catalog.embedder(view.agent.embedding)
+                if view.agent.embedding
+                else await self._catalog.default_embedder()
+            )
+            return None if embedder is None else (await embedder.embed([text]))[0]
+        except (ModelError, NotFound) as error:
+            # Text search carries on alone; a failing embedder must not fail the agent's memory.
+            log.warning("embedding_failed", agent_id=view.agent.id, error=str(error))
+            return None
+
+    def _admit(self, view: View, call: ToolCall, history: Sequence[Executed]) -> tuple[Tool, JsonObject]:
+        names = self.names(view)
+        tool = _find(view, call.name)
+        if tool is None:
+            raise ToolError(f"there is no tool {call.name!r}; your tools are: {', '.join(names) or 'none'}")
+        rules = view.agent.tool_rules
+        allowed = allowed_tools(rules, names, tuple(history))
+        if allowed.names is not None and call.name not in allowed.names:
+            raise ToolError(violation(rules, call.name, allowed))
+        arguments = parse_arguments(call.arguments, tool.spec, args_override(rules, call.name, tuple(history)))
+        return tool, arguments
+
+    async def _prepare_state_tool(
+        self, view: View, call: ToolCall, tool: StateTool, arguments: JsonObject
+    ) -> Prepared:
+        try:
+            return _Deferred(call, tool, arguments, await tool.prepare(arguments, _Services(self, view)))
+        except ToolError as error:
+            return _Settled(call, ToolOutcome.error(str(error)))
+
+    async def _execute(self, view: View, tool: Tool, arguments: JsonObject) -> ToolOutcome:
+        agent = view.agent
+        environment = {name: self._cipher.decrypt(sealed, agent.id) for name, sealed in agent.sealed_secrets.items()}
+        environment["LETTA_AGENT_ID"] = agent.id
+        try:
+            return await self._executor.run(
+                ToolRun(tool=tool, arguments=arguments, environment=environment, agent_id=agent.id)
+            )
+        except ToolError as error:
+            return ToolOutcome.error(str(error))
+        except Exception:  # the border around a tool: whatever breaks is the tool's result
+            log.exception("tool_crashed", tool=tool.name, agent_id=agent.id)
+            return ToolOutcome.error(f"the tool {tool.name!r} could not be run because of an error inside the server")
+
+
+@dataclass(frozen=True, slots=True)
+class _Services:
+    toolbox: Toolbox
+    view: View
+
+    async def embed(self, text: str) -> Sequence[float] | None:
+        return await self.toolbox.embed(self.view, text)
+
+
+def _answered(call: ToolCall, pending: OpenCalls) -> ToolOutcome | None:
+    """What a person or the client settled already; None: the call has to be run."""
+    given = pending.client_returns.get(call.id)
+    if given is not None:
+        return ToolOutcome(
+            status=given.status, content=given.content, stdout=given.stdout, stderr=given.stderr, value=given.text
+        )
+    decision = pending.decisions.get(call.id)
+    if decision is not None and not decision.approve:
+        reason = f": {decision.reason}" if decision.reason else ""
+        return ToolOutcome.error(f"The user denied this call{reason}. It was not run.")
+    return None
+
+
+def _apply_one(c: Connection, memory: TransactionMemory, item: _Deferred) -> ToolOutcome:
+    memory.acting_as(item.call.name)
+    try:
+        with c.begin_nested():
+            return ToolOutcome.success(item.tool.apply(item.arguments, item.prepared, memory))
+    except ToolError as error:
+        return ToolOutcome.error(str(error))
+
+
+def _find(view: View, name: str) -> Tool | None:
+    return next((tool for tool in view.details.tools if tool.name == name), None)
+
+
+def _owed(view: View, run: Run, missing: Sequence[str]) -> bool:
+    """A tool is owed before the end, and the model was already told so."""
+    return bool(missing) and view.context[-1].kind == "system" and view.context[-1].run_id == run.id

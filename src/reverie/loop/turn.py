@@ -1,0 +1,487 @@
+"""Drives one turn, until the model stops, a person must answer, or a limit is met."""
+
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, Literal, assert_never
+
+from sqlalchemy import Connection
+
+from reverie.auth.cipher import Cipher
+from reverie.context.compaction import TRIGGER_SHARE
+from reverie.context.fitting import fit_turns
+from reverie.context.pairing import OpenCalls, lost_calls
+from reverie.context.prompt import with_skills
+from reverie.context.tokens import estimate_prompt, estimate_text, estimate_tools
+from reverie.context.turns import turns_of
+from reverie.domain.clock import Clock
+from reverie.domain.errors import (
+    Draining,
+    ModelContextOverflow,
+    ModelEmptyReply,
+    ModelError,
+    ModelRefused,
+    PromptOverflow,
+    ReverieError,
+)
+from reverie.domain.events import Event, MessageSaved, RunEnded, RunFailure
+from reverie.domain.ids import StepId, make_id
+from reverie.domain.message import Message, SystemBody, calls_of, text_parts
+from reverie.domain.run import Run, Step, Usage
+from reverie.domain.stop_reason import StopReason
+from reverie.loop.compact import plan_compaction
+from reverie.loop.decide import CallModel, End, Move, Nudge, RunTools, decide
+from reverie.loop.draft import Draft
+from reverie.loop.generation import generation_settings
+from reverie.loop.state import TurnState, View, lost_result, new_message, refresh_prompt, reload_view, results_message
+from reverie.loop.toolbox import Toolbox
+from reverie.models.base import (
+    CallChunk,
+    ChatModel,
+    FinishChunk,
+    ModelCatalog,
+    Prompt,
+    ReasoningChunk,
+    TextChunk,
+    UsageChunk,
+)
+from reverie.models.retry import RetryPolicy, stream_with_retries
+from reverie.storage import agents, conversations, messages, runs
+from reverie.storage.database import Database
+from reverie.tools.base import StateTool, ToolExecutor
+
+MAX_COMPACTIONS: Final = 4
+"""Tries to make one request fit before giving up on it."""
+EMPTY_REPLIES: Final = 2
+"""Empty replies to a turn's first request that are asked again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopDeps:
+    """What the loop works with."""
+
+    database: Database
+    catalog: ModelCatalog
+    state_tools: Mapping[str, StateTool]
+    executor: ToolExecutor
+    cipher: Cipher
+    clock: Clock
+    retries: RetryPolicy
+    fault: Callable[[str], None]
+    """Called at each crash point; does nothing outside of fault tests."""
+    draining: Callable[[], bool]
+    """Whether the server is shutting down."""
+
+
+class Turn:
+    """One turn. `drive` it; when its task was cancelled, `abandon` it."""
+
+    def __init__(self, state: TurnState, deps: LoopDeps) -> None:
+        self.state = state
+        self._deps = deps
+        self._draft: Draft | None = None
+        self._toolbox = Toolbox(
+            request=state.request,
+            state_tools=deps.state_tools,
+            executor=deps.executor,
+            catalog=deps.catalog,
+            cipher=deps.cipher,
+        )
+
+    async def drive(self) -> AsyncGenerator[Event, None]:
+        """Yield deltas while the model writes, and every other event once it is committed.
+
+        Raises:
+            RunLost: somebody else ended the run; nothing more was written.
+            ReverieError: the turn failed; `abandon` it with what `failure_of` makes of the error.
+        """
+        move: Move = self._next(self.state.view)
+        while True:
+            match move:
+                case CallModel():
+                    async with aclosing(self._reply()) as events:
+                        async for event in events:
+                            yield event
+                case RunTools(calls):
+                    for event in await self._run_tools(calls):
+                        yield event
+                case Nudge(text):
+                    await self._nudge(text)
+                case End(reason):
+                    yield await self._end(reason)
+                    return
+                case _ as impossible:
+                    assert_never(impossible)
+            if self.state.run.completed_at is not None:
+                return
+            if self._deps.draining():
+                raise Draining("the server is shutting down; send the message again when it is back")
+            move = self._next(self.state.view)
+
+    async def abandon(self, reason: StopReason, note: str, failure: RunFailure | None = None) -> list[Event]:
+        """End the run early: keep the text written so far, and give every open call a result that says why.
+
+        Raises:
+            RunLost: the run has ended already.
+        """
+        state, draft = self.state, self._draft
+        now = self._deps.clock()
+        added: list[Message] = []
+        streamed = 0
+        if draft is not None and reason is StopReason.CANCELLED:
+            added = self._messages_of(draft, now, with_calls=False)
+            streamed = len(added)
+        lost = lost_calls(state.view.context, waiting=None)
+        if lost:
+            step_id = next((m.step_id for m in reversed(state.view.context) if calls_of(m.body)), None)
+            added.append(
+                results_message(state.view, state.run, step_id, [lost_result(call, note) for call in lost], now)
+            )
+
+        def save(c: Connection) -> None:
+            self._close(c, reason, now, failure)
+            messages.append(c, added)
+            if draft is not None:
+                runs.insert_step(c, self._step(draft, None, now, reason, failure))
+
+        await self._deps.database.write(save)
+        saved: list[Event] = [MessageSaved(message=item, streamed=place < streamed) for place, item in enumerate(added)]
+        return [*saved, self._ended(reason, failure)]
+
+    def _next(self, view: View) -> Move:
+        return decide(
+            view.context,
+            agent=view.agent,
+            tool_names=self._toolbox.names(view),
+            run_id=self.state.run.id,
+            steps=self.state.steps,
+            max_steps=self.state.request.options.max_steps,
+        )
+
+    async def _reply(self) -> AsyncGenerator[Event, None]:
+        """Ask the model once, and save its reply."""
+        state = self.state
+        model = await self._deps.catalog.chat_model(state.request.options.override_model or state.view.model_handle)
+        async with aclosing(self._draft_reply(model)) as events:
+            async for event in events:
+                yield event
+        draft = self._draft
+        assert draft is not None
+        now = self._deps.clock()
+        added = self._messages_of(draft, now)
+        view = replace(state.view, context=(*state.view.context, *added))
+        state.steps += 1
+        state.usage = state.usage + self._usage(draft, view)
+        move: Move = End(StopReason.MAX_TOKENS_EXCEEDED) if _cut_short(draft) else self._next(view)
+        if isinstance(move, End) and draft.has_calls and move.reason is StopReason.MAX_TOKENS_EXCEEDED:
+            note = "The reply was cut off at the token limit, so this call was not run."
+            step_id = draft.step_id
+            lost = [lost_result(call, note) for item in added for call in calls_of(item.body)]
+            added.append(results_message(view, state.run, step_id, lost, now))
+        if isinstance(move, Nudge):
+            added.append(self._nudge_message(move.text, now))
+        ends = move.reason if isinstance(move, End) else None
+
+        def save(c: Connection) -> None:
+            if ends is None:
+                runs.hold_fence(c, state.run, {"usage": state.usage})
+            else:
+                self._close(c, ends, now, None)
+            runs.insert_step(c, self._step(draft, model, now, ends))
+            messages.append(c, added)
+
+        await self._deps.database.write(save)
+        self._draft = None
+        state.view = replace(state.view, context=(*state.view.context, *added))
+        self._deps.fault("reply_saved")
+        for item in added:
+            yield MessageSaved(message=item, streamed=item.step_id == draft.step_id and item.kind != "tool_return")
+        if ends is not None:
+            self._deps.fault("run_ended")
+            yield self._ended(ends, None)
+
+    async def _draft_reply(self, model: ChatModel) -> AsyncGenerator[Event, None]:
+        """Stream a reply into a fresh draft, making room first where the request would not fit."""
+        state = self.state
+        empty = 0
+        compactions = 0
+        while True:
+            prompt = self._prompt(model)
+            window = self._window(model)
+            if estimate_prompt(prompt) > window * TRIGGER_SHARE and compactions < MAX_COMPACTIONS:
+                compactions += 1
+                async for event in self._compact(model, window):
+                    yield event
+                prompt = self._prompt(model)
+            prompt = replace(prompt, turns=fit_turns(prompt, int(window * TRIGGER_SHARE)))
+            draft = self._draft = self._fresh_draft(model)
+            self._deps.fault("model_called")
+            try:
+                async with aclosing(stream_with_retries(model, prompt, self._deps.retries)) as chunks:
+                    async for chunk in chunks:
+                        event = _take(draft, chunk)
+                        if event is not None:
+                            if state.first_delta_ns is None:
+                                state.first_delta_ns = time.monotonic_ns()
+                                self._deps.fault("reply_streaming")
+                            yield event
+            except ModelContextOverflow as error:
+                _refuse_hopeless(prompt, window, error)
+                if compactions >= MAX_COMPACTIONS:
+                    raise
+                compactions += 1
+                made_room = False
+                async for event in self._compact(model, window // 2):
+                    made_room = True
+                    yield event
+                if not made_room and compactions > 1:
+                    raise
+                continue
+            if not draft.is_empty or state.steps > 0:
+                if draft.is_empty and draft.finish is not None and draft.finish.reason == "content_filter":
+                    raise ModelRefused(f"{model.info.handle} refused to answer because of its content rules")
+                return
+            if draft.finish is not None and draft.finish.reason == "content_filter":
+                raise ModelRefused(f"{model.info.handle} refused to answer because of its content rules")
+            empty += 1
+            if empty > EMPTY_REPLIES:
+                raise ModelEmptyReply(f"{model.info.handle} answered {empty} times with neither text nor a tool call")
+
+    async def _run_tools(self, calls: OpenCalls) -> list[Event]:
+        """Run all open calls of the last reply, and save all results at once."""
+        state = self.state
+        began = time.monotonic_ns()
+        prepared = await self._toolbox.prepare(state.view, state.run, calls)
+        self._deps.fault("tools_done")
+        now = self._deps.clock()
+        ids = {call.id for call in calls.calls}
+        caller = next(m for m in reversed(state.view.context) if ids & {call.id for call in calls_of(m.body)})
+
+        def save(c: Connection) -> tuple[View, Message]:
+            runs.hold_fence(c, state.run)
+            returns = self._toolbox.apply(c, state.view, state.run, prepared, now)
+            message = results_message(state.view, state.run, caller.step_id, returns, now)
+            messages.append(c, [message])
+            if caller.step_id is not None:
+                took = time.monotonic_ns() - began
+                runs.update_step(c, caller.step_id, {"status": "success", "tools_ns": took})
+            return reload_view(c, state.view, [message], now), message
+
+        state.view, message = await self._deps.database.write(save)
+        self._deps.fault("results_saved")
+        return [MessageSaved(message=message)]
+
+    async def _nudge(self, text: str) -> None:
+        message = self._nudge_message(text, self._deps.clock())
+        await self._deps.database.write(lambda c: messages.append(c, [message]))
+        self.state.view = replace(self.state.view, context=(*self.state.view.context, message))
+
+    def _nudge_message(self, text: str, now: datetime) -> Message:
+        return new_message(self.state.view, SystemBody(parts=text_parts(text)), now, run=self.state.run)
+
+    async def _end(self, reason: StopReason) -> RunEnded:
+        now = self._deps.clock()
+        await self._deps.database.write(lambda c: self._close(c, reason, now, None))
+        self._deps.fault("run_ended")
+        return self._ended(reason, None)
+
+    async def _compact(self, model: ChatModel, window: int) -> AsyncGenerator[Event, None]:
+        state = self.state
+        plan = await plan_compaction(state.view, self._deps.catalog, model, window)
+        if plan is None:
+            return
+        now = self._deps.clock()
+        summary = new_message(state.view, plan.summary, now, run=state.run)
+
+        def save(c: Connection) -> View:
+            runs.hold_fence(c, state.run)
+            messages.drop_from_context(c, [message.id for message in plan.cut.leaving])
+            messages.append(c, [summary])
+            view = replace(state.view, context=(state.view.context[0], summary, *plan.cut.staying))
+            return refresh_prompt(c, view, now, force=True)
+
+        state.view = await self._deps.database.write(save)
+        yield MessageSaved(message=summary)
+
+    def _prompt(self, model: ChatModel) -> Prompt:
+        state = self.state
+        options = state.request.options
+        view = state.view
+        offer = self._toolbox.offer(view, state.run)
+        settings = generation_settings(view, options, model.info)
+        if offer.one_at_a_time:
+            settings = replace(settings, parallel_tool_calls=False)
+        system = options.override_system if options.override_system is not None else view.prompt
+        return Prompt(
+            system=with_skills(system, options.client_skills),
+            turns=turns_of(view.context),
+            tools=offer.specs,
+            tool_choice=offer.choice,
+            settings=settings,
+        )
+
+    def _window(self, model: ChatModel) -> int:
+        limit = self.state.view.agent.context_window_limit
+        return min(limit, model.info.context_window) if limit else model.info.context_window
+
+    def _fresh_draft(self, model: ChatModel) -> Draft:
+        view = self.state.view
+        return Draft(
+            run_id=self.state.run.id,
+            step_id=StepId(make_id("step")),
+            reasoning_origin=model.reasoning_origin,
+            gated=lambda name: self._toolbox.is_gated(view, name),
+            taken_call_ids=frozenset(call.id for message in view.context for call in calls_of(message.body)),
+            started_at=self._deps.clock(),
+        )
+
+    def _messages_of(self, draft: Draft, now: datetime, *, with_calls: bool = True) -> list[Message]:
+        return [
+            new_message(
+                self.state.view,
+                item.body,
+                now,
+                run=self.state.run,
+                step_id=draft.step_id,
+                message_id=item.message_id,
+                otid=item.otid,
+                model=self.state.view.model_handle,
+            )
+            for item in draft.written(with_calls=with_calls)
+        ]
+
+    def _usage(self, draft: Draft, view: View) -> Usage:
+        told = draft.usage
+        if told is None:
+            return Usage(step_count=1)
+        return Usage(
+            prompt_tokens=told.prompt_tokens,
+            completion_tokens=told.completion_tokens,
+            total_tokens=told.prompt_tokens + told.completion_tokens,
+            step_count=1,
+            cached_input_tokens=told.cached_input_tokens,
+            cache_write_tokens=told.cache_write_tokens,
+            reasoning_tokens=told.reasoning_tokens,
+            context_tokens=told.prompt_tokens + told.completion_tokens,
+        )
+
+    def _step(
+        self,
+        draft: Draft,
+        model: ChatModel | None,
+        now: datetime,
+        ends: StopReason | None,
+        failure: RunFailure | None = None,
+    ) -> Step:
+        run, view = self.state.run, self.state.view
+        info = None if model is None else model.info
+        return Step(
+            id=draft.step_id,
+            organization_id=run.organization_id,
+            run_id=run.id,
+            agent_id=run.agent_id,
+            conversation_id=run.conversation_id,
+            status=_step_status(draft, ends, failure),
+            stop_reason=ends,
+            model=info.name if info else view.model_handle.partition("/")[2],
+            model_handle=info.handle if info else view.model_handle,
+            model_endpoint=info.endpoint if info else None,
+            provider_name=info.provider_name if info else None,
+            provider_category=info.category if info else None,
+            context_window_limit=self._window(model) if model else view.agent.context_window_limit,
+            usage=self._usage(draft, view),
+            error_type=None if failure is None else failure.error_type,
+            error_data=None if failure is None else {"message": failure.message, "detail": failure.detail},
+            project_id=view.agent.project_id,
+            model_ns=int((now - draft.started_at).total_seconds() * 1e9),
+            created_at=draft.started_at,
+        )
+
+    def _close(self, c: Connection, reason: StopReason, now: datetime, failure: RunFailure | None) -> None:
+        state = self.state
+        elapsed = time.monotonic_ns() - state.started_ns
+        runs.end_run(
+            c,
+            state.run,
+            stop_reason=reason,
+            usage=state.usage,
+            now=now,
+            ttft_ns=None if state.first_delta_ns is None else state.first_delta_ns - state.started_ns,
+            total_duration_ns=elapsed,
+            failure=failure,
+        )
+        conversations.release(c, state.run.conversation_id, state.run.id, now)
+        agents.note_run(c, state.run.agent_id, now=now, duration_ms=elapsed // 1_000_000, stop_reason=reason)
+
+    def _ended(self, reason: StopReason, failure: RunFailure | None) -> RunEnded:
+        state = self.state
+        state.run = replace(
+            state.run,
+            status=reason.run_status,
+            stop_reason=reason,
+            usage=state.usage,
+            completed_at=self._deps.clock(),
+        )
+        return RunEnded(run_id=state.run.id, stop_reason=reason, usage=state.usage, failure=failure)
+
+
+def failure_of(error: ReverieError, http_status: int) -> tuple[StopReason, RunFailure]:
+    """What a run that died of `error` is said to have died of."""
+    if isinstance(error, ModelError):
+        return error.stop_reason, RunFailure(
+            error_type=error.error_type, message=str(error), detail=type(error).__name__, http_status=http_status
+        )
+    return StopReason.ERROR, RunFailure(
+        error_type="internal_error", message=str(error), detail=type(error).__name__, http_status=http_status
+    )
+
+
+def _take(
+    draft: Draft, chunk: TextChunk | ReasoningChunk | CallChunk | UsageChunk | FinishChunk
+) -> Event | None:
+    match chunk:
+        case TextChunk():
+            return draft.add_text(chunk) if chunk.text else None
+        case ReasoningChunk():
+            return draft.add_reasoning(chunk)
+        case CallChunk():
+            return draft.add_call(chunk)
+        case UsageChunk():
+            draft.usage = chunk
+            return None
+        case FinishChunk():
+            draft.finish = chunk
+            return None
+
+
+def _step_status(
+    draft: Draft, ends: StopReason | None, failure: RunFailure | None
+) -> Literal["pending", "success", "failed", "cancelled"]:
+    if failure is not None:
+        return "failed"
+    if ends is StopReason.CANCELLED:
+        return "cancelled"
+    return "pending" if ends is None and draft.has_calls else "success"
+
+
+def _cut_short(draft: Draft) -> bool:
+    return draft.finish is not None and draft.finish.reason == "length"
+
+
+def _refuse_hopeless(prompt: Prompt, window: int, error: ModelContextOverflow) -> None:
+    """Say so when no compaction can help: the fixed part alone is too large.
+
+    Raises:
+        PromptOverflow: instructions, memory and tools fill the window.
+    """
+    fixed = estimate_text(prompt.system) + estimate_tools(prompt.tools)
+    if fixed >= window:
+        raise PromptOverflow(
+            f"the system prompt with its memory blocks and tools takes about {fixed} tokens and the context window "
+            f"has {window}; shorten the instructions or the memory blocks, detach tools, or use a larger model"
+        ) from error
+
+
+__all__ = ["LoopDeps", "Turn", "failure_of"]

@@ -1,0 +1,463 @@
+"""Accepts requests, drives turns in tasks of their own, and lets anyone read along."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+import structlog
+from sqlalchemy import Connection
+
+from reverie.domain.conversation import Conversation
+from reverie.domain.errors import Busy, Draining, Gone, NotFound, ReverieError, RunLost
+from reverie.domain.events import Event, RunEnded, RunFailure
+from reverie.domain.ids import AgentId, ConversationId, OrganizationId, RunId, make_id
+from reverie.domain.inputs import Request
+from reverie.domain.run import Run
+from reverie.domain.stop_reason import RunStatus, StopReason
+from reverie.loop.state import TurnState, admit, load_view
+from reverie.loop.turn import LoopDeps, Turn, failure_of
+from reverie.runs import workers
+from reverie.runs.log import RunLog
+from reverie.runs.queue import Turnstiles
+from reverie.runs.workers import Worker
+from reverie.storage import conversations, run_events, runs
+
+log = structlog.get_logger(__name__)
+
+FLUSH_S: Final = 0.02
+"""How long events of a background run gather before they are stored together."""
+POLL_S: Final = 0.1
+"""How often another process's run is looked at by those who wait for it."""
+CANCELLED_NOTE: Final = "This call was cancelled before it was finished."
+DRAINED_NOTE: Final = "This call was not finished: the server was shutting down."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """What the engine is told."""
+
+    when_busy: Literal["enqueue", "reject"] = "enqueue"
+    """What becomes of a message while another run holds its conversation."""
+    lease_s: float = 15.0
+    """A process that has not been heard of for so long is taken for dead."""
+    drain_timeout_s: float = 30.0
+    """Longest wait for running turns at shutdown."""
+    alone: bool = True
+    """No other process has the database open (SQLite)."""
+
+
+@dataclass(slots=True)
+class _Live:
+    """A run that this process drives."""
+
+    run: Run
+    log: RunLog
+    task: "asyncio.Task[None] | None" = None
+    stop: Literal["cancel", "drain"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunHandle:
+    """A started run, and its events."""
+
+    run: Run
+    _log: RunLog
+
+    def events(self, after: int = 0) -> AsyncGenerator[tuple[int, Event], None]:
+        """Numbered events above `after`, up to the last one."""
+        return self._log.follow(after)
+
+
+class RunEngine:
+    """Drives all runs of this process. `start` it once, `close` it last but one, before the database."""
+
+    def __init__(
+        self, deps: LoopDeps, options: EngineOptions, status_of: Callable[[ReverieError], int]
+    ) -> None:
+        self._deps = deps
+        self._options = options
+        self._status_of = status_of
+        self._worker = Worker.here()
+        self._lease = timedelta(seconds=options.lease_s)
+        self._next_beat: datetime | None = None
+        self._live: dict[RunId, _Live] = {}
+        self._turnstiles = Turnstiles()
+        self._draining = False
+        self._pulse: asyncio.Task[None] | None = None
+
+    @property
+    def draining(self) -> bool:
+        """Whether new runs are refused."""
+        return self._draining
+
+    async def start(self) -> None:
+        """Take a lease, end what dead processes left, and keep the lease while runs live."""
+        await self._deps.database.write(self._begin_life)
+        self._pulse = asyncio.create_task(self._keep_lease(), name="lease")
+
+    async def send(
+        self,
+        organization_id: OrganizationId,
+        conversation_id: ConversationId,
+        request: Request,
+        *,
+        when_busy: Literal["enqueue", "reject"] | None = None,
+    ) -> RunHandle:
+        """Accept a request: its run and its inputs are stored when this returns, and the turn is on its way.
+
+        Raises:
+            NotFound: the conversation does not exist.
+            Busy: another run holds it and the policy is to refuse.
+            ApprovalPending: a call waits for an answer and the request brings none.
+            InvalidInput: an approval that answers nothing.
+            Draining: the server is shutting down.
+        """
+        policy = when_busy or self._options.when_busy
+        accepted: asyncio.Future[RunHandle] = asyncio.get_running_loop().create_future()
+        if policy == "reject" and (holder := self._holder(conversation_id)) is not None:
+            raise Busy(conversation_id, holder)
+        task = asyncio.create_task(
+            self._conduct(organization_id, conversation_id, request, policy, accepted), name=f"run of {conversation_id}"
+        )
+        try:
+            return await asyncio.shield(accepted)
+        except asyncio.CancelledError:
+            if not accepted.done():  # still waiting in line, and nobody wants it any more
+                task.cancel()
+            raise
+
+    async def follow(
+        self, organization_id: OrganizationId, run_id: RunId, after: int = 0
+    ) -> AsyncGenerator[tuple[int, Event], None]:
+        """Events of any run, live here, live elsewhere or ended, from number `after` + 1.
+
+        Raises:
+            NotFound: no such run.
+            Gone: the run has ended and its events were not kept.
+        """
+        live = self._live.get(run_id)
+        if live is not None and live.run.organization_id == organization_id:
+            async with aclosing(live.log.follow(after)) as events:
+                async for item in events:
+                    yield item
+            return
+        place = after
+        while True:
+            run = await self._deps.database.read(lambda c: runs.get(c, organization_id, run_id))
+            if not run.background:
+                raise Gone(f"run {run_id!r} was not started in the background, so its events were not kept")
+            stored = await self._deps.database.read(lambda c, seen=place: run_events.read(c, run_id, seen))  # type: ignore[misc]
+            for number, event in stored:
+                place = number
+                yield number, event
+                if isinstance(event, RunEnded):
+                    return
+            if run.status.is_final and not stored:
+                return
+            await asyncio.sleep(POLL_S)
+
+    async def cancel(self, organization_id: OrganizationId, run_id: RunId) -> Run:
+        """Stop a run, wherever it is driven, and return it as it ended. A run that has ended stays as it is.
+
+        Raises:
+            NotFound: no such run.
+        """
+        run = await self._deps.database.read(lambda c: runs.get(c, organization_id, run_id))
+        if run.completed_at is not None:
+            return run
+        live = self._live.get(run_id)
+        if live is None:
+            return await self._cancel_elsewhere(run)
+        self._stop(live, "cancel")
+        async with aclosing(live.log.follow(len(live.log))) as events:
+            async for _ in events:
+                pass
+        return await self._deps.database.read(lambda c: runs.get(c, organization_id, run_id))
+
+    async def cancel_active(
+        self,
+        organization_id: OrganizationId,
+        *,
+        agent_id: AgentId | None = None,
+        conversation_id: ConversationId | None = None,
+    ) -> list[Run]:
+        """Stop every run of an agent or conversation."""
+        active = await self._deps.database.read(
+            lambda c: runs.active_of(c, organization_id, agent_id=agent_id, conversation_id=conversation_id)
+        )
+        return [await self.cancel(organization_id, run.id) for run in active]
+
+    async def cancel_agent(self, organization_id: OrganizationId, agent_id: AgentId) -> list[Run]:
+        """Stop every run of an agent."""
+        return await self.cancel_active(organization_id, agent_id=agent_id)
+
+    async def drain(self) -> None:
+        """Refuse new runs, let running ones reach their next commit, and stop what takes too long."""
+        self._draining = True
+        tasks = [live.task for live in self._live.values() if live.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._options.drain_timeout_s)
+        for live in list(self._live.values()):
+            self._stop(live, "drain")
+        tasks = [task for task in tasks if not task.done()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=5.0)
+
+    async def close(self) -> None:
+        """Drain, then give the lease back."""
+        await self.drain()
+        if self._pulse is not None:
+            self._pulse.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._pulse
+        await self._deps.database.write(lambda c: workers.workers.forget(c, self._worker.id))
+
+    # -- driving ---------------------------------------------------------------------------
+
+    async def _conduct(
+        self,
+        organization_id: OrganizationId,
+        conversation_id: ConversationId,
+        request: Request,
+        policy: Literal["enqueue", "reject"],
+        accepted: "asyncio.Future[RunHandle]",
+    ) -> None:
+        """Wait in line, start the run, and drive it to its end."""
+        try:
+            async with self._turnstiles.pass_through(conversation_id):
+                state = await self._accept(organization_id, conversation_id, request, policy)
+                live = _Live(state.run, RunLog(), asyncio.current_task())
+                self._live[state.run.id] = live
+                accepted.set_result(RunHandle(state.run, live.log))
+                await self._drive(Turn(state, self._deps), live)
+        except asyncio.CancelledError:
+            if not accepted.done():
+                accepted.cancel()
+            raise
+        except ReverieError as error:
+            if accepted.done():
+                raise
+            accepted.set_exception(error)
+        except Exception as error:
+            if accepted.done():
+                raise
+            accepted.set_exception(error)
+
+    async def _accept(
+        self,
+        organization_id: OrganizationId,
+        conversation_id: ConversationId,
+        request: Request,
+        policy: Literal["enqueue", "reject"],
+    ) -> TurnState:
+        """Store the run and its inputs, as soon as no run of another process holds the conversation."""
+        while True:
+            if self._draining:
+                raise Draining("the server is shutting down and takes no new messages; send it again in a moment")
+            now = self._deps.clock()
+            started_ns = time.monotonic_ns()
+            try:
+                state = await self._deps.database.write(
+                    lambda c: self._begin(c, organization_id, conversation_id, request, now, started_ns)  # noqa: B023
+                )
+            except Busy as busy:
+                if not await self._bury_holder(RunId(busy.run_id)) and policy == "reject":
+                    raise
+                await asyncio.sleep(POLL_S)
+                continue
+            self._deps.fault("run_accepted")
+            return state
+
+    def _begin(
+        self,
+        c: Connection,
+        organization_id: OrganizationId,
+        conversation_id: ConversationId,
+        request: Request,
+        now: datetime,
+        started_ns: int,
+    ) -> TurnState:
+        self._beat_if_due(c, now)
+        view = load_view(c, organization_id, conversation_id, now)
+        run = Run(
+            id=RunId(make_id("run")),
+            organization_id=organization_id,
+            agent_id=view.agent.id,
+            conversation_id=conversation_id,
+            status=RunStatus.RUNNING,
+            background=request.background,
+            request={"options": request.options, "callback_url": request.callback_url},
+            worker_id=self._worker.id,
+            fence=1,
+            callback_url=request.callback_url,
+            created_at=now,
+        )
+        _claim(c, view.conversation, run.id)
+        runs.insert_run(c, run)
+        view = admit(c, view, run, request.inputs, now)
+        return TurnState(run=run, request=request, view=view, started_ns=started_ns)
+
+    async def _drive(self, turn: Turn, live: _Live) -> None:
+        keeper = asyncio.create_task(self._store_events(live)) if live.run.background else None
+        try:
+            try:
+                async with aclosing(turn.drive()) as events:
+                    async for event in events:
+                        self._show(live, event)
+            except asyncio.CancelledError:
+                if live.stop is None:
+                    raise
+                await self._abandon_cancelled(turn, live)
+            except RunLost:
+                log.warning("run_lost", run_id=live.run.id)
+                self._show(live, await self._end_of(live.run))
+            except ReverieError as error:
+                await self._abandon_failed(turn, live, error)
+            except Exception:  # the run driver's border: whatever breaks becomes a failed run
+                log.exception("run_crashed", run_id=live.run.id, agent_id=live.run.agent_id)
+                error = ReverieError("an error inside the server ended the run; its log has the details")
+                await self._abandon_failed(turn, live, error)
+        finally:
+            if keeper is not None:
+                await keeper
+            self._live.pop(live.run.id, None)
+
+    async def _abandon_cancelled(self, turn: Turn, live: _Live) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()
+        if live.stop == "cancel":
+            await self._abandon(turn, live, StopReason.CANCELLED, CANCELLED_NOTE, None)
+        else:
+            stop, failure = failure_of(Draining("the server was shut down before the run was finished"), 503)
+            await self._abandon(turn, live, stop, DRAINED_NOTE, failure)
+
+    async def _abandon_failed(self, turn: Turn, live: _Live, error: ReverieError) -> None:
+        log.info("run_failed", run_id=live.run.id, agent_id=live.run.agent_id, error=str(error))
+        stop, failure = failure_of(error, self._status_of(error))
+        note = DRAINED_NOTE if isinstance(error, Draining) else f"This call was not finished: {failure.message}"
+        await self._abandon(turn, live, stop, note, failure)
+
+    async def _abandon(
+        self, turn: Turn, live: _Live, stop: StopReason, note: str, failure: RunFailure | None
+    ) -> None:
+        try:
+            for event in await turn.abandon(stop, note, failure):
+                self._show(live, event)
+        except RunLost:
+            self._show(live, await self._end_of(live.run))
+
+    def _show(self, live: _Live, event: Event) -> None:
+        live.log.append(event)
+
+    async def _end_of(self, run: Run) -> RunEnded:
+        """The last event of a run that somebody else ended."""
+        try:
+            now = await self._deps.database.read(lambda c: runs.get(c, run.organization_id, run.id))
+        except NotFound:  # deleted with its agent
+            now = replace(run, stop_reason=StopReason.CANCELLED)
+        return RunEnded(run_id=run.id, stop_reason=now.stop_reason or StopReason.CANCELLED, usage=now.usage)
+
+    async def _store_events(self, live: _Live) -> None:
+        """Store a background run's events, many at a time, until the last one is stored."""
+        place = 0
+        while True:
+            await live.log.wait_beyond(place)
+            if not live.log.ended:
+                await asyncio.sleep(FLUSH_S)
+            batch = live.log.since(place)
+            first = place + 1
+            try:
+                await self._deps.database.write(
+                    lambda c: run_events.append(c, live.run.id, first, batch)  # noqa: B023
+                )
+            except Exception:  # the log is a convenience of readers; the run itself is stored elsewhere
+                log.exception("events_not_stored", run_id=live.run.id)
+            place += len(batch)
+            if isinstance(batch[-1], RunEnded):
+                return
+
+    def _stop(self, live: _Live, why: Literal["cancel", "drain"]) -> None:
+        if live.stop is None and not live.log.ended and live.task is not None:
+            live.stop = why
+            live.task.cancel()
+
+    # -- other processes, living and dead --------------------------------------------------
+
+    def _holder(self, conversation_id: ConversationId) -> RunId | None:
+        return next(
+            (live.run.id for live in self._live.values() if live.run.conversation_id == conversation_id), None
+        )
+
+    async def _bury_holder(self, run_id: RunId) -> bool:
+        """End the run that holds a conversation if its process is dead; tells whether it was."""
+        if run_id in self._live:
+            return False
+
+        def look(c: Connection) -> bool:
+            now = self._deps.clock()
+            holder = runs.worker_of(c, run_id)
+            known = {other for other, *_ in workers.workers.others(c, self._worker.id)}
+            dead = workers.dead_workers(c, self._worker, now, alone=self._options.alone)
+            if holder is not None and (holder in dead or (holder not in known and holder != self._worker.id)):
+                workers.end_dead_run(c, self._worker, run_id, now)
+                return True
+            return holder is None
+
+        return await self._deps.database.write(look)
+
+    async def _cancel_elsewhere(self, run: Run) -> Run:
+        """Ask the process that drives the run, and wait for its end, or end it when that process is dead."""
+        await self._deps.database.write(lambda c: runs.request_cancel(c, run.id))
+        while True:
+            if await self._bury_holder(run.id):
+                break
+            now = await self._deps.database.read(lambda c: runs.get(c, run.organization_id, run.id))
+            if now.completed_at is not None:
+                break
+            await asyncio.sleep(POLL_S)
+        return await self._deps.database.read(lambda c: runs.get(c, run.organization_id, run.id))
+
+    def _begin_life(self, c: Connection) -> None:
+        now = self._deps.clock()
+        workers.bury(c, self._worker, workers.dead_workers(c, self._worker, now, alone=self._options.alone), now)
+        if self._options.alone:
+            # Runs of workers nobody remembers: the database was copied or mended by hand.
+            for run in runs.live_runs(c):
+                workers.end_dead_run(c, self._worker, run.id, now)
+        self._beat_if_due(c, now)
+
+    def _beat_if_due(self, c: Connection, now: datetime) -> None:
+        if self._next_beat is None or now >= self._next_beat:
+            workers.beat(c, self._worker, now, self._lease)
+            self._next_beat = now + self._lease / 3
+
+    async def _keep_lease(self) -> None:
+        """Renew the lease while runs live, hear cancels from other processes, and bury the dead."""
+        while True:
+            await asyncio.sleep(self._options.lease_s / 3)
+            try:
+                if self._live and not self._options.alone:
+                    await self._deps.database.write(self._tend)
+            except Exception:  # a missed beat is made up by the next one
+                log.exception("lease_not_renewed")
+
+    def _tend(self, c: Connection) -> None:
+        now = self._deps.clock()
+        self._beat_if_due(c, now)
+        for run in runs.live_runs(c, worker_ids=[self._worker.id]):
+            live = self._live.get(run.id)
+            if run.cancel_requested and live is not None:
+                self._stop(live, "cancel")
+
+
+def _claim(c: Connection, conversation: Conversation, run_id: RunId) -> None:
+    if not conversations.claim(c, conversation.id, run_id):
+        raise Busy(conversation.id, conversation.active_run_id or "unknown")
+
+
+__all__ = ["EngineOptions", "RunEngine", "RunHandle"]

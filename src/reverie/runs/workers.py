@@ -1,0 +1,119 @@
+"""This process's lease, and what becomes of runs whose process died."""
+
+import os
+import socket
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import Connection
+
+from reverie.context.pairing import lost_calls
+from reverie.domain.errors import NotFound
+from reverie.domain.events import MessageSaved, RunEnded, RunFailure
+from reverie.domain.ids import RunId, make_id
+from reverie.domain.message import calls_of
+from reverie.domain.run import Run
+from reverie.domain.stop_reason import StopReason
+from reverie.loop.state import load_view, lost_result, results_message
+from reverie.storage import conversations, messages, run_events, runs, workers
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """This process, as others see it."""
+
+    id: str
+    host: str
+    pid: int
+
+    @staticmethod
+    def here() -> "Worker":
+        """A worker of this process; every start is a worker of its own."""
+        return Worker(make_id("worker"), socket.gethostname(), os.getpid())
+
+
+def dead_workers(c: Connection, worker: Worker, now: datetime, *, alone: bool) -> list[str]:
+    """Workers that will write nothing more.
+
+    `alone` says that no other process can have the database open. Elsewhere a worker is dead
+    when its lease has passed, or when its process is seen to be gone from this very host.
+    """
+    return [
+        other
+        for other, host, pid, lease_until in workers.others(c, worker.id)
+        if alone or lease_until < now or (host == worker.host and not _runs_here(pid, worker))
+    ]
+
+
+def beat(c: Connection, worker: Worker, now: datetime, lease: timedelta) -> None:
+    """Renew this worker's lease."""
+    workers.beat(c, worker.id, worker.host, worker.pid, now + lease)
+
+
+def bury(c: Connection, worker: Worker, dead: list[str], now: datetime) -> list[Run]:
+    """End all runs of dead workers and forget the workers; returns the ended runs."""
+    ended = [done for run in runs.live_runs(c, worker_ids=dead) if (done := end_dead_run(c, worker, run.id, now))]
+    for other in dead:
+        workers.forget(c, other)
+    return ended
+
+
+def end_dead_run(c: Connection, worker: Worker, run_id: RunId, now: datetime) -> Run | None:
+    """End a run whose process died: pair its calls, say what happened, let the next run in."""
+    run = runs.take_over(c, run_id, worker.id)
+    if run is None:
+        return None
+    failure = RunFailure(
+        error_type="internal_error",
+        message="the server stopped while this run was in progress; what it had saved is kept, send the message again "
+        "to go on",
+        http_status=500,
+    )
+    runs.end_run(
+        c,
+        run,
+        stop_reason=StopReason.ERROR,
+        usage=run.usage,
+        now=now,
+        ttft_ns=None,
+        total_duration_ns=None,
+        failure=failure,
+    )
+    conversations.release(c, run.conversation_id, run.id, now)
+    last = RunEnded(run_id=run.id, stop_reason=StopReason.ERROR, usage=run.usage, failure=failure)
+    saved = _pair_calls(c, run, now)
+    if run.background:
+        stored = run_events.read(c, run.id, 0)
+        run_events.append(c, run.id, len(stored) + 1, [*saved, last])
+    log.warning("run_of_dead_worker_ended", run_id=run.id, agent_id=run.agent_id)
+    return replace(run, status=StopReason.ERROR.run_status, stop_reason=StopReason.ERROR, completed_at=now)
+
+
+def _pair_calls(c: Connection, run: Run, now: datetime) -> list[MessageSaved]:
+    try:
+        view = load_view(c, run.organization_id, run.conversation_id, now)
+    except NotFound:
+        return []
+    mine = [message for message in view.context if message.run_id == run.id]
+    lost = lost_calls(mine, waiting=None)
+    if not lost:
+        return []
+    step_id = next((message.step_id for message in reversed(mine) if calls_of(message.body)), None)
+    message = results_message(view, run, step_id, [lost_result(call) for call in lost], now)
+    messages.append(c, [message])
+    return [MessageSaved(message=message)]
+
+
+def _runs_here(pid: int, worker: Worker) -> bool:
+    if pid == worker.pid:
+        return False  # a container that was started again: same host name, same process number, another life
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,186 @@
+"""Messages: append, read by page, and the set that is in context."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+
+from reverie.domain.errors import NotFound
+from reverie.domain.ids import AgentId, ConversationId, MessageId, OrganizationId, RunId, StepId
+from reverie.domain.message import Body, Message, MessageKind
+from reverie.domain.paging import Page
+from reverie.storage.codec import body_adapter
+from reverie.storage.paging import fetch_page
+from reverie.storage.schema import messages
+from reverie.storage.search import index_messages
+
+_append = insert(messages)
+_context = (
+    select(messages)
+    .where(messages.c.conversation_id == bindparam("conversation"), messages.c.in_context)
+    .order_by(messages.c.seq)
+)
+_FIRST = {MessageKind.PROMPT: 0, MessageKind.SUMMARY: 1}
+"""What stands before all other messages of a context, whenever it was written."""
+
+
+def append(c: Connection, new: Sequence[Message]) -> None:
+    """Add `new` in order; their place in the conversation is the order of insertion."""
+    if new:
+        c.execute(_append, [_row(message) for message in new])
+        index_messages(c, new)
+
+
+def load_context(c: Connection, conversation_id: ConversationId) -> list[Message]:
+    """What the next request to the model holds: prompt, summary, then the rest as it was said."""
+    rows = c.execute(_context, {"conversation": conversation_id}).mappings()
+    return sorted((_message(row) for row in rows), key=lambda message: _FIRST.get(message.kind, 2))
+
+
+def count(c: Connection, conversation_id: ConversationId) -> int:
+    """How many messages the conversation ever had, prompt and notes left out."""
+    query = select(func.count()).where(
+        messages.c.conversation_id == conversation_id,
+        messages.c.kind.not_in([MessageKind.PROMPT, MessageKind.EVENT]),
+    )
+    return int(c.execute(query).scalar_one())
+
+
+def context_ids(c: Connection, conversation_ids: Sequence[str]) -> dict[str, tuple[MessageId, ...]]:
+    """Ids in context of each conversation, in order."""
+    query = (
+        select(messages.c.conversation_id, messages.c.id, messages.c.kind)
+        .where(messages.c.conversation_id.in_(conversation_ids), messages.c.in_context)
+        .order_by(messages.c.seq)
+    )
+    found: dict[str, list[tuple[int, MessageId]]] = {}
+    for conversation_id, message_id, kind in c.execute(query):
+        found.setdefault(conversation_id, []).append((_FIRST.get(MessageKind(kind), 2), message_id))
+    return {key: tuple(item[1] for item in sorted(ids, key=lambda item: item[0])) for key, ids in found.items()}
+
+
+def set_context(c: Connection, conversation_id: ConversationId, keep: Iterable[MessageId]) -> None:
+    """Make exactly `keep` (and the prompt) the conversation's context.
+
+    Raises:
+        NotFound: an id is not a message of the conversation.
+    """
+    wanted = set(keep)
+    rows = c.execute(select(messages.c.id).where(messages.c.conversation_id == conversation_id, messages.c.id.in_(wanted)))
+    if missing := wanted - {row[0] for row in rows}:
+        raise NotFound("message", sorted(missing)[0])
+    outside = (messages.c.conversation_id == conversation_id) & (messages.c.kind != MessageKind.PROMPT)
+    c.execute(update(messages).where(outside, messages.c.in_context).values(in_context=False))
+    c.execute(update(messages).where(outside, messages.c.id.in_(wanted)).values(in_context=True))
+
+
+def drop_from_context(c: Connection, ids: Sequence[MessageId]) -> None:
+    """Take messages out of the context; they stay in the history."""
+    if ids:
+        c.execute(update(messages).where(messages.c.id.in_(ids)).values(in_context=False))
+
+
+def replace_body(c: Connection, message_id: MessageId, body: Body) -> None:
+    """Store another body for a message."""
+    c.execute(update(messages).where(messages.c.id == message_id).values(kind=body.kind, body=body))
+
+
+def get(c: Connection, organization_id: OrganizationId, message_id: MessageId) -> Message:
+    """One message.
+
+    Raises:
+        NotFound: there is none in the organisation.
+    """
+    query = select(messages).where(messages.c.organization_id == organization_id, messages.c.id == message_id)
+    row = c.execute(query).mappings().one_or_none()
+    if row is None:
+        raise NotFound("message", message_id)
+    return _message(row)
+
+
+def get_many(c: Connection, organization_id: OrganizationId, ids: Sequence[str]) -> list[Message]:
+    """The messages of `ids` that exist, in the order of `ids`."""
+    query = select(messages).where(messages.c.organization_id == organization_id, messages.c.id.in_(ids))
+    found = {row["id"]: _message(row) for row in c.execute(query).mappings()}
+    return [found[item] for item in ids if item in found]
+
+
+def list_page(
+    c: Connection,
+    organization_id: OrganizationId,
+    page: Page,
+    *,
+    agent_id: AgentId | None = None,
+    conversation_id: ConversationId | None = None,
+    run_id: RunId | None = None,
+    step_id: StepId | None = None,
+    group_id: str | None = None,
+    kinds: Sequence[MessageKind] | None = None,
+    include_err: bool | None = None,
+) -> list[Message]:
+    """A page of messages that meet every given condition."""
+    query = select(messages).where(messages.c.organization_id == organization_id)
+    for column, value in (
+        (messages.c.agent_id, agent_id),
+        (messages.c.conversation_id, conversation_id),
+        (messages.c.run_id, run_id),
+        (messages.c.step_id, step_id),
+        (messages.c.group_id, group_id),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    if kinds is not None:
+        query = query.where(messages.c.kind.in_(kinds))
+    if include_err is False:
+        query = query.where(messages.c.is_err.is_not(True))
+    return [_message(row) for row in fetch_page(c, query, messages, page, organization_id, "message")]
+
+
+def delete_all(c: Connection, conversation_id: ConversationId, *, keep_prompt: bool) -> None:
+    """Remove the conversation's messages from the history as well."""
+    query = delete(messages).where(messages.c.conversation_id == conversation_id)
+    if keep_prompt:
+        query = query.where(messages.c.kind != MessageKind.PROMPT)
+    c.execute(query)
+
+
+def _row(message: Message) -> dict[str, Any]:
+    return {
+        "id": message.id,
+        "organization_id": message.organization_id,
+        "agent_id": message.agent_id,
+        "conversation_id": message.conversation_id,
+        "kind": message.body.kind,
+        "body": message.body,
+        "in_context": message.in_context,
+        "run_id": message.run_id,
+        "step_id": message.step_id,
+        "otid": message.otid,
+        "name": message.name,
+        "sender_id": message.sender_id,
+        "group_id": message.group_id,
+        "is_err": message.is_err,
+        "model": message.model,
+        "created_at": message.created_at,
+    }
+
+
+def _message(row: Mapping[str, Any]) -> Message:
+    return Message(
+        id=row["id"],
+        organization_id=row["organization_id"],
+        agent_id=row["agent_id"],
+        conversation_id=row["conversation_id"],
+        body=body_adapter.validate_python(row["body"]),
+        in_context=row["in_context"],
+        run_id=row["run_id"],
+        step_id=row["step_id"],
+        otid=row["otid"],
+        name=row["name"],
+        sender_id=row["sender_id"],
+        group_id=row["group_id"],
+        is_err=row["is_err"],
+        model=row["model"],
+        created_at=row["created_at"],
+        seq=row["seq"],
+    )

@@ -1,0 +1,225 @@
+"""Runs and steps. A run's row is its checkpoint; its fence decides who may write on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from reverie.domain.errors import NotFound, RunLost
+from reverie.domain.events import RunFailure
+from reverie.domain.ids import AgentId, ConversationId, OrganizationId, RunId, StepId
+from reverie.domain.paging import Page
+from reverie.domain.run import Run, Step, Usage
+from reverie.domain.stop_reason import RunStatus, StopReason
+from reverie.storage.codec import usage_adapter
+from reverie.storage.paging import fetch_page
+from reverie.storage.schema import runs, steps
+
+_RUN_FIELDS = tuple(field.name for field in fields(Run))
+_STEP_FIELDS = tuple(field.name for field in fields(Step))
+_LIVE = (RunStatus.CREATED, RunStatus.RUNNING)
+
+
+def insert_run(c: Connection, run: Run) -> None:
+    """Store a new run."""
+    c.execute(insert(runs).values({name: getattr(run, name) for name in _RUN_FIELDS}))
+
+
+def hold_fence(c: Connection, run: Run, values: Mapping[str, Any] | None = None) -> None:
+    """Make sure, within this transaction, that `run` is still ours; set `values` on the way.
+
+    Raises:
+        RunLost: it was cancelled, ended or taken over since it was claimed.
+    """
+    query = update(runs).where(runs.c.id == run.id, runs.c.fence == run.fence, runs.c.completed_at.is_(None))
+    if c.execute(query.values(dict(values) if values else {"fence": run.fence})).rowcount != 1:
+        raise RunLost(f"run {run.id!r} was ended or taken over by another worker")
+
+
+def end_run(
+    c: Connection,
+    run: Run,
+    *,
+    stop_reason: StopReason,
+    usage: Usage,
+    now: datetime,
+    ttft_ns: int | None,
+    total_duration_ns: int | None,
+    failure: RunFailure | None = None,
+) -> None:
+    """Write the final state.
+
+    Raises:
+        RunLost: somebody else ended it before.
+    """
+    hold_fence(
+        c,
+        run,
+        {
+            "status": stop_reason.run_status,
+            "stop_reason": stop_reason,
+            "usage": usage,
+            "completed_at": now,
+            "ttft_ns": ttft_ns,
+            "total_duration_ns": total_duration_ns,
+            "error": None if failure is None else failure,
+        },
+    )
+
+
+def request_cancel(c: Connection, run_id: RunId) -> None:
+    """Leave word for the run's driver, wherever it runs."""
+    c.execute(update(runs).where(runs.c.id == run_id, runs.c.completed_at.is_(None)).values(cancel_requested=True))
+
+
+def take_over(c: Connection, run_id: RunId, worker_id: str) -> Run | None:
+    """Claim a run whose worker is dead, raising its fence; None when it has ended meanwhile."""
+    row = c.execute(select(runs).where(runs.c.id == run_id, runs.c.completed_at.is_(None))).mappings().one_or_none()
+    if row is None:
+        return None
+    query = update(runs).where(runs.c.id == run_id, runs.c.fence == row["fence"], runs.c.completed_at.is_(None))
+    changed = c.execute(query.values(fence=row["fence"] + 1, worker_id=worker_id)).rowcount
+    return _run({**row, "fence": row["fence"] + 1, "worker_id": worker_id}) if changed == 1 else None
+
+
+def live_runs(c: Connection, *, worker_ids: Sequence[str] | None = None) -> list[Run]:
+    """Runs without an end, oldest first; of the given workers only, if any are given."""
+    query = select(runs).where(runs.c.completed_at.is_(None)).order_by(runs.c.seq)
+    if worker_ids is not None:
+        query = query.where(runs.c.worker_id.in_(worker_ids))
+    return [_run(row) for row in c.execute(query).mappings()]
+
+
+def get(c: Connection, organization_id: OrganizationId, run_id: RunId) -> Run:
+    """One run.
+
+    Raises:
+        NotFound: there is none in the organisation.
+    """
+    query = select(runs).where(runs.c.organization_id == organization_id, runs.c.id == run_id)
+    row = c.execute(query).mappings().one_or_none()
+    if row is None:
+        raise NotFound("run", run_id)
+    return _run(row)
+
+
+def worker_of(c: Connection, run_id: RunId) -> str | None:
+    """Who drives the run; None when it has ended."""
+    return c.execute(select(runs.c.worker_id).where(runs.c.id == run_id, runs.c.completed_at.is_(None))).scalar()
+
+
+def list_page(
+    c: Connection,
+    organization_id: OrganizationId,
+    page: Page,
+    *,
+    agent_ids: Sequence[AgentId] | None = None,
+    conversation_id: ConversationId | None = None,
+    statuses: Sequence[RunStatus] | None = None,
+    stop_reason: StopReason | None = None,
+    background: bool | None = None,
+) -> list[Run]:
+    """A page of runs that meet every given condition."""
+    query = select(runs).where(runs.c.organization_id == organization_id)
+    if agent_ids is not None:
+        query = query.where(runs.c.agent_id.in_(agent_ids))
+    if conversation_id is not None:
+        query = query.where(runs.c.conversation_id == conversation_id)
+    if statuses is not None:
+        query = query.where(runs.c.status.in_(statuses))
+    if stop_reason is not None:
+        query = query.where(runs.c.stop_reason == stop_reason)
+    if background is not None:
+        query = query.where(runs.c.background == background)
+    return [_run(row) for row in fetch_page(c, query, runs, page, organization_id, "run")]
+
+
+def active_of(
+    c: Connection,
+    organization_id: OrganizationId,
+    *,
+    agent_id: AgentId | None = None,
+    conversation_id: ConversationId | None = None,
+) -> list[Run]:
+    """Runs of an agent or conversation that have not ended."""
+    query = select(runs).where(runs.c.organization_id == organization_id, runs.c.completed_at.is_(None))
+    if agent_id is not None:
+        query = query.where(runs.c.agent_id == agent_id)
+    if conversation_id is not None:
+        query = query.where(runs.c.conversation_id == conversation_id)
+    return [_run(row) for row in c.execute(query.order_by(runs.c.seq)).mappings()]
+
+
+def delete_run(c: Connection, run_id: RunId) -> None:
+    """Remove the run and its steps; its messages stay."""
+    c.execute(delete(runs).where(runs.c.id == run_id))
+
+
+def insert_step(c: Connection, step: Step) -> None:
+    """Store a new step."""
+    c.execute(insert(steps).values({name: getattr(step, name) for name in _STEP_FIELDS}))
+
+
+def update_step(c: Connection, step_id: StepId, values: Mapping[str, Any]) -> None:
+    """Set columns by name."""
+    c.execute(update(steps).where(steps.c.id == step_id).values(dict(values)))
+
+
+def get_step(c: Connection, organization_id: OrganizationId, step_id: StepId) -> Step:
+    """One step.
+
+    Raises:
+        NotFound: there is none in the organisation.
+    """
+    query = select(steps).where(steps.c.organization_id == organization_id, steps.c.id == step_id)
+    row = c.execute(query).mappings().one_or_none()
+    if row is None:
+        raise NotFound("step", step_id)
+    return _step(row)
+
+
+def list_steps(
+    c: Connection,
+    organization_id: OrganizationId,
+    page: Page,
+    *,
+    run_id: RunId | None = None,
+    agent_id: AgentId | None = None,
+    model: str | None = None,
+    feedback: str | None = None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> list[Step]:
+    """A page of steps that meet every given condition."""
+    query = select(steps).where(steps.c.organization_id == organization_id)
+    if run_id is not None:
+        query = query.where(steps.c.run_id == run_id)
+    if agent_id is not None:
+        query = query.where(steps.c.agent_id == agent_id)
+    if model is not None:
+        query = query.where(steps.c.model == model)
+    if feedback is not None:
+        query = query.where(steps.c.feedback == feedback)
+    if start is not None:
+        query = query.where(steps.c.created_at >= start)
+    if end is not None:
+        query = query.where(steps.c.created_at <= end)
+    return [_step(row) for row in fetch_page(c, query, steps, page, organization_id, "step")]
+
+
+def _run(row: Mapping[str, Any]) -> Run:
+    values = {name: row[name] for name in _RUN_FIELDS}
+    values["status"] = RunStatus(row["status"])
+    values["stop_reason"] = None if row["stop_reason"] is None else StopReason(row["stop_reason"])
+    values["usage"] = usage_adapter.validate_python(row["usage"])
+    return Run(**values)
+
+
+def _step(row: Mapping[str, Any]) -> Step:
+    values = {name: row[name] for name in _STEP_FIELDS}
+    values["stop_reason"] = None if row["stop_reason"] is None else StopReason(row["stop_reason"])
+    values["usage"] = usage_adapter.validate_python(row["usage"])
+    values["tags"] = tuple(row["tags"])
+    return Step(**values)
