@@ -1,0 +1,120 @@
+"""Run every check, go on after a failure, and say at the end what failed and what was skipped and why.
+
+Usage: test.py [PART ...]; parts are named in PARTS. `PYTEST_ARGS` is passed to pytest.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+CODE = [name for name in ("src", "tests", "bench", "examples", ".ci") if (ROOT / name).is_dir()]
+TYPESCRIPT = ROOT / "tests" / "typescript"
+SKIPPED = re.compile(r"^SKIPPED \[(\d+)\] (\S+?): (.*)$")
+
+
+@dataclass
+class Outcome:
+    """How one part went."""
+
+    code: int = 0
+    skipped: list[str] = field(default_factory=list)
+
+
+def run(*command: str | Path, cwd: Path = ROOT) -> Outcome:
+    """Run a command with its output shown as it comes."""
+    return Outcome(subprocess.run([str(word) for word in command], cwd=cwd, check=False).returncode)
+
+
+def lint() -> Outcome:
+    """Ruff's rules and its formatting."""
+    checked = run(BIN / "ruff", "check", *CODE)
+    formatted = run(BIN / "ruff", "format", "--check", "--quiet", *CODE)
+    if formatted.code:
+        print("some files are not formatted: run `make format`")
+    return Outcome(checked.code or formatted.code)
+
+
+def types() -> Outcome:
+    """Mypy, strict."""
+    return run(BIN / "mypy")
+
+
+def ladder() -> Outcome:
+    """The layers of the package."""
+    return run(BIN / "lint-imports", "--no-cache", "--no-logo")
+
+
+def typescript() -> Outcome:
+    """What the tests with the TypeScript SDK need."""
+    missing = [name for name in ("node", "npm") if shutil.which(name) is None]
+    if missing:
+        return Outcome(0, [f"the TypeScript SDK: no {' and no '.join(missing)} here; install Node.js 18 or newer"])
+    if not (TYPESCRIPT / "package.json").is_file():
+        return Outcome(0, ["the TypeScript SDK: tests/typescript/package.json is missing"])
+    lock = TYPESCRIPT / "package-lock.json"
+    installed = TYPESCRIPT / "node_modules" / ".package-lock.json"
+    if installed.is_file() and lock.is_file() and installed.stat().st_mtime >= lock.stat().st_mtime:
+        return Outcome()
+    step = "ci" if lock.is_file() else "install"
+    return run("npm", step, "--no-audit", "--no-fund", "--loglevel=error", cwd=TYPESCRIPT)
+
+
+def tests() -> Outcome:
+    """Pytest, on both databases."""
+    workers = os.environ.get("PYTEST_WORKERS", str(os.cpu_count() or 2))
+    command = [str(BIN / "pytest"), "-rs", "-n", workers, *shlex.split(os.environ.get("PYTEST_ARGS", ""))]
+    outcome = Outcome()
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            if match := SKIPPED.match(line):
+                outcome.skipped.append(f"{match[1]} x {match[2]}: {match[3]}")
+    outcome.code = process.returncode
+    return outcome
+
+
+PARTS: dict[str, Callable[[], Outcome]] = {
+    "lint": lint,
+    "types": types,
+    "ladder": ladder,
+    "typescript": typescript,
+    "tests": tests,
+}
+
+
+def main(names: list[str]) -> int:
+    """Return 0 when every part passed."""
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        print(f"there is no part {unknown[0]!r}; the parts are {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    report: list[str] = []
+    skipped: list[str] = []
+    failed = False
+    for name in names or PARTS:
+        print(f"\n── {name} " + "─" * (76 - len(name)), flush=True)
+        started = time.monotonic()
+        outcome = PARTS[name]()
+        failed |= outcome.code != 0
+        skipped += outcome.skipped
+        report.append(f"  {'FAILED' if outcome.code else 'passed'}  {name:<12}{time.monotonic() - started:7.1f} s")
+    print("\n── result " + "─" * 70)
+    print("\n".join(report))
+    print("  nothing was skipped" if not skipped else "  skipped:")
+    for line in skipped:
+        print(f"    {line}")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
