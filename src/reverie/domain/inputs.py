@@ -1,9 +1,10 @@
 """What a client sends into a conversation, and how it wants the turn to go."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from reverie.domain.content import Part, ToolReturn
+from reverie.domain.json import JsonObject
 from reverie.domain.message import Decision
 from reverie.domain.tool import ToolSpec
 
@@ -60,6 +61,8 @@ class TurnOptions:
     enable_thinking: bool = True
     include_compaction_messages: bool = False
     top_logprobs: int | None = None
+    reader: JsonObject = field(default_factory=dict)
+    """How the first reader sees the run, by the API's names; later readers see it alike."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,424 @@
+"""Stored messages to the messages of the API. Source: `Message` union, client SDK, read 2026-11."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal, TypeAlias, TypedDict, assert_never
+
+import orjson
+
+from reverie.domain.content import ImagePart, Part, TextPart, ToolCall, ToolReturn
+from reverie.domain.json import JsonObject
+from reverie.domain.message import (
+    ApprovalRequestBody,
+    ApprovalResponseBody,
+    AssistantBody,
+    Body,
+    EventBody,
+    Message,
+    PromptBody,
+    ReasoningBody,
+    SummaryBody,
+    SystemBody,
+    ToolCallBody,
+    ToolReturnBody,
+    UserBody,
+)
+
+MessageType: TypeAlias = Literal[
+    "system_message",
+    "user_message",
+    "assistant_message",
+    "reasoning_message",
+    "hidden_reasoning_message",
+    "tool_call_message",
+    "tool_return_message",
+    "approval_request_message",
+    "approval_response_message",
+    "summary_message",
+    "event_message",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """How a reader wants to see messages."""
+
+    use_assistant_message: bool = True
+    """Show the call of `tool_name` as what it says, and hide its result."""
+    tool_name: str = "send_message"
+    tool_kwarg: str = "message"
+    types: frozenset[str] | None = None
+    """Only these message types; None: all."""
+    compaction: bool = True
+    """Show summaries and events too."""
+
+    def shows(self, message_type: str) -> bool:
+        """Whether the reader wants messages of this type."""
+        return self.types is None or message_type in self.types
+
+
+LIST_VIEW: Final = View()
+
+
+class TextContent(TypedDict):
+    """Text in a message's content."""
+
+    type: Literal["text"]
+    text: str
+    signature: str | None
+
+
+class ImageContent(TypedDict):
+    """An image in a message's content."""
+
+    type: Literal["image"]
+    source: JsonObject
+
+
+Content: TypeAlias = str | Sequence[TextContent | ImageContent]
+
+
+class WireToolCall(TypedDict):
+    """A call, whole."""
+
+    name: str
+    arguments: str
+    tool_call_id: str
+
+
+class WireToolReturn(TypedDict):
+    """What came of a call."""
+
+    type: Literal["tool"]
+    tool_return: Content
+    status: Literal["success", "error"]
+    tool_call_id: str
+    stdout: list[str] | None
+    stderr: list[str] | None
+
+
+class WireDecision(TypedDict):
+    """A person's answer to a call."""
+
+    type: Literal["approval"]
+    tool_call_id: str
+    approve: bool
+    reason: str | None
+
+
+class _Base(TypedDict):
+    id: str
+    date: datetime
+    name: str | None
+    otid: str | None
+    sender_id: str | None
+    step_id: str | None
+    is_err: bool | None
+    seq_id: int | None
+    run_id: str | None
+
+
+class SystemMessage(_Base):
+    """Instructions."""
+
+    message_type: Literal["system_message"]
+    content: str
+
+
+class UserMessage(_Base):
+    """What a user said."""
+
+    message_type: Literal["user_message"]
+    content: Content
+
+
+class AssistantMessage(_Base):
+    """What the agent said."""
+
+    message_type: Literal["assistant_message"]
+    content: str
+
+
+class ReasoningMessage(_Base):
+    """What the model thought."""
+
+    message_type: Literal["reasoning_message"]
+    source: Literal["reasoner_model", "non_reasoner_model"]
+    reasoning: str
+    signature: str | None
+
+
+class HiddenReasoningMessage(_Base):
+    """What the model thought and its provider does not show."""
+
+    message_type: Literal["hidden_reasoning_message"]
+    state: Literal["redacted", "omitted"]
+    hidden_reasoning: str | None
+
+
+class ToolCallMessage(_Base):
+    """Calls that run without asking."""
+
+    message_type: Literal["tool_call_message"]
+    tool_call: WireToolCall
+    tool_calls: list[WireToolCall] | None
+
+
+class ApprovalRequestMessage(_Base):
+    """Calls that must be answered first."""
+
+    message_type: Literal["approval_request_message"]
+    tool_call: WireToolCall
+    tool_calls: list[WireToolCall] | None
+
+
+class ApprovalResponseMessage(_Base):
+    """Answers to calls."""
+
+    message_type: Literal["approval_response_message"]
+    approvals: list[WireDecision | WireToolReturn] | None
+    approve: bool | None
+    approval_request_id: str | None
+    reason: str | None
+
+
+class ToolReturnMessage(_Base):
+    """What came of calls; the single fields tell of the first."""
+
+    message_type: Literal["tool_return_message"]
+    tool_return: str
+    status: Literal["success", "error"]
+    tool_call_id: str
+    stdout: list[str] | None
+    stderr: list[str] | None
+    tool_returns: list[WireToolReturn] | None
+
+
+class SummaryMessage(_Base):
+    """What stands for messages that were compacted."""
+
+    message_type: Literal["summary_message"]
+    summary: str
+    compaction_stats: JsonObject | None
+
+
+class EventMessage(_Base):
+    """Something that happened to the conversation."""
+
+    message_type: Literal["event_message"]
+    event_type: str
+    event_data: JsonObject
+
+
+WireMessage: TypeAlias = (
+    SystemMessage
+    | UserMessage
+    | AssistantMessage
+    | ReasoningMessage
+    | HiddenReasoningMessage
+    | ToolCallMessage
+    | ToolReturnMessage
+    | ApprovalRequestMessage
+    | ApprovalResponseMessage
+    | SummaryMessage
+    | EventMessage
+)
+
+_STATS: Final = ("trigger", "context_window", "messages_count_before", "messages_count_after")
+
+
+def wire_messages(message: Message, view: View) -> list[WireMessage]:
+    """What `message` is to a reader: usually one, none where it is hidden, more where a reply is split."""
+    return [wire for wire in _shown(message, view) if view.shows(wire["message_type"])]
+
+
+def wire_list(messages: Iterable[Message], view: View, *, newest_first: bool = False) -> list[WireMessage]:
+    """A page of messages in its own order; what one record is split into follows that order too."""
+    found: list[WireMessage] = []
+    for message in messages:
+        wires = wire_messages(message, view)
+        found.extend(reversed(wires) if newest_first else wires)
+    return found
+
+
+def _base(message: Message, name: str | None = None) -> _Base:
+    return {
+        "id": message.id,
+        "date": message.created_at,
+        "name": message.name or name,
+        "otid": message.otid,
+        "sender_id": message.sender_id,
+        "step_id": message.step_id,
+        "is_err": message.is_err,
+        "seq_id": None,
+        "run_id": message.run_id,
+    }
+
+
+def _shown(message: Message, view: View) -> Iterator[WireMessage]:  # noqa: C901  # one case for each kind
+    body: Body = message.body
+    match body:
+        case PromptBody():
+            yield {**_base(message), "message_type": "system_message", "content": body.text}
+        case SystemBody():
+            yield {**_base(message), "message_type": "system_message", "content": _text(body.parts)}
+        case UserBody():
+            yield {**_base(message), "message_type": "user_message", "content": content_of(body.parts)}
+        case AssistantBody():
+            yield {**_base(message), "message_type": "assistant_message", "content": _text(body.parts)}
+        case ReasoningBody():
+            yield _reasoning(message, body)
+        case ToolCallBody():
+            yield from _calls(message, body.calls, view)
+        case ApprovalRequestBody():
+            calls = [_call(call) for call in body.calls]
+            yield {
+                **_base(message),
+                "message_type": "approval_request_message",
+                "tool_call": calls[0],
+                "tool_calls": calls,
+            }
+        case ApprovalResponseBody():
+            yield _approval_response(message, body)
+        case ToolReturnBody():
+            returns = [
+                item for item in body.returns if not (view.use_assistant_message and item.name == view.tool_name)
+            ]
+            if returns:
+                yield _tool_return(message, returns)
+        case SummaryBody():
+            if view.compaction:
+                stats = body.stats if body.stats is not None and all(key in body.stats for key in _STATS) else None
+                yield {
+                    **_base(message),
+                    "message_type": "summary_message",
+                    "summary": body.text,
+                    "compaction_stats": stats,
+                }
+        case EventBody():
+            if view.compaction:
+                yield {
+                    **_base(message),
+                    "message_type": "event_message",
+                    "event_type": body.event_type,
+                    "event_data": body.data,
+                }
+        case impossible:
+            assert_never(impossible)
+
+
+def _text(parts: Sequence[Part]) -> str:
+    return "".join(part.text for part in parts if isinstance(part, TextPart))
+
+
+def content_of(parts: Sequence[Part]) -> Content:
+    """Content as clients read it: a string where it is one text, parts otherwise."""
+    if len(parts) == 1 and isinstance(parts[0], TextPart):
+        return parts[0].text
+    return [_part(part) for part in parts]
+
+
+def _part(part: Part) -> TextContent | ImageContent:
+    if isinstance(part, ImagePart):
+        source: JsonObject = {"type": "base64", "media_type": part.media_type, "data": part.data, "detail": part.detail}
+        return {"type": "image", "source": source}
+    return {"type": "text", "text": part.text, "signature": None}
+
+
+def _reasoning(message: Message, body: ReasoningBody) -> ReasoningMessage | HiddenReasoningMessage:
+    if body.text:
+        return {
+            **_base(message),
+            "message_type": "reasoning_message",
+            "source": "reasoner_model",
+            "reasoning": body.text,
+            "signature": body.signature,
+        }
+    return {
+        **_base(message),
+        "message_type": "hidden_reasoning_message",
+        "state": "omitted" if body.redacted is None else "redacted",
+        "hidden_reasoning": body.redacted,
+    }
+
+
+def _call(call: ToolCall) -> WireToolCall:
+    return {"name": call.name, "arguments": call.arguments, "tool_call_id": call.id}
+
+
+def _calls(message: Message, calls: Sequence[ToolCall], view: View) -> Iterator[WireMessage]:
+    """Calls in the model's order; what is said through the messaging tool stands as speech between them."""
+    waiting: list[WireToolCall] = []
+    for call in calls:
+        said = spoken(call.arguments, view.tool_kwarg) if _speaks(call.name, view) else None
+        if said is None:
+            waiting.append(_call(call))
+            continue
+        if waiting:
+            yield _call_message(message, waiting)
+            waiting = []
+        yield {**_base(message), "message_type": "assistant_message", "content": said}
+    if waiting:
+        yield _call_message(message, waiting)
+
+
+def _speaks(name: str, view: View) -> bool:
+    return view.use_assistant_message and name == view.tool_name
+
+
+def spoken(arguments: str, kwarg: str) -> str | None:
+    """What a call of the messaging tool says; None when its arguments do not hold it."""
+    try:
+        parsed: Any = orjson.loads(arguments)
+    except orjson.JSONDecodeError:
+        return None
+    said = parsed.get(kwarg) if isinstance(parsed, dict) else None
+    return said if said is None or isinstance(said, str) else orjson.dumps(said).decode()
+
+
+def _call_message(message: Message, calls: list[WireToolCall]) -> ToolCallMessage:
+    return {**_base(message), "message_type": "tool_call_message", "tool_call": calls[0], "tool_calls": calls}
+
+
+def _return(item: ToolReturn) -> WireToolReturn:
+    return {
+        "type": "tool",
+        "tool_return": item.text
+        if all(isinstance(part, TextPart) for part in item.content)
+        else content_of(item.content),
+        "status": item.status,
+        "tool_call_id": item.tool_call_id,
+        "stdout": list(item.stdout) or None,
+        "stderr": list(item.stderr) or None,
+    }
+
+
+def _tool_return(message: Message, returns: Sequence[ToolReturn]) -> ToolReturnMessage:
+    first = returns[0]
+    return {
+        **_base(message, first.name or None),
+        "message_type": "tool_return_message",
+        "tool_return": first.text,
+        "status": first.status,
+        "tool_call_id": first.tool_call_id,
+        "stdout": list(first.stdout) or None,
+        "stderr": list(first.stderr) or None,
+        "tool_returns": [_return(item) for item in returns],
+    }
+
+
+def _approval_response(message: Message, body: ApprovalResponseBody) -> ApprovalResponseMessage:
+    decisions: list[WireDecision | WireToolReturn] = [
+        {"type": "approval", "tool_call_id": item.tool_call_id, "approve": item.approve, "reason": item.reason}
+        for item in body.decisions
+    ]
+    first = body.decisions[0] if body.decisions else None
+    return {
+        **_base(message),
+        "message_type": "approval_response_message",
+        "approvals": decisions + [_return(item) for item in body.returns],
+        "approve": None if first is None else first.approve,
+        "approval_request_id": body.request_id,
+        "reason": None if first is None else first.reason,
+    }

@@ -1,0 +1,341 @@
+"""Models, and the two config objects of old clients. Source: `Model`, `LlmConfig`, client SDK, read 2026-11."""
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal, TypedDict
+
+from pydantic import Field
+
+from reverie.api.wire.base import Body
+from reverie.domain.json import JsonObject
+from reverie.domain.provider import EmbedderInfo, ModelInfo
+
+FALLBACK_CONTEXT_WINDOW: Final = 32_000
+"""Told to clients for a model of which nothing is known."""
+EMBEDDING_CHUNK_SIZE: Final = 300
+
+_LLM_ENDPOINTS: Final = frozenset(
+    "openai anthropic google_ai google_vertex azure groq ollama lmstudio llamacpp koboldcpp vllm hugging-face minimax "
+    "moonshot moonshot_coding mistral together bedrock deepseek xai zai zai_coding baseten openrouter "
+    "chatgpt_oauth".split()
+)
+_EMBEDDING_ENDPOINTS: Final = frozenset(
+    "openai anthropic bedrock google_ai google_vertex azure groq ollama lmstudio llamacpp koboldcpp vllm hugging-face "
+    "mistral together pinecone".split()
+)
+_PROVIDER_TYPES: Final = frozenset(
+    "anthropic azure baseten bedrock cerebras chatgpt_oauth deepseek fireworks google_ai google_vertex groq "
+    "hugging-face letta lmstudio_openai minimax moonshot moonshot_coding mistral ollama openai together vllm sglang "
+    "openrouter xai zai zai_coding".split()
+)
+_SETTINGS_TYPES: Final = frozenset(
+    "openai sglang anthropic google_ai google_vertex azure xai moonshot zai moonshot_coding groq deepseek together "
+    "bedrock baseten openrouter chatgpt_oauth".split()
+)
+_SPEAKS_LIKE: Final = {"minimax": "anthropic", "zai_coding": "zai", "lmstudio_openai": "lmstudio"}
+
+
+def _among(allowed: frozenset[str], word: str) -> str:
+    """`word` where the SDK's closed list has it; otherwise the nearest word that it has."""
+    near = _SPEAKS_LIKE.get(word, "openai")
+    return word if word in allowed else near if near in allowed else "openai"
+
+
+class LlmConfig(TypedDict):
+    """How old clients are told about a model and its settings."""
+
+    model: str
+    display_name: str | None
+    model_endpoint_type: str
+    model_endpoint: str | None
+    provider_name: str | None
+    provider_category: Literal["base", "byok"]
+    model_wrapper: str | None
+    context_window: int
+    put_inner_thoughts_in_kwargs: bool
+    handle: str | None
+    temperature: float | None
+    max_tokens: int | None
+    enable_reasoner: bool
+    reasoning_effort: str | None
+    max_reasoning_tokens: int
+    effort: str | None
+    frequency_penalty: float | None
+    compatibility_type: str | None
+    verbosity: str | None
+    tier: str | None
+    parallel_tool_calls: bool | None
+    response_format: JsonObject | None
+    strict: bool
+    return_logprobs: bool
+    top_logprobs: int | None
+    return_token_ids: bool
+    tool_call_parser: str | None
+
+
+class ModelState(LlmConfig):
+    """A chat model that can be used."""
+
+    name: str
+    provider_type: str
+    max_context_window: int
+    model_type: Literal["llm"]
+
+
+class EmbeddingConfig(TypedDict):
+    """How old clients are told about an embedding model."""
+
+    embedding_endpoint_type: str
+    embedding_endpoint: str | None
+    embedding_model: str
+    embedding_dim: int
+    embedding_chunk_size: int
+    handle: str | None
+    batch_size: int
+    azure_endpoint: str | None
+    azure_version: str | None
+    azure_deployment: str | None
+
+
+class EmbeddingModelState(EmbeddingConfig):
+    """An embedding model that can be used."""
+
+    name: str
+    provider_type: str
+    provider_name: str
+    display_name: str
+    model_type: Literal["embedding"]
+
+
+def guessed_model(handle: str) -> ModelInfo:
+    """What can be said of a handle that the catalog does not list."""
+    provider, _, name = handle.partition("/")
+    return ModelInfo(
+        handle=handle,
+        name=name or handle,
+        provider_name=provider,
+        provider_type=provider if provider in _PROVIDER_TYPES else "openai",
+        endpoint=None,
+        context_window=FALLBACK_CONTEXT_WINDOW,
+    )
+
+
+def guessed_embedder(handle: str, dimensions: int = 0) -> EmbedderInfo:
+    """What can be said of an embedding handle that the catalog does not list."""
+    provider, _, name = handle.partition("/")
+    kind = provider if provider in _PROVIDER_TYPES else "openai"
+    return EmbedderInfo(
+        handle=handle, name=name or handle, provider_name=provider, provider_type=kind, endpoint=None,
+        dimensions=dimensions,
+    )  # fmt: skip
+
+
+def model_settings_state(settings: Mapping[str, Any], model: ModelInfo) -> JsonObject:
+    """`settings` with the discriminator that the SDKs need."""
+    return {**settings, "provider_type": _among(_SETTINGS_TYPES, model.provider_type)}
+
+
+def llm_config(model: ModelInfo, settings: Mapping[str, Any], context_window: int | None = None) -> LlmConfig:
+    """The old view of `model` with an agent's `settings`."""
+    thinking: Mapping[str, Any] = settings.get("thinking") or {}
+    thinking_config: Mapping[str, Any] = settings.get("thinking_config") or {}
+    budget = thinking.get("budget_tokens") or thinking_config.get("thinking_budget") or 0
+    effort = (settings.get("reasoning") or {}).get("reasoning_effort")
+    return {
+        "model": model.name,
+        "display_name": model.display_name,
+        "model_endpoint_type": _among(_LLM_ENDPOINTS, model.provider_type),
+        "model_endpoint": model.endpoint,
+        "provider_name": model.provider_name,
+        "provider_category": model.category,
+        "model_wrapper": None,
+        "context_window": context_window or model.context_window,
+        "put_inner_thoughts_in_kwargs": False,
+        "handle": model.handle,
+        "temperature": settings.get("temperature"),
+        "max_tokens": settings.get("max_output_tokens", model.max_output_tokens),
+        "enable_reasoner": bool(model.reasoning and thinking.get("type") != "disabled" and effort != "none"),
+        "reasoning_effort": effort,
+        "max_reasoning_tokens": budget,
+        "effort": settings.get("effort"),
+        "frequency_penalty": settings.get("frequency_penalty"),
+        "compatibility_type": None,
+        "verbosity": settings.get("verbosity"),
+        "tier": None,
+        "parallel_tool_calls": settings.get("parallel_tool_calls"),
+        "response_format": settings.get("response_format"),
+        "strict": bool(settings.get("strict")),
+        "return_logprobs": False,
+        "top_logprobs": None,
+        "return_token_ids": False,
+        "tool_call_parser": settings.get("tool_call_parser"),
+    }
+
+
+def model_state(model: ModelInfo) -> ModelState:
+    """`model` in the list of models."""
+    return {
+        **llm_config(model, {}),
+        "name": model.name,
+        "provider_type": _among(_PROVIDER_TYPES, model.provider_type),
+        "max_context_window": model.context_window,
+        "model_type": "llm",
+    }
+
+
+def embedding_config(model: EmbedderInfo) -> EmbeddingConfig:
+    """The old view of an embedding model."""
+    return {
+        "embedding_endpoint_type": _among(_EMBEDDING_ENDPOINTS, model.provider_type),
+        "embedding_endpoint": model.endpoint,
+        "embedding_model": model.name,
+        "embedding_dim": model.dimensions,
+        "embedding_chunk_size": EMBEDDING_CHUNK_SIZE,
+        "handle": model.handle,
+        "batch_size": 32,
+        "azure_endpoint": None,
+        "azure_version": None,
+        "azure_deployment": None,
+    }
+
+
+def embedding_model_state(model: EmbedderInfo) -> EmbeddingModelState:
+    """`model` in the list of embedding models."""
+    return {
+        **embedding_config(model),
+        "name": model.name,
+        "provider_type": _among(_PROVIDER_TYPES, model.provider_type),
+        "provider_name": model.provider_name,
+        "display_name": model.display_name or model.name,
+        "model_type": "embedding",
+    }
+
+
+class ReasoningBody(Body):
+    """How hard a model is asked to think."""
+
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+
+
+class ThinkingBody(Body):
+    """Thinking with a budget."""
+
+    type: Literal["enabled", "disabled"] | None = None
+    budget_tokens: int | None = None
+    clear_thinking: bool | None = None
+
+
+class ThinkingConfigBody(Body):
+    """Google's name for the same."""
+
+    include_thoughts: bool | None = None
+    thinking_budget: int | None = None
+
+
+class ResponseFormatBody(Body):
+    """What form the reply must have."""
+
+    type: Literal["text", "json_schema", "json_object"]
+    json_schema: JsonObject | None = None
+
+
+class ModelSettingsBody(Body):
+    """Generation settings: the fields of every provider's settings type, all optional."""
+
+    provider_type: str | None = None
+    max_output_tokens: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0)
+    parallel_tool_calls: bool | None = None
+    reasoning: ReasoningBody | None = None
+    thinking: ThinkingBody | None = None
+    thinking_config: ThinkingConfigBody | None = None
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+    response_format: ResponseFormatBody | None = None
+    response_schema: ResponseFormatBody | None = None
+    strict: bool | None = None
+    frequency_penalty: float | None = None
+    tool_call_parser: str | None = None
+
+    def to_domain(self) -> JsonObject:
+        """The settings as they are stored: what was sent, by the API's names."""
+        return self.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude={"provider_type"})
+
+
+class LlmConfigBody(Body):
+    """A model as old clients name it."""
+
+    model: str
+    model_endpoint_type: str = "openai"
+    context_window: int | None = Field(default=None, ge=1)
+    handle: str | None = None
+    provider_name: str | None = None
+    model_endpoint: str | None = None
+    display_name: str | None = None
+    model_wrapper: str | None = None
+    provider_category: Literal["base", "byok"] | None = None
+    put_inner_thoughts_in_kwargs: bool | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    enable_reasoner: bool | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    max_reasoning_tokens: int | None = None
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    frequency_penalty: float | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+    compatibility_type: str | None = None
+    tier: str | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormatBody | None = None
+    strict: bool | None = None
+    return_logprobs: bool | None = None
+    top_logprobs: int | None = None
+    return_token_ids: bool | None = None
+    tool_call_parser: str | None = None
+
+    def model_handle(self) -> str:
+        """`provider/model`, from whatever the client named."""
+        return self.handle or f"{self.provider_name or self.model_endpoint_type}/{self.model}"
+
+    def settings(self) -> JsonObject:
+        """The settings that the config carries, by the API's present names."""
+        found: JsonObject = {
+            "temperature": self.temperature,
+            "max_output_tokens": self.max_tokens,
+            "parallel_tool_calls": self.parallel_tool_calls,
+            "frequency_penalty": self.frequency_penalty,
+            "verbosity": self.verbosity,
+            "effort": self.effort,
+            "strict": self.strict or None,
+            "response_format": None
+            if self.response_format is None
+            else self.response_format.model_dump(exclude_none=True),
+            "reasoning": {"reasoning_effort": self.reasoning_effort} if self.reasoning_effort else None,
+            "thinking": thinking_of(self.enable_reasoner, self.max_reasoning_tokens),
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def thinking_of(enabled: bool | None, budget: int | None) -> JsonObject | None:
+    """The present form of `enable_reasoner` and `max_reasoning_tokens`; None where they say nothing."""
+    if not budget:
+        return {"type": "disabled"} if enabled is False else None
+    return {"type": "disabled" if enabled is False else "enabled", "budget_tokens": budget}
+
+
+class EmbeddingConfigBody(Body):
+    """An embedding model as old clients name it."""
+
+    embedding_model: str
+    embedding_dim: int | None = None
+    embedding_endpoint_type: str = "openai"
+    embedding_endpoint: str | None = None
+    embedding_chunk_size: int | None = None
+    handle: str | None = None
+    batch_size: int | None = None
+    azure_endpoint: str | None = None
+    azure_version: str | None = None
+    azure_deployment: str | None = None
+
+    def model_handle(self) -> str:
+        """`provider/model`, from whatever the client named."""
+        return self.handle or f"{self.embedding_endpoint_type}/{self.embedding_model}"
