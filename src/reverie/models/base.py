@@ -57,6 +57,9 @@ class ToolTurn:
 Turn: TypeAlias = SystemTurn | UserTurn | AssistantTurn | ToolTurn
 
 
+Effort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationSettings:
     """How to generate. None leaves it to the provider's default."""
@@ -64,7 +67,7 @@ class GenerationSettings:
     max_output_tokens: int | None = None
     temperature: float | None = None
     parallel_tool_calls: bool | None = None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    reasoning_effort: Effort | None = None
     thinking_budget_tokens: int | None = None
     """Anthropic's and Google's budget; 0 or None with no effort: no thinking asked for."""
     verbosity: Literal["low", "medium", "high"] | None = None

@@ -1,0 +1,57 @@
+"""Anthropic's messages dialect."""
+
+from typing import ClassVar, Final
+
+import httpx2
+from anthropic import AsyncAnthropic
+from pydantic_ai.models import Model
+from pydantic_ai.models.anthropic import AnthropicModel
+from pydantic_ai.providers.anthropic import AnthropicProvider
+
+from reverie.domain.json import JsonObject
+from reverie.domain.provider import ModelInfo
+from reverie.models.adapters.pydantic_models import PydanticEndpoint, common_settings
+from reverie.models.base import Prompt
+
+DEFAULT_MAX_OUTPUT: Final = 8192
+"""This dialect demands a limit."""
+
+
+class Anthropic(PydanticEndpoint):
+    """One provider of Anthropic's dialect. Tools, system prompt and the last turn are marked for caching."""
+
+    dialect: ClassVar[str] = "anthropic"
+
+    def connect(self, info: ModelInfo, http: httpx2.AsyncClient) -> Model:
+        """Make the model."""
+        client = AsyncAnthropic(
+            base_url=self.provider.base_url,
+            api_key=self.provider.api_key or "none",
+            max_retries=0,
+            timeout=self.timeout(),
+            http_client=http,
+        )
+        return AnthropicModel(info.name, provider=AnthropicProvider(anthropic_client=client))
+
+    def settings(self, prompt: Prompt, info: ModelInfo) -> JsonObject:
+        """A budget of thinking counts against the limit, so the limit leaves room for both."""
+        settings = common_settings(prompt)
+        settings.pop("frequency_penalty", None)
+        budget = prompt.settings.thinking_budget_tokens
+        limit = prompt.settings.max_output_tokens or info.max_output_tokens or DEFAULT_MAX_OUTPUT
+        if budget and prompt.settings.reasoning_effort != "none":
+            budget = max(1024, budget)
+            limit = limit if limit > budget else budget + DEFAULT_MAX_OUTPUT
+            settings["anthropic_thinking"] = {"type": "enabled", "budget_tokens": budget}
+            settings.pop("thinking", None)
+        if settings.get("thinking") or "anthropic_thinking" in settings:
+            settings.pop("temperature", None)
+            if isinstance(settings.get("tool_choice"), list) or settings.get("tool_choice") == "required":
+                # A forced tool and thinking exclude each other; the force is what the caller's rules rest on.
+                settings = {key: value for key, value in settings.items() if "thinking" not in key}
+        return settings | {
+            "max_tokens": limit,
+            "anthropic_cache_tool_definitions": True,
+            "anthropic_cache_instructions": True,
+            "anthropic_cache_messages": True,
+        }
