@@ -6,6 +6,7 @@ from typing import Final
 
 from reverie.context.tokens import estimate_text, estimate_turn
 from reverie.context.turns import turns_of
+from reverie.domain.content import join_text
 from reverie.domain.message import (
     ApprovalRequestBody,
     ApprovalResponseBody,
@@ -21,7 +22,6 @@ from reverie.domain.message import (
     ToolReturnBody,
     UserBody,
 )
-from reverie.domain.content import join_text
 
 TRIGGER_SHARE: Final = 0.9
 """Compaction starts when the request would take this share of the window."""

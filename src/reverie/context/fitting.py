@@ -48,4 +48,6 @@ def _cut_part(part: Part, limit: int) -> Part:
         return part
     half = limit // 2
     left_out = len(part.text) - 2 * half
-    return TextPart(text=f"{part.text[:half]}\n[… {left_out} characters left out to fit the context …]\n{part.text[-half:]}")
+    return TextPart(
+        text=f"{part.text[:half]}\n[… {left_out} characters left out to fit the context …]\n{part.text[-half:]}"
+    )

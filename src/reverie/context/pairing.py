@@ -53,7 +53,9 @@ def open_calls(context: Sequence[Message]) -> OpenCalls | None:
     wanted = {call.id for call in calls}
     for message in context:
         if isinstance(message.body, ApprovalResponseBody):
-            decisions.update({item.tool_call_id: item for item in message.body.decisions if item.tool_call_id in wanted})
+            decisions.update(
+                {item.tool_call_id: item for item in message.body.decisions if item.tool_call_id in wanted}
+            )
             returns.update({item.tool_call_id: item for item in message.body.returns if item.tool_call_id in wanted})
     return OpenCalls(calls=tuple(calls), request=request, decisions=decisions, client_returns=returns)
 

@@ -98,9 +98,7 @@ def _metadata(inputs: PromptInputs) -> str:
         f"- {inputs.message_count} earlier messages of this conversation are stored in recall memory (search it with tools)",
     ]
     if inputs.passage_count:
-        lines.append(
-            f"- {inputs.passage_count} passages are stored in archival memory (search it with tools)"
-        )
+        lines.append(f"- {inputs.passage_count} passages are stored in archival memory (search it with tools)")
     return "<memory_metadata>\n" + "\n".join(lines) + "\n</memory_metadata>"
 
 

@@ -73,5 +73,3 @@ async def _summarise(
         log.warning("summary_failed", agent_id=view.agent.id, error=str(error))
         return "", False
     return "".join(pieces).strip(), bool(pieces)
-
-

@@ -4,7 +4,7 @@ from reverie.domain.inputs import TurnOptions
 from reverie.domain.json import JsonObject
 from reverie.domain.provider import ModelInfo
 from reverie.loop.state import View
-from reverie.models.base import GenerationSettings
+from reverie.models.base import Effort, GenerationSettings
 
 
 def generation_settings(view: View, options: TurnOptions, info: ModelInfo) -> GenerationSettings:
@@ -28,7 +28,7 @@ def generation_settings(view: View, options: TurnOptions, info: ModelInfo) -> Ge
     )
 
 
-def _reasoning(given: JsonObject, info: ModelInfo) -> tuple[str | None, int | None]:
+def _reasoning(given: JsonObject, info: ModelInfo) -> tuple[Effort | None, int | None]:
     """Effort and budget, from whichever of the providers' shapes the settings hold."""
     if not info.reasoning or given.get("enable_reasoner") is False:
         return None, None

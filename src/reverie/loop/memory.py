@@ -79,9 +79,7 @@ class TransactionMemory:
         return block_store.relabel(self._c, block, label=new_label, description=description, now=self._now)
 
     def insert_passage(self, text: str, tags: Sequence[str], vector: Sequence[float] | None) -> Passage:
-        return passage_store.insert_for_agent(
-            self._c, self.agent, text, tags=tuple(tags), vector=vector, now=self._now
-        )
+        return passage_store.insert_for_agent(self._c, self.agent, text, tags=tuple(tags), vector=vector, now=self._now)
 
     def search_passages(self, query: SearchQuery) -> Sequence[Passage]:
         return passage_store.search_for_agent(self._c, self.agent.organization_id, self.agent.id, query)

@@ -72,9 +72,7 @@ class TurnState:
     first_delta_ns: int | None = None
 
 
-def load_view(
-    c: Connection, organization_id: OrganizationId, conversation_id: ConversationId, now: datetime
-) -> View:
+def load_view(c: Connection, organization_id: OrganizationId, conversation_id: ConversationId, now: datetime) -> View:
     """Read a conversation as the next request needs it, with its prompt brought up to date.
 
     Raises:
@@ -248,7 +246,7 @@ def _approval(view: View, run: Run, waiting: pairing.OpenCalls, answer: Approval
             Decision(tool_call_id=call_id, approve=answer.approve_all, reason=answer.reason)
             for call_id in sorted(undecided)
         )
-    named = [item.tool_call_id for item in (*decisions, *answer.returns)]
+    named = [item.tool_call_id for item in decisions] + [item.tool_call_id for item in answer.returns]
     if unknown := [call_id for call_id in named if call_id not in undecided]:
         raise InvalidInput(
             f"tool call {unknown[0]!r} is not awaiting approval; these are: {', '.join(sorted(undecided))}"

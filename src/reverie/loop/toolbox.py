@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
+import orjson
 import structlog
 from sqlalchemy import Connection
 
@@ -93,7 +94,11 @@ class Toolbox:
         choice = ToolChoice()
         if allowed.forced is not None and allowed.forced in by_name:
             choice = ToolChoice(mode="named", name=allowed.forced)
-        elif specs and (view.agent.agent_type.speaks_through_tool or allowed.must_continue or _owed(view, run, allowed.missing_before_exit)):
+        elif specs and (
+            view.agent.agent_type.speaks_through_tool
+            or allowed.must_continue
+            or _owed(view, run, allowed.missing_before_exit)
+        ):
             choice = ToolChoice(mode="required")
         return Offer(specs=specs, choice=choice, one_at_a_time=constrains(rules))
 
@@ -192,12 +197,11 @@ class Toolbox:
         allowed = allowed_tools(rules, names, tuple(history))
         if allowed.names is not None and call.name not in allowed.names:
             raise ToolError(violation(rules, call.name, allowed))
-        arguments = parse_arguments(call.arguments, tool.spec, args_override(rules, call.name, tuple(history)))
+        given = _overridden(call.arguments, args_override(rules, call.name, tuple(history)))
+        arguments = parse_arguments(given, tool.spec)
         return tool, arguments
 
-    async def _prepare_state_tool(
-        self, view: View, call: ToolCall, tool: StateTool, arguments: JsonObject
-    ) -> Prepared:
+    async def _prepare_state_tool(self, view: View, call: ToolCall, tool: StateTool, arguments: JsonObject) -> Prepared:
         try:
             return _Deferred(call, tool, arguments, await tool.prepare(arguments, _Services(self, view)))
         except ToolError as error:
@@ -248,6 +252,17 @@ def _apply_one(c: Connection, memory: TransactionMemory, item: _Deferred) -> Too
             return ToolOutcome.success(item.tool.apply(item.arguments, item.prepared, memory))
     except ToolError as error:
         return ToolOutcome.error(str(error))
+
+
+def _overridden(arguments: str, fixed: JsonObject | None) -> str:
+    """The model's arguments with those that a rule fixes; malformed text is left for the check to refuse."""
+    if not fixed:
+        return arguments
+    try:
+        given = orjson.loads(arguments or "{}")
+    except orjson.JSONDecodeError:
+        return arguments
+    return orjson.dumps({**given, **fixed}).decode() if isinstance(given, dict) else arguments
 
 
 def _find(view: View, name: str) -> Tool | None:

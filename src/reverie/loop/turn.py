@@ -1,7 +1,7 @@
 """Drives one turn, until the model stops, a person must answer, or a limit is met."""
 
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -29,7 +29,7 @@ from reverie.domain.errors import (
 from reverie.domain.events import Event, MessageSaved, RunEnded, RunFailure
 from reverie.domain.ids import StepId, make_id
 from reverie.domain.message import Message, SystemBody, calls_of, text_parts
-from reverie.domain.run import Run, Step, Usage
+from reverie.domain.run import Step, Usage
 from reverie.domain.stop_reason import StopReason
 from reverie.loop.compact import plan_compaction
 from reverie.loop.decide import CallModel, End, Move, Nudge, RunTools, decide
@@ -48,7 +48,7 @@ from reverie.models.base import (
     UsageChunk,
 )
 from reverie.models.retry import RetryPolicy, stream_with_retries
-from reverie.storage import agents, conversations, messages, runs
+from reverie.storage import conversations, messages, runs
 from reverie.storage.database import Database
 from reverie.tools.base import StateTool, ToolExecutor
 
@@ -128,27 +128,32 @@ class Turn:
         """
         state, draft = self.state, self._draft
         now = self._deps.clock()
-        added: list[Message] = []
-        streamed = 0
-        if draft is not None and reason is StopReason.CANCELLED:
-            added = self._messages_of(draft, now, with_calls=False)
-            streamed = len(added)
-        lost = lost_calls(state.view.context, waiting=None)
-        if lost:
-            step_id = next((m.step_id for m in reversed(state.view.context) if calls_of(m.body)), None)
-            added.append(
-                results_message(state.view, state.run, step_id, [lost_result(call, note) for call in lost], now)
-            )
+        words = (
+            []
+            if draft is None or reason is not StopReason.CANCELLED
+            else self._messages_of(draft, now, with_calls=False)
+        )
 
-        def save(c: Connection) -> None:
+        def save(c: Connection) -> list[Message]:
+            # A cancel may strike while a commit is under way, so what was saved is read back, not remembered.
             self._close(c, reason, now, failure)
-            messages.append(c, added)
-            if draft is not None:
+            context = messages.load_context(c, state.run.conversation_id)
+            known = {message.id for message in context}
+            fresh = [message for message in words if message.id not in known]
+            lost = lost_calls(context, waiting=None)
+            results: list[Message] = []
+            if lost:
+                step_id = next((message.step_id for message in reversed(context) if calls_of(message.body)), None)
+                returns = [lost_result(call, note) for call in lost]
+                results.append(results_message(state.view, state.run, step_id, returns, now))
+            messages.append(c, [*fresh, *results])
+            if draft is not None and not known & {item.message_id for item in draft.written()}:
                 runs.insert_step(c, self._step(draft, None, now, reason, failure))
+            return results
 
-        await self._deps.database.write(save)
-        saved: list[Event] = [MessageSaved(message=item, streamed=place < streamed) for place, item in enumerate(added)]
-        return [*saved, self._ended(reason, failure)]
+        results = await self._deps.database.write(save)
+        saved: list[Event] = [MessageSaved(message=message, streamed=True) for message in words]
+        return [*saved, *(MessageSaved(message=message) for message in results), self._ended(reason, failure)]
 
     def _next(self, view: View) -> Move:
         return decide(
@@ -203,51 +208,60 @@ class Turn:
             yield self._ended(ends, None)
 
     async def _draft_reply(self, model: ChatModel) -> AsyncGenerator[Event, None]:
-        """Stream a reply into a fresh draft, making room first where the request would not fit."""
-        state = self.state
-        empty = 0
-        compactions = 0
+        """Write a reply into the draft, making room first where the request would not fit."""
+        window = self._window(model)
+        if estimate_prompt(self._prompt(model)) > window * TRIGGER_SHARE:
+            async for event in self._compact(model, window):
+                yield event
+        overflows = empty = 0
         while True:
-            prompt = self._prompt(model)
-            window = self._window(model)
-            if estimate_prompt(prompt) > window * TRIGGER_SHARE and compactions < MAX_COMPACTIONS:
-                compactions += 1
-                async for event in self._compact(model, window):
-                    yield event
-                prompt = self._prompt(model)
-            prompt = replace(prompt, turns=fit_turns(prompt, int(window * TRIGGER_SHARE)))
-            draft = self._draft = self._fresh_draft(model)
-            self._deps.fault("model_called")
+            budget = int(window * TRIGGER_SHARE) >> overflows
             try:
-                async with aclosing(stream_with_retries(model, prompt, self._deps.retries)) as chunks:
-                    async for chunk in chunks:
-                        event = _take(draft, chunk)
-                        if event is not None:
-                            if state.first_delta_ns is None:
-                                state.first_delta_ns = time.monotonic_ns()
-                                self._deps.fault("reply_streaming")
-                            yield event
+                async with aclosing(self._request(model, budget)) as events:
+                    async for event in events:
+                        yield event
             except ModelContextOverflow as error:
-                _refuse_hopeless(prompt, window, error)
-                if compactions >= MAX_COMPACTIONS:
+                overflows += 1
+                _refuse_hopeless(self._prompt(model), window, error)
+                if overflows > MAX_COMPACTIONS:
                     raise
-                compactions += 1
-                made_room = False
-                async for event in self._compact(model, window // 2):
-                    made_room = True
+                async for event in self._compact(model, window >> overflows):
                     yield event
-                if not made_room and compactions > 1:
-                    raise
                 continue
-            if not draft.is_empty or state.steps > 0:
-                if draft.is_empty and draft.finish is not None and draft.finish.reason == "content_filter":
-                    raise ModelRefused(f"{model.info.handle} refused to answer because of its content rules")
+            if self._answered(model):
                 return
-            if draft.finish is not None and draft.finish.reason == "content_filter":
-                raise ModelRefused(f"{model.info.handle} refused to answer because of its content rules")
             empty += 1
             if empty > EMPTY_REPLIES:
                 raise ModelEmptyReply(f"{model.info.handle} answered {empty} times with neither text nor a tool call")
+
+    async def _request(self, model: ChatModel, budget_tokens: int) -> AsyncGenerator[Event, None]:
+        """Send one request and stream what comes into a fresh draft."""
+        prompt = self._prompt(model)
+        prompt = replace(prompt, turns=fit_turns(prompt, budget_tokens))
+        draft = self._draft = self._fresh_draft(model)
+        self._deps.fault("model_called")
+        async with aclosing(stream_with_retries(model, prompt, self._deps.retries)) as chunks:
+            async for chunk in chunks:
+                event = _take(draft, chunk)
+                if event is None:
+                    continue
+                if self.state.first_delta_ns is None:
+                    self.state.first_delta_ns = time.monotonic_ns()
+                yield event
+                self._deps.fault("reply_streaming")
+
+    def _answered(self, model: ChatModel) -> bool:
+        """Whether the draft is a reply. Nothing at all is one only after tools: the model has no more to say.
+
+        Raises:
+            ModelRefused: the provider's content rules kept the reply back.
+        """
+        draft = self._draft
+        if draft is None or not draft.is_empty:
+            return draft is not None
+        if draft.finish is not None and draft.finish.reason == "content_filter":
+            raise ModelRefused(f"{model.info.handle} refused to answer because of its content rules")
+        return self.state.steps > 0
 
     async def _run_tools(self, calls: OpenCalls) -> list[Event]:
         """Run all open calls of the last reply, and save all results at once."""
@@ -413,7 +427,7 @@ class Turn:
             failure=failure,
         )
         conversations.release(c, state.run.conversation_id, state.run.id, now)
-        agents.note_run(c, state.run.agent_id, now=now, duration_ms=elapsed // 1_000_000, stop_reason=reason)
+        runs.note_on_agent(c, state.run.agent_id, now=now, duration_ms=elapsed // 1_000_000, stop_reason=reason)
 
     def _ended(self, reason: StopReason, failure: RunFailure | None) -> RunEnded:
         state = self.state
@@ -438,9 +452,7 @@ def failure_of(error: ReverieError, http_status: int) -> tuple[StopReason, RunFa
     )
 
 
-def _take(
-    draft: Draft, chunk: TextChunk | ReasoningChunk | CallChunk | UsageChunk | FinishChunk
-) -> Event | None:
+def _take(draft: Draft, chunk: TextChunk | ReasoningChunk | CallChunk | UsageChunk | FinishChunk) -> Event | None:
     match chunk:
         case TextChunk():
             return draft.add_text(chunk) if chunk.text else None

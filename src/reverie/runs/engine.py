@@ -25,6 +25,8 @@ from reverie.runs.log import RunLog
 from reverie.runs.queue import Turnstiles
 from reverie.runs.workers import Worker
 from reverie.storage import conversations, run_events, runs
+from reverie.storage.workers import forget as forget_worker
+from reverie.storage.workers import others as other_workers
 
 log = structlog.get_logger(__name__)
 
@@ -75,9 +77,7 @@ class RunHandle:
 class RunEngine:
     """Drives all runs of this process. `start` it once, `close` it last but one, before the database."""
 
-    def __init__(
-        self, deps: LoopDeps, options: EngineOptions, status_of: Callable[[ReverieError], int]
-    ) -> None:
+    def __init__(self, deps: LoopDeps, options: EngineOptions, status_of: Callable[[ReverieError], int]) -> None:
         self._deps = deps
         self._options = options
         self._status_of = status_of
@@ -195,12 +195,12 @@ class RunEngine:
         """Stop every run of an agent."""
         return await self.cancel_active(organization_id, agent_id=agent_id)
 
-    async def drain(self) -> None:
-        """Refuse new runs, let running ones reach their next commit, and stop what takes too long."""
+    async def drain(self, timeout_s: float | None = None) -> None:
+        """Refuse new runs, let running ones reach their next commit, and stop what takes longer than `timeout_s`."""
         self._draining = True
         tasks = [live.task for live in self._live.values() if live.task is not None]
         if tasks:
-            await asyncio.wait(tasks, timeout=self._options.drain_timeout_s)
+            await asyncio.wait(tasks, timeout=self._options.drain_timeout_s if timeout_s is None else timeout_s)
         for live in list(self._live.values()):
             self._stop(live, "drain")
         tasks = [task for task in tasks if not task.done()]
@@ -214,7 +214,7 @@ class RunEngine:
             self._pulse.cancel()
             with suppress(asyncio.CancelledError):
                 await self._pulse
-        await self._deps.database.write(lambda c: workers.workers.forget(c, self._worker.id))
+        await self._deps.database.write(lambda c: forget_worker(c, self._worker.id))
 
     # -- driving ---------------------------------------------------------------------------
 
@@ -319,8 +319,8 @@ class RunEngine:
                 await self._abandon_failed(turn, live, error)
             except Exception:  # the run driver's border: whatever breaks becomes a failed run
                 log.exception("run_crashed", run_id=live.run.id, agent_id=live.run.agent_id)
-                error = ReverieError("an error inside the server ended the run; its log has the details")
-                await self._abandon_failed(turn, live, error)
+                inside = ReverieError("an error inside the server ended the run; its log has the details")
+                await self._abandon_failed(turn, live, inside)
         finally:
             if keeper is not None:
                 await keeper
@@ -342,9 +342,7 @@ class RunEngine:
         note = DRAINED_NOTE if isinstance(error, Draining) else f"This call was not finished: {failure.message}"
         await self._abandon(turn, live, stop, note, failure)
 
-    async def _abandon(
-        self, turn: Turn, live: _Live, stop: StopReason, note: str, failure: RunFailure | None
-    ) -> None:
+    async def _abandon(self, turn: Turn, live: _Live, stop: StopReason, note: str, failure: RunFailure | None) -> None:
         try:
             for event in await turn.abandon(stop, note, failure):
                 self._show(live, event)
@@ -389,9 +387,7 @@ class RunEngine:
     # -- other processes, living and dead --------------------------------------------------
 
     def _holder(self, conversation_id: ConversationId) -> RunId | None:
-        return next(
-            (live.run.id for live in self._live.values() if live.run.conversation_id == conversation_id), None
-        )
+        return next((live.run.id for live in self._live.values() if live.run.conversation_id == conversation_id), None)
 
     async def _bury_holder(self, run_id: RunId) -> bool:
         """End the run that holds a conversation if its process is dead; tells whether it was."""
@@ -401,7 +397,7 @@ class RunEngine:
         def look(c: Connection) -> bool:
             now = self._deps.clock()
             holder = runs.worker_of(c, run_id)
-            known = {other for other, *_ in workers.workers.others(c, self._worker.id)}
+            known = {other for other, *_ in other_workers(c, self._worker.id)}
             dead = workers.dead_workers(c, self._worker, now, alone=self._options.alone)
             if holder is not None and (holder in dead or (holder not in known and holder != self._worker.id)):
                 workers.end_dead_run(c, self._worker, run_id, now)

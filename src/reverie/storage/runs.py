@@ -15,7 +15,7 @@ from reverie.domain.run import Run, Step, Usage
 from reverie.domain.stop_reason import RunStatus, StopReason
 from reverie.storage.codec import usage_adapter
 from reverie.storage.paging import fetch_page
-from reverie.storage.schema import runs, steps
+from reverie.storage.schema import agents, runs, steps
 
 _RUN_FIELDS = tuple(field.name for field in fields(Run))
 _STEP_FIELDS = tuple(field.name for field in fields(Step))
@@ -67,6 +67,14 @@ def end_run(
             "error": None if failure is None else failure,
         },
     )
+
+
+def note_on_agent(
+    c: Connection, agent_id: AgentId, *, now: datetime, duration_ms: int, stop_reason: StopReason
+) -> None:
+    """Remember on the agent how its last run ended."""
+    values = {"last_run_completion": now, "last_run_duration_ms": duration_ms, "last_stop_reason": stop_reason}
+    c.execute(update(agents).where(agents.c.id == agent_id).values(values))
 
 
 def request_cancel(c: Connection, run_id: RunId) -> None:

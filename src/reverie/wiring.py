@@ -1,0 +1,119 @@
+"""Builds every part of the server once, in order, and takes it down in reverse.
+
+This is the only place that names adapters, executors and tools; every other room knows their
+contracts.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from reverie.api.app import SecurityOptions, create_app
+from reverie.api.errors import status_of
+from reverie.auth.cipher import Cipher
+from reverie.auth.keys import Gate, TokenHasher
+from reverie.auth.secrets import load_secrets
+from reverie.config import Settings
+from reverie.domain.clock import utc_now
+from reverie.faults import crash_point
+from reverie.loop.turn import LoopDeps
+from reverie.models.catalog import Catalog
+from reverie.models.retry import RetryPolicy
+from reverie.operations.base import Operations
+from reverie.operations.keys import KeysInDatabase, first_key
+from reverie.runs.engine import EngineOptions, RunEngine
+from reverie.storage.database import Database
+from reverie.storage.file_lock import hold_file
+from reverie.storage.migrate import bring_up_to_date
+from reverie.tools.builtin import BUILTIN
+from reverie.tools.executors.sandbox import SandboxExecutor
+
+
+@dataclass(slots=True)
+class Server:
+    """The parts that `cli` works with."""
+
+    app: Any
+    """The ASGI application."""
+    operations: Operations
+    first_key: str | None
+    """The key that was made at this start because none was there; to be shown once."""
+    _engine: RunEngine
+
+    async def drain(self, timeout_s: float) -> None:
+        """Start no more runs and let running ones reach their next commit."""
+        await self._engine.drain(timeout_s)
+
+
+@asynccontextmanager
+async def build(settings: Settings) -> AsyncIterator[Server]:
+    """Open everything, yield the server, close everything.
+
+    Raises:
+        Unavailable: the database is newer than this program, held by another server, or out of reach.
+    """
+    async with AsyncExitStack() as stack:
+        secrets = load_secrets(settings.data_dir, settings.encryption_key)
+        database = Database(settings.database_options())
+        stack.push_async_callback(database.close)
+        if database.sqlite_path is not None:
+            stack.enter_context(hold_file(database.sqlite_path))
+        await bring_up_to_date(settings.database_options())
+        catalog = Catalog(settings.model_options())
+        stack.push_async_callback(catalog.aclose)
+        executor = SandboxExecutor(settings.sandbox_options())
+        stack.push_async_callback(executor.aclose)
+        cipher = Cipher(secrets)
+        drain = _Drain()
+        engine = RunEngine(
+            LoopDeps(
+                database=database,
+                catalog=catalog,
+                state_tools=BUILTIN,
+                executor=executor,
+                cipher=cipher,
+                clock=utc_now,
+                retries=RetryPolicy(),
+                fault=crash_point(settings.crash_at),
+                draining=drain,
+            ),
+            EngineOptions(
+                when_busy=settings.busy_policy,
+                lease_s=settings.lease_s,
+                drain_timeout_s=settings.drain_timeout_s,
+                alone=database.sqlite_path is not None,
+            ),
+            status_of,
+        )
+        drain.asks = lambda: engine.draining
+        await engine.start()
+        stack.push_async_callback(engine.close)
+        operations = Operations(
+            database=database,
+            catalog=catalog,
+            runs=engine,
+            cipher=cipher,
+            executor=executor,
+            clock=utc_now,
+            default_model=settings.default_model,
+        )
+        hasher = TokenHasher(*secrets.hmac_keys)
+        made = await first_key(operations, hasher) if settings.keys_required and not settings.api_key else None
+        gate = Gate(
+            required=settings.keys_required,
+            hasher=hasher,
+            store=KeysInDatabase(database),
+            configured_key=settings.api_key,
+        )
+        app = create_app(operations, SecurityOptions(gate=gate))
+        yield Server(app, operations, made, engine)
+
+
+class _Drain:
+    """Lets the loop ask the engine, which is built after it."""
+
+    asks: Callable[[], bool] = staticmethod(lambda: False)
+
+    def __call__(self) -> bool:
+        return self.asks()
