@@ -7,6 +7,7 @@ from typing import Literal
 
 from reverie.domain.ids import ArchiveId, OrganizationId, PassageId
 from reverie.domain.json import JsonObject
+from reverie.domain.unset import UNSET, Unset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,37 @@ class Passage:
     last_updated_by_id: str | None = None
     vector: Sequence[float] | None = None
     """Given on the way in; not read back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassageDraft:
+    """A passage to be stored."""
+
+    text: str
+    tags: tuple[str, ...] = ()
+    metadata: JsonObject = field(default_factory=dict)
+    created_at: datetime | None = None
+    """When it happened; None: now."""
+    vector: Sequence[float] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveDraft:
+    """An archive to be made."""
+
+    name: str
+    description: str | None = None
+    embedding: str | None = None
+    """Handle; None: the server's default embedder, or text search alone."""
+    metadata: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveChanges:
+    """A partial update of an archive."""
+
+    name: str | Unset = UNSET
+    description: str | Unset | None = UNSET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

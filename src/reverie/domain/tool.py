@@ -28,6 +28,12 @@ class ToolType(StrEnum):
     EXTERNAL_MCP = "external_mcp"
 
 
+NOT_BUILTIN: Final = frozenset(
+    {ToolType.CUSTOM, ToolType.EXTERNAL_LANGCHAIN, ToolType.EXTERNAL_COMPOSIO, ToolType.EXTERNAL_MCP}
+)
+"""Types of the tools that were added by somebody."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolSpec:
     """What a model is told about a tool."""
@@ -74,6 +80,11 @@ class Tool:
     updated_at: datetime
     created_by_id: str | None = None
     last_updated_by_id: str | None = None
+
+    @property
+    def is_builtin(self) -> bool:
+        """Whether the tool came with the server."""
+        return self.tool_type not in NOT_BUILTIN
 
     @property
     def spec(self) -> ToolSpec:

@@ -1,11 +1,13 @@
 """Column types shared by all tables."""
 
+from array import array
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Dialect, Integer
+from sqlalchemy import ARRAY, JSON, REAL, BigInteger, Dialect, Integer, LargeBinary
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -33,3 +35,25 @@ Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresq
 
 Serial = BigInteger().with_variant(Integer, "sqlite")
 """An automatic row number; SQLite gives one to `INTEGER PRIMARY KEY` only."""
+
+
+class Vector(TypeDecorator[Sequence[float]]):
+    """A vector of any length: 32-bit numbers in a row on SQLite, `real[]` on PostgreSQL.
+
+    Both are what the distance functions of sqlite-vec and pgvector take, and both can be stored
+    where those extensions are missing.
+    """
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(ARRAY(REAL) if dialect.name == "postgresql" else LargeBinary())
+
+    def process_bind_param(self, value: Sequence[float] | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name == "postgresql":
+            return value
+        return array("f", value).tobytes()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Sequence[float] | None:
+        return array("f", value) if isinstance(value, bytes) else value

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
-from sqlalchemy import Insert, Table
+from sqlalchemy import ColumnElement, Insert, Table, exists, func, literal, select, type_coerce
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -18,6 +18,10 @@ class Dialect(ABC):
         """An INSERT that knows `on_conflict_do_nothing` and `on_conflict_do_update`."""
 
     @abstractmethod
+    def json_list_holds(self, column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
+        """Whether the JSON list in `column` holds `text`."""
+
+    @abstractmethod
     def is_unique_violation(self, error: IntegrityError) -> bool:
         """Whether a unique constraint refused the row."""
 
@@ -30,6 +34,10 @@ class SqliteDialect(Dialect):
     def insert(self, table: Table) -> Insert:
         return sqlite.insert(table)
 
+    def json_list_holds(self, column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
+        items = func.json_each(column).table_valued("value")
+        return exists(select(literal(1)).select_from(items).where(items.c.value == text))
+
     def is_unique_violation(self, error: IntegrityError) -> bool:
         return "UNIQUE constraint failed" in str(error.orig)
 
@@ -41,6 +49,9 @@ class PostgresDialect(Dialect):
 
     def insert(self, table: Table) -> Insert:
         return postgresql.insert(table)
+
+    def json_list_holds(self, column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
+        return type_coerce(column, postgresql.JSONB).contains([text])
 
     def is_unique_violation(self, error: IntegrityError) -> bool:
         return getattr(error.orig, "sqlstate", None) == "23505"

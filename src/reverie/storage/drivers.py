@@ -1,6 +1,9 @@
 """Which SQLite this machine has: the one with loadable extensions, if any."""
 
+import math
 import sqlite3
+from array import array
+from operator import mul
 from types import ModuleType
 from typing import Any
 
@@ -20,8 +23,13 @@ def sqlite_driver() -> ModuleType:
 
 
 def load_vector_extension(connection: Any) -> bool:
-    """Load sqlite-vec into `connection`; False where this SQLite loads no extensions."""
+    """Load sqlite-vec into `connection`.
+
+    False where this SQLite loads no extensions: its one function that we need is then Python's,
+    slower and otherwise the same.
+    """
     if not hasattr(connection, "enable_load_extension"):
+        connection.create_function("vec_distance_cosine", 2, _cosine_distance, deterministic=True)
         return False
     connection.enable_load_extension(True)
     try:
@@ -29,3 +37,10 @@ def load_vector_extension(connection: Any) -> bool:
     finally:
         connection.enable_load_extension(False)
     return True
+
+
+def _cosine_distance(first: bytes, second: bytes) -> float:
+    a, b = array("f", first), array("f", second)
+    product = sum(map(mul, a, b))
+    length = math.sqrt(sum(map(mul, a, a)) * sum(map(mul, b, b)))
+    return 1.0 - product / length if length else 1.0

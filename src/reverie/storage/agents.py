@@ -1,0 +1,245 @@
+"""Agents: rows, tags, and what belongs to them read in a fixed number of queries."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import Connection, Select, bindparam, delete, false, func, insert, select
+
+from reverie.domain.agent import Agent, AgentDetails, AgentFilter, AgentType
+from reverie.domain.errors import NotFound
+from reverie.domain.ids import AgentId, OrganizationId
+from reverie.domain.message import ApprovalResponseBody, Body, Message, MessageKind, ToolReturnBody, calls_of
+from reverie.domain.paging import Page
+from reverie.domain.stop_reason import StopReason
+from reverie.storage import blocks, messages, tools
+from reverie.storage.codec import compaction_adapter, tool_rules_adapter
+from reverie.storage.dialect import dialect_of
+from reverie.storage.paging import fetch_page
+from reverie.storage.rows import TUPLE, RowMap, contains, equals, loaded_by
+from reverie.storage.schema import agent_archives, agent_tags, agents, archives
+from reverie.storage.schema import messages as message_rows
+
+_map = RowMap(
+    agents,
+    Agent,
+    {
+        "agent_type": loaded_by(AgentType),
+        "compaction_settings": loaded_by(compaction_adapter.validate_python),
+        "tool_rules": loaded_by(lambda rules: tool_rules_adapter.validate_python(rules) if rules else ()),
+        "tags": TUPLE,
+        "identity_ids": TUPLE,
+        "last_stop_reason": loaded_by(StopReason),
+    },
+    absent=frozenset({"message_ids"}),
+)
+
+
+class Related(StrEnum):
+    """What can be read along with agents."""
+
+    BLOCKS = "blocks"
+    TOOLS = "tools"
+    MESSAGE_IDS = "message_ids"
+    PENDING_APPROVAL = "pending_approval"
+
+
+EVERYTHING: Final = frozenset(Related)
+
+
+def insert_agent(c: Connection, agent: Agent) -> None:
+    """Store a new agent with its tags."""
+    _map.insert(c, agent)
+    _insert_tags(c, agent)
+
+
+def get(c: Connection, organization_id: OrganizationId, agent_id: str, *, lock: bool = False) -> Agent:
+    """One agent, without `message_ids`; `lock` holds other writers off until the transaction ends.
+
+    Raises:
+        NotFound: there is none in the organisation.
+    """
+    query = select(agents).where(agents.c.organization_id == organization_id, agents.c.id == agent_id)
+    row = c.execute(query.with_for_update() if lock else query).mappings().one_or_none()
+    if row is None:
+        raise NotFound("agent", agent_id)
+    return _map.record(row)
+
+
+def list_page(
+    c: Connection, organization_id: OrganizationId, where: AgentFilter, page: Page, *, block_id: str | None = None
+) -> list[Agent]:
+    """A page of the agents that meet `where`; with `block_id` only those the block is attached to."""
+    query = _filtered(c, select(agents), organization_id, where)
+    if block_id is not None:
+        query = query.where(agents.c.id.in_(blocks.agent_ids_query(block_id)))
+    return [_map.record(row) for row in fetch_page(c, query, agents, page, organization_id, "agent")]
+
+
+def count(c: Connection, organization_id: OrganizationId, where: AgentFilter) -> int:
+    """How many agents meet `where`."""
+    query = _filtered(c, select(func.count()).select_from(agents), organization_id, where)
+    return int(c.execute(query).scalar_one())
+
+
+def update_agent(c: Connection, before: Agent, after: Agent) -> None:
+    """Store what differs, tags included."""
+    _map.update(c, before, after)
+    if before.tags != after.tags:
+        c.execute(delete(agent_tags).where(agent_tags.c.agent_id == after.id))
+        _insert_tags(c, after)
+
+
+def delete_agent(c: Connection, agent_id: AgentId) -> None:
+    """Remove an agent with its conversations, messages, runs and tags; blocks and tools stay."""
+    _map.delete(c, agent_id)
+
+
+def details(c: Connection, organization_id: OrganizationId, agent_id: str) -> AgentDetails:
+    """What a turn needs of one agent: blocks, tools and the count of its passages.
+
+    Raises:
+        NotFound: there is none in the organisation.
+    """
+    agent = get(c, organization_id, agent_id)
+    return AgentDetails(
+        agent=agent,
+        blocks=blocks.of_agent(c, organization_id, agent.id),
+        tools=tools.of_agent(c, agent.id),
+        passage_count=int(c.execute(_passage_count, {"agent": agent.id}).scalar_one()),
+    )
+
+
+_passage_count = (
+    select(func.coalesce(func.sum(archives.c.passage_count), 0))
+    .join(agent_archives, agent_archives.c.archive_id == archives.c.id)
+    .where(agent_archives.c.agent_id == bindparam("agent"))
+)
+
+
+def complete(c: Connection, found: Sequence[Agent], related: frozenset[Related] = EVERYTHING) -> list[AgentDetails]:
+    """Read what belongs to `found`, in a number of queries that does not grow with it.
+
+    What `related` does not name is left empty.
+    """
+    ids = [agent.id for agent in found]
+    if not ids:
+        return []
+    of_blocks = blocks.of_agents(c, ids) if Related.BLOCKS in related else {}
+    of_tools = tools.of_agents(c, ids) if Related.TOOLS in related else {}
+    context = messages.context_ids(c, ids) if Related.MESSAGE_IDS in related else None
+    pending = _pending_approvals(c, found[0].organization_id, ids) if Related.PENDING_APPROVAL in related else {}
+    return [
+        AgentDetails(
+            agent=agent if context is None else replace(agent, message_ids=context.get(agent.id, ())),
+            blocks=of_blocks.get(agent.id, ()),
+            tools=of_tools.get(agent.id, ()),
+            pending_approval=pending.get(agent.id),
+        )
+        for agent in found
+    ]
+
+
+def _pending_approvals(
+    c: Connection, organization_id: OrganizationId, agent_ids: Sequence[AgentId]
+) -> dict[str, Message]:
+    """The unanswered approval request of each agent's own thread that has one."""
+    requests = (
+        select(message_rows.c.conversation_id, func.max(message_rows.c.seq))
+        .where(
+            message_rows.c.conversation_id.in_(agent_ids),
+            message_rows.c.kind == MessageKind.APPROVAL_REQUEST,
+            message_rows.c.in_context,
+        )
+        .group_by(message_rows.c.conversation_id)
+    )
+    found: dict[str, Message] = {}
+    for conversation_id, seq in c.execute(requests).tuples().all():
+        # Seldom more than a few: only threads that asked for an approval which is still in context.
+        since_then = (
+            select(message_rows.c.id)
+            .where(
+                message_rows.c.conversation_id == conversation_id,
+                message_rows.c.seq >= seq,
+                message_rows.c.kind.in_(_APPROVAL_KINDS),
+            )
+            .order_by(message_rows.c.seq)
+        )
+        since = messages.get_many(c, organization_id, c.execute(since_then).scalars().all())
+        answered = {call_id for message in since for call_id in _answers(message.body)}
+        if any(call.id not in answered for call in calls_of(since[0].body)):
+            found[conversation_id] = since[0]
+    return found
+
+
+_APPROVAL_KINDS = (MessageKind.APPROVAL_REQUEST, MessageKind.APPROVAL_RESPONSE, MessageKind.TOOL_RETURN)
+
+
+def _answers(body: Body) -> list[str]:
+    match body:
+        case ApprovalResponseBody():
+            return [*(item.tool_call_id for item in body.decisions), *(item.tool_call_id for item in body.returns)]
+        case ToolReturnBody():
+            return [item.tool_call_id for item in body.returns]
+        case _:
+            return []
+
+
+def list_tags(c: Connection, organization_id: OrganizationId, page: Page, search: str | None = None) -> list[str]:
+    """A page of the tags that agents have, each once, by name; cursors are tags."""
+    tag = agent_tags.c.tag
+    query = select(tag).where(agent_tags.c.organization_id == organization_id).group_by(tag)
+    if search:
+        query = query.where(tag.icontains(search, autoescape=True))
+    rising = page.order == "asc"
+    if page.after is not None:
+        query = query.where(tag > page.after if rising else tag < page.after)
+    if page.before is not None:
+        query = query.where(tag < page.before if rising else tag > page.before)
+    backwards = page.before is not None and page.after is None
+    query = query.order_by(tag.asc() if rising != backwards else tag.desc())
+    found = list(c.execute(query.limit(page.limit) if page.limit is not None else query).scalars())
+    return found[::-1] if backwards else found
+
+
+def _insert_tags(c: Connection, agent: Agent) -> None:
+    if agent.tags:
+        c.execute(
+            insert(agent_tags),
+            [{"agent_id": agent.id, "tag": tag, "organization_id": agent.organization_id} for tag in agent.tags],
+        )
+
+
+def _filtered(c: Connection, query: Select[Any], organization_id: OrganizationId, where: AgentFilter) -> Select[Any]:
+    conditions = [
+        agents.c.organization_id == organization_id,
+        *equals(
+            (agents.c.name, where.name),
+            (agents.c.project_id, where.project_id),
+            (agents.c.template_id, where.template_id),
+            (agents.c.base_template_id, where.base_template_id),
+            (agents.c.created_by_id, where.created_by_id),
+            (agents.c.last_stop_reason, where.last_stop_reason),
+        ),
+        *contains((agents.c.name, where.query_text)),
+    ]
+    if not where.include_hidden:
+        conditions.append(agents.c.hidden.is_not(True))
+    if where.tags:
+        conditions.append(agents.c.id.in_(_tagged(organization_id, where)))
+    if where.identity_id is not None:
+        conditions.append(dialect_of(c).json_list_holds(agents.c.identity_ids, where.identity_id))
+    if where.identifier_keys:
+        conditions.append(false())  # identities, and so their keys, are not stored yet
+    return query.where(*conditions)
+
+
+def _tagged(organization_id: OrganizationId, where: AgentFilter) -> Select[tuple[str]]:
+    wanted = tuple(dict.fromkeys(where.tags))
+    query = select(agent_tags.c.agent_id).where(
+        agent_tags.c.organization_id == organization_id, agent_tags.c.tag.in_(wanted)
+    )
+    if where.match_all_tags:
+        query = query.group_by(agent_tags.c.agent_id).having(func.count() == len(wanted))
+    return query

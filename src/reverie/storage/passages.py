@@ -1,0 +1,150 @@
+"""Passages: rows, their tags, and their places in the index."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, insert, select
+
+from reverie.domain.agent import Agent
+from reverie.domain.errors import NotFound
+from reverie.domain.ids import AgentId, OrganizationId, PassageId, make_id
+from reverie.domain.paging import Page
+from reverie.domain.passage import Archive, Passage, PassageDraft, SearchHit, SearchQuery
+from reverie.storage import archives
+from reverie.storage.paging import fetch_page
+from reverie.storage.rows import TUPLE, RowMap
+from reverie.storage.schema import agent_archives, passage_tags, passages
+from reverie.storage.schema import archives as archive_rows
+from reverie.storage.search import index_passages, search_passages
+
+_map = RowMap(passages, Passage, {"tags": TUPLE}, absent=frozenset({"vector"}))
+
+
+def insert_passages(
+    c: Connection, archive: Archive, drafts: Sequence[PassageDraft], now: datetime, author: str | None = None
+) -> list[Passage]:
+    """Add passages to an archive, in order.
+
+    Raises:
+        InvalidInput: a vector of another length than those the archive holds.
+    """
+    if not drafts:
+        return []
+    added = [_passage(archive, draft, now, author) for draft in drafts]
+    _map.insert(c, *added)
+    tags = [{"passage_id": item.id, "tag": tag, "archive_id": archive.id} for item in added for tag in item.tags]
+    if tags:
+        c.execute(insert(passage_tags), tags)
+    archives.grow(c, archive, len(added), [len(item.vector) for item in added if item.vector is not None], now)
+    index_passages(c, added)
+    return added
+
+
+def insert_for_agent(
+    c: Connection,
+    agent: Agent,
+    text: str,
+    *,
+    tags: Sequence[str],
+    vector: Sequence[float] | None,
+    now: datetime,
+    created_at: datetime | None = None,
+    author: str | None = None,
+) -> Passage:
+    """Add to the agent's archive, which is made when there is none."""
+    archive = archives.own_archive(c, agent, now, author)
+    draft = PassageDraft(text=text, tags=tuple(tags), created_at=created_at, vector=_fitting(archive, vector))
+    return insert_passages(c, archive, [draft], now, author)[0]
+
+
+def get(c: Connection, organization_id: OrganizationId, passage_id: str) -> Passage:
+    """One passage.
+
+    Raises:
+        NotFound: there is none in the organisation.
+    """
+    query = select(passages).where(passages.c.organization_id == organization_id, passages.c.id == passage_id)
+    row = c.execute(query).mappings().one_or_none()
+    if row is None:
+        raise NotFound("passage", passage_id)
+    return _map.record(row)
+
+
+def get_many(c: Connection, organization_id: OrganizationId, ids: Sequence[str]) -> list[Passage]:
+    """The passages of `ids` that exist, in the order of `ids`."""
+    query = select(passages).where(passages.c.organization_id == organization_id, passages.c.id.in_(ids))
+    found = {row["id"]: _map.record(row) for row in c.execute(query).mappings()}
+    return [found[item] for item in ids if item in found]
+
+
+def list_page(c: Connection, organization_id: OrganizationId, archive_ids: Sequence[str], page: Page) -> list[Passage]:
+    """A page of the archives' passages, by the time they speak of."""
+    query = select(passages).where(
+        passages.c.organization_id == organization_id, passages.c.archive_id.in_(archive_ids)
+    )
+    rows = fetch_page(c, query, passages, page, organization_id, "passage", by_time=True)
+    return [_map.record(row) for row in rows]
+
+
+def delete_passage(c: Connection, archive: Archive, passage_id: str, now: datetime) -> None:
+    """Remove one passage.
+
+    Raises:
+        NotFound: the archive has none of that id.
+    """
+    gone = c.execute(delete(passages).where(passages.c.archive_id == archive.id, passages.c.id == passage_id))
+    if not gone.rowcount:
+        raise NotFound("passage", passage_id, f"it is not in archive {archive.id!r}")
+    archives.grow(c, archive, -1, (), now)
+
+
+def search(
+    c: Connection, organization_id: OrganizationId, archive_ids: Sequence[str], query: SearchQuery
+) -> list[tuple[Passage, SearchHit]]:
+    """Search these archives, best first, with what made each rank where it does."""
+    hits = search_passages(c, archive_ids, query)
+    found = {item.id: item for item in get_many(c, organization_id, [hit.id for hit in hits])}
+    return [(found[PassageId(hit.id)], hit) for hit in hits if hit.id in found]
+
+
+def search_for_agent(
+    c: Connection, organization_id: OrganizationId, agent_id: AgentId, query: SearchQuery
+) -> list[Passage]:
+    """Search all archives of the agent, best first."""
+    ids = archive_ids_of(c, organization_id, agent_id)
+    return [passage for passage, _ in search(c, organization_id, ids, query)]
+
+
+def archive_ids_of(c: Connection, organization_id: OrganizationId, agent_id: AgentId) -> Sequence[str]:
+    """Ids of the archives that the agent searches."""
+    query = (
+        select(archive_rows.c.id)
+        .join(agent_archives, agent_archives.c.archive_id == archive_rows.c.id)
+        .where(agent_archives.c.agent_id == agent_id, archive_rows.c.organization_id == organization_id)
+        .order_by(archive_rows.c.seq)
+    )
+    return c.execute(query).scalars().all()
+
+
+def _fitting(archive: Archive, vector: Sequence[float] | None) -> Sequence[float] | None:
+    # The agent's embedding model may have been changed since its archive was made. The text is
+    # kept and found by its words; mixing vectors of two models would find nonsense.
+    if vector is None or archive.embedding_dim in (None, len(vector)):
+        return vector
+    return None
+
+
+def _passage(archive: Archive, draft: PassageDraft, now: datetime, author: str | None) -> Passage:
+    return Passage(
+        id=PassageId(make_id("passage")),
+        organization_id=archive.organization_id,
+        archive_id=archive.id,
+        text=draft.text,
+        tags=tuple(dict.fromkeys(draft.tags)),
+        metadata=draft.metadata,
+        created_at=draft.created_at or now,
+        updated_at=now,
+        created_by_id=author,
+        last_updated_by_id=author,
+        vector=draft.vector,
+    )

@@ -1,0 +1,248 @@
+"""Tools: rows, and which agents have them."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Select, delete, func, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.sql.elements import ColumnElement
+
+from reverie.domain.agent import Agent
+from reverie.domain.errors import Conflict, NotFound
+from reverie.domain.ids import AgentId, OrganizationId, ToolId
+from reverie.domain.paging import Page
+from reverie.domain.tool import NOT_BUILTIN, Tool, ToolFilter, ToolType
+from reverie.storage.codec import requirements_adapter
+from reverie.storage.dialect import dialect_of
+from reverie.storage.paging import fetch_page
+from reverie.storage.rows import TUPLE, RowMap, contains, equals, loaded_by
+from reverie.storage.schema import agent_tools, tools
+
+_map = RowMap(
+    tools,
+    Tool,
+    {
+        "tags": TUPLE,
+        "tool_type": loaded_by(ToolType),
+        "pip_requirements": loaded_by(requirements_adapter.validate_python),
+        "npm_requirements": loaded_by(requirements_adapter.validate_python),
+    },
+)
+
+
+def insert_tool(c: Connection, tool: Tool) -> None:
+    """Store a new tool.
+
+    Raises:
+        Conflict: the organisation has a tool of that name.
+    """
+    try:
+        _map.insert(c, tool)
+    except IntegrityError as error:
+        raise _name_taken(c, tool, error) from error
+
+
+def put_builtin(c: Connection, builtin: Iterable[Tool], now: datetime) -> None:
+    """Make the rows of the built-in tools, or bring them up to date, in one statement.
+
+    Names that a custom tool has taken are left to it. Safe when many do it at once.
+    """
+    # One order for everybody: two writers that lock rows in different orders would deadlock.
+    rows = [_map.values(tool) for tool in sorted(builtin, key=lambda tool: tool.name)]
+    if not rows:
+        return
+    statement = dialect_of(c).insert(tools).values(rows)
+    fresh = statement.excluded
+    facts = ("tool_type", "description", "json_schema", "tags")
+    c.execute(
+        statement.on_conflict_do_update(
+            index_elements=["organization_id", "name"],
+            set_={**{name: fresh[name] for name in facts}, "updated_at": now},
+            where=tools.c.tool_type.not_in(NOT_BUILTIN) & or_(*(tools.c[name] != fresh[name] for name in facts)),
+        )
+    )
+
+
+def get(c: Connection, organization_id: OrganizationId, tool_id: str, *, lock: bool = False) -> Tool:
+    """One tool.
+
+    Raises:
+        NotFound: there is none in the organisation.
+    """
+    query = select(tools).where(tools.c.organization_id == organization_id, tools.c.id == tool_id)
+    row = c.execute(query.with_for_update() if lock else query).mappings().one_or_none()
+    if row is None:
+        raise NotFound("tool", tool_id)
+    return _map.record(row)
+
+
+def get_many(c: Connection, organization_id: OrganizationId, tool_ids: Sequence[str]) -> list[Tool]:
+    """The tools of `tool_ids`, in that order.
+
+    Raises:
+        NotFound: names the first that does not exist.
+    """
+    return _all_of(c, organization_id, "id", tool_ids)
+
+
+def get_named(c: Connection, organization_id: OrganizationId, names: Sequence[str]) -> list[Tool]:
+    """The tools called `names`, in that order; `NotFound` as above."""
+    return _all_of(c, organization_id, "name", names)
+
+
+def find_named(c: Connection, organization_id: OrganizationId, name: str, *, lock: bool = False) -> Tool | None:
+    """The tool called `name`."""
+    query = select(tools).where(tools.c.organization_id == organization_id, tools.c.name == name)
+    row = c.execute(query.with_for_update() if lock else query).mappings().one_or_none()
+    return None if row is None else _map.record(row)
+
+
+def _all_of(c: Connection, organization_id: OrganizationId, key: str, wanted: Sequence[str]) -> list[Tool]:
+    if not wanted:
+        return []
+    query = select(tools).where(tools.c.organization_id == organization_id, tools.c[key].in_(wanted))
+    found = {row[key]: _map.record(row) for row in c.execute(query).mappings()}
+    for item in wanted:
+        if item not in found:
+            raise NotFound("tool", item, "create it first, or check the spelling")
+    return [found[item] for item in dict.fromkeys(wanted)]
+
+
+def list_page(c: Connection, organization_id: OrganizationId, where: ToolFilter, page: Page) -> list[Tool]:
+    """A page of the tools that meet `where`."""
+    query = _filtered(c, select(tools), organization_id, where)
+    return [_map.record(row) for row in fetch_page(c, query, tools, page, organization_id, "tool")]
+
+
+def count(c: Connection, organization_id: OrganizationId, where: ToolFilter) -> int:
+    """How many tools meet `where`."""
+    query = _filtered(c, select(func.count()).select_from(tools), organization_id, where)
+    return int(c.execute(query).scalar_one())
+
+
+def update_tool(c: Connection, before: Tool, after: Tool) -> None:
+    """Store what differs.
+
+    Raises:
+        Conflict: the organisation has another tool of the new name.
+    """
+    try:
+        _map.update(c, before, after)
+    except IntegrityError as error:
+        raise _name_taken(c, after, error) from error
+
+
+def delete_tool(c: Connection, tool_id: ToolId) -> None:
+    """Remove a tool from every agent and for good."""
+    _map.delete(c, tool_id)
+
+
+def of_agents(c: Connection, agent_ids: Sequence[str]) -> dict[str, tuple[Tool, ...]]:
+    """The tools of each agent, in the order of attachment. Agents that share a tool share its record."""
+    links = c.execute(
+        select(agent_tools.c.agent_id, agent_tools.c.tool_id)
+        .where(agent_tools.c.agent_id.in_(agent_ids))
+        .order_by(agent_tools.c.agent_id, agent_tools.c.position)
+    ).all()
+    # Agents mostly have the same tools: reading each schema once per agent was half of a list's cost.
+    wanted = {tool_id for _, tool_id in links}
+    records = {row["id"]: _map.record(row) for row in c.execute(select(tools).where(tools.c.id.in_(wanted))).mappings()}
+    found: dict[str, list[Tool]] = {agent_id: [] for agent_id in agent_ids}
+    for agent_id, tool_id in links:
+        if tool_id in records:  # else deleted between the two statements
+            found[agent_id].append(records[tool_id])
+    return {agent_id: tuple(items) for agent_id, items in found.items()}
+
+
+def of_agent(c: Connection, agent_id: AgentId) -> tuple[Tool, ...]:
+    """The agent's tools in the order of attachment."""
+    query = (
+        select(tools)
+        .join(agent_tools, tools.c.id == agent_tools.c.tool_id)
+        .where(agent_tools.c.agent_id == agent_id)
+        .order_by(agent_tools.c.position)
+    )
+    return tuple(_map.record(row) for row in c.execute(query).mappings())
+
+
+def named_of_agent(c: Connection, agent: Agent, name: str) -> Tool:
+    """The agent's tool called `name`.
+
+    Raises:
+        NotFound: it has none of that name.
+    """
+    query = (
+        select(tools)
+        .join(agent_tools, tools.c.id == agent_tools.c.tool_id)
+        .where(agent_tools.c.agent_id == agent.id, tools.c.name == name)
+    )
+    row = c.execute(query).mappings().one_or_none()
+    if row is None:
+        raise NotFound("tool", name, f"it is not attached to agent {agent.id!r}")
+    return _map.record(row)
+
+
+def page_of_agent(c: Connection, agent: Agent, page: Page) -> list[Tool]:
+    """A page of the agent's tools, by the age of the tools."""
+    query = (
+        select(tools).join(agent_tools, tools.c.id == agent_tools.c.tool_id).where(agent_tools.c.agent_id == agent.id)
+    )
+    return [_map.record(row) for row in fetch_page(c, query, tools, page, agent.organization_id, "tool")]
+
+
+def attach(c: Connection, agent_id: AgentId, added: Sequence[Tool]) -> None:
+    """Put `added` after the agent's tools; what is attached already stays where it is."""
+    if not added:
+        return
+    first = c.execute(
+        select(func.coalesce(func.max(agent_tools.c.position) + 1, 0)).where(agent_tools.c.agent_id == agent_id)
+    ).scalar_one()
+    rows = [{"agent_id": agent_id, "tool_id": tool.id, "position": first + place} for place, tool in enumerate(added)]
+    c.execute(dialect_of(c).insert(agent_tools).values(rows).on_conflict_do_nothing())
+
+
+def detach(c: Connection, agent: Agent, tool_id: str) -> None:
+    """Take a tool away from the agent.
+
+    Raises:
+        NotFound: it is not attached.
+    """
+    gone = c.execute(delete(agent_tools).where(agent_tools.c.agent_id == agent.id, agent_tools.c.tool_id == tool_id))
+    if not gone.rowcount:
+        raise NotFound("tool", tool_id, f"it is not attached to agent {agent.id!r}")
+
+
+def replace_attached(c: Connection, agent_id: AgentId, wanted: Sequence[Tool]) -> None:
+    """Make `wanted` the agent's tools, in that order."""
+    c.execute(delete(agent_tools).where(agent_tools.c.agent_id == agent_id))
+    attach(c, agent_id, wanted)
+
+
+def _name_taken(c: Connection, tool: Tool, error: IntegrityError) -> Exception:
+    if dialect_of(c).is_unique_violation(error):
+        return Conflict(f"a tool named {tool.name!r} exists already; update it, or use another name")
+    return error
+
+
+def _filtered(c: Connection, query: Select[Any], organization_id: OrganizationId, where: ToolFilter) -> Select[Any]:
+    conditions: list[ColumnElement[bool]] = [
+        tools.c.organization_id == organization_id,
+        *equals((tools.c.name, where.name)),
+        *contains((tools.c.name, where.search)),
+    ]
+    if where.names is not None:
+        conditions.append(tools.c.name.in_(where.names))
+    if where.tool_ids is not None:
+        conditions.append(tools.c.id.in_(where.tool_ids))
+    if where.tool_types is not None:
+        conditions.append(tools.c.tool_type.in_(where.tool_types))
+    if where.exclude_tool_types:
+        conditions.append(tools.c.tool_type.not_in(where.exclude_tool_types))
+    if where.tags:
+        conditions.append(or_(*(dialect_of(c).json_list_holds(tools.c.tags, tag) for tag in where.tags)))
+    if where.only_builtin:
+        conditions.append(tools.c.tool_type.not_in(NOT_BUILTIN))
+    if where.exclude_builtin:
+        conditions.append(tools.c.tool_type.in_(NOT_BUILTIN))
+    return query.where(*conditions)
