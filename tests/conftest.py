@@ -1,0 +1,58 @@
+"""What all tests share: both databases, a scripted provider, a real server process."""
+
+from collections.abc import Iterator
+
+import pytest
+from letta_client import Letta
+
+from tests.support.databases import database_urls
+from tests.support.provider import Provider
+from tests.support.server import Server, provider_environment, running_server
+
+MODEL = "openai/gpt-4o-mini"
+
+
+@pytest.fixture(scope="session")
+def _provider() -> Iterator[Provider]:
+    with Provider() as provider:
+        yield provider
+
+
+@pytest.fixture
+def provider(_provider: Provider) -> Iterator[Provider]:
+    """Plays every model provider; its script and its memory are empty at the start of each test."""
+    _provider.reset()
+    yield _provider
+    _provider.reset()
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> str:
+    """Name of the database that the test runs on."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="session")
+def _server(_provider: Provider, database: str) -> Iterator[Server]:
+    with database_urls(database) as url, running_server(url, provider_environment(_provider)) as server:
+        yield server
+
+
+@pytest.fixture
+def server(_server: Server, provider: Provider) -> Server:
+    """A server shared by tests; each makes agents of its own."""
+    return _server
+
+
+@pytest.fixture
+def client(server: Server) -> Letta:
+    """The Python SDK, talking to `server`."""
+    return server.client
+
+
+@pytest.fixture
+def own_server(provider: Provider, database: str) -> Iterator[Server]:
+    """A server for this test alone, which may kill it."""
+    with database_urls(database) as url, running_server(url, provider_environment(provider)) as server:
+        yield server
