@@ -431,6 +431,14 @@ class Settings(BaseSettings):
         gt=0,
     )
 
+    crash_at: str | None = _setting(
+        None,
+        "REVERIE_CRASH_AT",
+        section=_RUNS,
+        expects="the name of a crash point, or name:n for its n-th passing",
+        note="For tests of recovery: the server kills itself there.",
+    )
+
     default_model: str | None = _setting(
         None,
         "REVERIE_DEFAULT_MODEL",

@@ -88,3 +88,7 @@ def _finish(name: str, overrides: Mapping[str, object], env_file: Path | None, *
         print(f"reverie: {refusal}".replace("\n", "\nreverie: "), file=sys.stderr)
         raise typer.Exit(REFUSED) from None
     raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    app(prog_name="reverie")

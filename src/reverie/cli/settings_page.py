@@ -22,8 +22,9 @@ servers have.
 _PROVIDER_INTRODUCTION = """\
 ## Model providers
 
-A provider is on as soon as the variables marked with * are set. Handles are `name/model`. An address that points to
-a gateway or a local server does not change the name.
+A provider is on as soon as the variables marked with * are set; of several names for the same thing one is enough,
+and `openai` needs a key or an address. Handles are `name/model`. An address that points to a gateway or a local
+server does not change the name.
 
 | Handles begin with | Variables |
 | --- | --- |"""
