@@ -1,0 +1,209 @@
+"""Packages that tools can import: a fixed set for all, and environments for requirements."""
+
+import asyncio
+import hashlib
+import importlib.metadata
+import os
+import py_compile
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from reverie.domain.errors import InvalidInput, ToolError
+from reverie.domain.tool import PipRequirement
+
+BASE: Final = ("pydantic", "letta-client")
+"""Importable by every tool, with all that they need themselves."""
+INSTALL_TIMEOUT_S: Final = 300.0
+
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(\[[A-Za-z0-9._,-]+\])?")
+_VERSION = re.compile(r"(?P<operator>===|==|>=|<=|~=|!=|>|<)?\s*(?P<rest>[A-Za-z0-9][A-Za-z0-9.*+!_,<>=~ -]*)")
+_RUNNER = Path(__file__).with_name("runner.py")
+
+
+def prepare_base(folder: Path) -> Path:
+    """Return a folder that holds the runner and the packages of `BASE`; it is made at first.
+
+    A copy, because the packages' own folder holds the whole server. Hard links where the file
+    system allows, so it takes no room.
+    """
+    found = _closure(BASE)
+    facts = [sys.version, _RUNNER.read_text(), *(f"{item.name}=={item.version}" for item in found)]
+    target = folder / f"base-{_digest(facts)}"
+    if target.is_dir():
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder))
+    for item in found:
+        for file in item.files or ():
+            if ".." not in file.parts:
+                _link(Path(str(item.locate_file(file))), draft / file)
+    py_compile.compile(
+        str(_RUNNER),
+        cfile=str(draft / "runner.pyc"),
+        dfile="runner.py",
+        doraise=True,
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
+    _put_in_place(draft, target)
+    return target
+
+
+def requirement_lines(requirements: Sequence[PipRequirement]) -> tuple[str, ...]:
+    """`requirements` as the installer reads them, sorted.
+
+    Raises:
+        InvalidInput: a name or version that could not be a package's.
+    """
+    lines = []
+    for item in requirements:
+        version = _VERSION.fullmatch(item.version.strip()) if item.version else None
+        if not _NAME.fullmatch(item.name) or (item.version and version is None):
+            raise InvalidInput(
+                f"pip requirement {item.name!r} {item.version or ''!r} is not a package name and version"
+            )
+        if version is None:
+            lines.append(item.name)
+        else:
+            lines.append(f"{item.name}{version['operator'] or '=='}{version['rest']}")
+    return tuple(sorted(lines, key=str.lower))
+
+
+class Environments:
+    """Installed requirements, one folder for each different list of them."""
+
+    def __init__(self, folder: Path, installer_environment: Mapping[str, str]) -> None:
+        self.folder = folder
+        self._installer_environment = dict(installer_environment)
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def ensure(self, requirements: Sequence[PipRequirement]) -> str | None:
+        """Return the name of the folder that holds `requirements`; None where there are none.
+
+        Raises:
+            ToolError: a package cannot be had; the text says which and why.
+        """
+        if not requirements:
+            return None
+        try:
+            lines = requirement_lines(requirements)
+        except InvalidInput as error:
+            raise ToolError(str(error)) from error
+        name = f"env-{_digest([sys.version, *lines])}"
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            if not (self.folder / name).is_dir():
+                await self._install(lines, self.folder / name)
+        return name
+
+    async def _install(self, lines: Sequence[str], target: Path) -> None:
+        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=self.folder))
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *_installer(draft),
+                *lines,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                env=self._installer_environment,
+            )
+            try:
+                async with asyncio.timeout(INSTALL_TIMEOUT_S):
+                    output, _ = await process.communicate()
+            except TimeoutError:
+                raise ToolError(f"installing {', '.join(lines)} took longer than {INSTALL_TIMEOUT_S:g} s") from None
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+            if process.returncode != 0:
+                last = "\n".join(output.decode("utf-8", "replace").strip().splitlines()[-4:])
+                raise ToolError(f"the tool needs {', '.join(lines)}, which cannot be installed from wheels:\n{last}")
+            _put_in_place(draft, target)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def installer_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The part of `environment` an installer needs; keys of model providers are not among it."""
+    keep = ("PIP_", "UV_", "SSL_", "LC_")
+    exact = {"PATH", "HOME", "LANG", "TMPDIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "XDG_CACHE_HOME"}
+    return {key: value for key, value in environment.items() if key.upper() in exact or key.upper().startswith(keep)}
+
+
+def _installer(target: Path) -> list[str]:
+    if shutil.which("uv"):
+        return [
+            "uv",
+            "pip",
+            "install",
+            "--quiet",
+            "--python",
+            sys.executable,
+            "--only-binary",
+            ":all:",
+            "--target",
+            str(target),
+            "--",
+        ]
+    return [
+        *(sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"),
+        *("--only-binary", ":all:", "--target", str(target), "--"),
+    ]
+
+
+def _closure(names: Sequence[str]) -> list[importlib.metadata.Distribution]:
+    """The installed distributions of `names` and all they require, extras left out."""
+    found: dict[str, importlib.metadata.Distribution] = {}
+    waiting = list(names)
+    while waiting:
+        name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
+        if name in found:
+            continue
+        try:
+            item = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # required on other platforms or versions only
+        found[name] = item
+        for line in item.requires or ():
+            if "extra ==" not in line and (match := re.match(r"[A-Za-z0-9._-]+", line)):
+                waiting.append(match[0])
+    return [found[name] for name in sorted(found)]
+
+
+def _link(source: Path, target: Path) -> None:
+    if not source.is_file():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.stat().st_mode & 0o004:  # a link shares its mode, so only what is readable already
+        try:
+            os.link(source, target)
+        except OSError:
+            pass  # another file system
+        else:
+            return
+    shutil.copy2(source, target)
+
+
+def _put_in_place(draft: Path, target: Path) -> None:
+    """Make `draft` readable to the sandbox's user and give it its name at once; whoever was first wins."""
+    draft.chmod(0o755)
+    for path in draft.rglob("*"):
+        mode = path.stat().st_mode
+        if path.is_dir():
+            path.chmod(0o755)
+        elif not mode & 0o004:
+            path.chmod(mode | 0o444)
+    try:
+        draft.rename(target)
+    except OSError:
+        shutil.rmtree(draft, ignore_errors=True)
+        if not target.is_dir():
+            raise
+
+
+def _digest(facts: Sequence[str]) -> str:
+    return hashlib.sha256("\0".join(facts).encode()).hexdigest()[:24]

@@ -1,0 +1,196 @@
+"""How a worker process is started: the bubblewrap command line, or what keeps it from working here."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from reverie.tools.base import SandboxOptions, SandboxReport
+
+UID_FOR_ROOT: Final = 65534
+"""Whom a server that runs as root becomes before it starts a sandbox."""
+
+PACKAGES: Final = "/packages"
+ENVIRONMENTS: Final = "/environments"
+SHM_BYTES: Final = 16 * 1024 * 1024
+
+_SYSTEM_DIRS: Final = ("/lib", "/lib64", "/lib32", "/bin", "/sbin")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """A worker's command line; the number of the answer's file descriptor is appended to it."""
+
+    argv: tuple[str, ...]
+    sandboxed: bool
+    environments: str
+    """Where the worker sees the environments for requirements."""
+
+
+def sandboxed(options: SandboxOptions, *, packages: Path, environments: Path) -> Launch:
+    """The command line of a worker in bubblewrap.
+
+    For uid 0 it is two sandboxes, one in the other. A sandbox started by root does not hold: even
+    without capabilities its user is the host's root to the kernel, who may write
+    `/proc/sys/kernel/core_pattern` and is exempt from the limit on processes. So root's own
+    bubblewrap only arranges what the worker may read at all (an interpreter below /root cannot be
+    reached by anyone else), `setpriv` becomes another user, and that user's bubblewrap is the sandbox.
+    """
+    interpreter = Path(sys.base_prefix) / "bin" / Path(os.path.realpath(sys.executable)).name
+    prefix = sys.base_prefix
+    if not _has_all_of_root():
+        argv = [*_inner(options, prefix, str(packages), str(environments), hidden=(str(environments.parent),))]
+    else:
+        argv = [*_staging(prefix, str(packages), str(environments)), *_become_other(), *_inner(options)]
+    command = (*argv, str(interpreter), "-I", "-S", "-B", f"{PACKAGES}/runner.pyc")
+    return Launch(argv=command, sandboxed=True, environments=ENVIRONMENTS)
+
+
+def unsafe(packages: Path, environments: Path) -> Launch:
+    """The command line of a worker that can do all that the server can."""
+    command = (sys.executable, "-I", "-S", "-B", str(packages / "runner.pyc"))
+    return Launch(argv=command, sandboxed=False, environments=str(environments))
+
+
+def missing_program() -> SandboxReport | None:
+    """What has to be installed before a sandbox can be tried."""
+    if not sys.platform.startswith("linux"):
+        return SandboxReport(works=False, detail=f"bubblewrap needs Linux and this is {sys.platform}; {_OTHERWISE}")
+    if shutil.which("bwrap") is None:
+        return SandboxReport(
+            works=False,
+            detail=f"bubblewrap is not installed; run `apt install bubblewrap` (or `dnf`, `pacman`); {_OTHERWISE}",
+        )
+    if _has_all_of_root() and shutil.which("setpriv") is None:
+        return SandboxReport(
+            works=False,
+            detail=f"a server that runs as root needs `setpriv`; run `apt install util-linux` or start it as another user; {_OTHERWISE}",
+        )
+    return None
+
+
+def bwrap_version() -> str:
+    """Such as `bubblewrap 0.8.0`."""
+    answer = subprocess.run(["bwrap", "--version"], capture_output=True, text=True, timeout=10, check=False)
+    return answer.stdout.strip() or "bubblewrap"
+
+
+def diagnose(stderr: str) -> str:
+    """Why bubblewrap did not start, and how to mend it."""
+    remedies = []
+    if _sysctl("kernel/unprivileged_userns_clone") == "0":
+        remedies.append("run `sysctl -w kernel.unprivileged_userns_clone=1`")
+    if _sysctl("kernel/apparmor_restrict_unprivileged_userns") == "1":
+        remedies.append(
+            "run `sysctl -w kernel.apparmor_restrict_unprivileged_userns=0` or give bwrap an AppArmor profile"
+        )
+    if _sysctl("user/max_user_namespaces") == "0":
+        remedies.append("raise `user.max_user_namespaces`")
+    if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
+        remedies.append(
+            "start the container with `--security-opt seccomp=unconfined` (for root also `--cap-add SYS_ADMIN`)"
+        )
+    if not remedies:
+        remedies.append("check that this user may create user namespaces")
+    reason = stderr.strip().splitlines()[-1] if stderr.strip() else "it gave no reason"
+    return f"bubblewrap cannot start a sandbox here ({reason}); {'; '.join(remedies)}; {_OTHERWISE}"
+
+
+_OTHERWISE: Final = "or allow running tools without a sandbox, if you wrote all of them yourself"
+
+
+def _inner(
+    options: SandboxOptions,
+    prefix: str = "/stage/prefix",
+    packages: str = "/stage/packages",
+    environments: str = "/stage/environments",
+    hidden: Sequence[str] = (),
+) -> list[str]:
+    """The sandbox itself; the last three name where its contents come from."""
+    argv = ["bwrap", "--unshare-user", "--unshare-all", "--disable-userns", "--die-with-parent", "--new-session"]
+    argv += ["--clearenv", "--cap-drop", "ALL", "--uid", "1000", "--gid", "1000", "--hostname", "sandbox"]
+    argv += _system()
+    bound = ["/usr"]
+    if not _is_below(sys.base_prefix, "/usr"):
+        argv += ["--ro-bind", prefix, sys.base_prefix]
+        bound.append(sys.base_prefix)
+    # What else is installed beside the interpreter (perhaps this server) is nobody's business in there.
+    for folder in (*_package_folders(), *hidden, sys.prefix):
+        if folder != sys.base_prefix and any(_is_below(folder, top) for top in bound) and Path(folder).is_dir():
+            argv += ["--size", "4096", "--tmpfs", folder, "--remount-ro", folder]
+    argv += ["--ro-bind", packages, PACKAGES, "--ro-bind", environments, ENVIRONMENTS]
+    argv += ["--proc", "/proc", "--dev", "/dev", "--size", str(SHM_BYTES), "--tmpfs", "/dev/shm"]
+    argv += ["--size", str(options.scratch_bytes), "--tmpfs", "/tmp", "--remount-ro", "/dev", "--remount-ro", "/"]
+    argv += ["--chdir", "/tmp", "--setenv", "HOME", "/tmp", "--setenv", "PATH", "/usr/local/bin:/usr/bin:/bin"]
+    argv += ["--setenv", "LANG", "C.UTF-8", "--setenv", "OPENBLAS_NUM_THREADS", "1", "--"]
+    return argv
+
+
+def _staging(prefix: str, packages: str, environments: str) -> list[str]:
+    """Root's part: only what the worker may read is left in sight, at places anyone can reach."""
+    argv = ["bwrap", "--die-with-parent", "--clearenv", "--setenv", "PATH", "/usr/bin:/bin", *_system()]
+    argv += ["--perms", "0755", "--dir", "/stage", "--ro-bind", prefix, "/stage/prefix"]
+    argv += ["--ro-bind", packages, "/stage/packages", "--ro-bind", environments, "/stage/environments"]
+    # /proc as it is: the kernel lets the inner sandbox mount its own only where it can see a whole one.
+    argv += ["--bind", "/proc", "/proc", "--dev-bind", "/dev", "/dev", "--perms", "0755", "--dir", "/tmp"]
+    return [*argv, "--remount-ro", "/", "--"]
+
+
+def _become_other() -> list[str]:
+    user = str(UID_FOR_ROOT)
+    return [
+        *("setpriv", "--reuid", user, "--regid", user, "--clear-groups"),
+        *("--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"),
+    ]
+
+
+def _system() -> list[str]:
+    argv = ["--ro-bind", "/usr", "/usr"]
+    for folder in _SYSTEM_DIRS:
+        if Path(folder).is_symlink():
+            argv += ["--symlink", os.readlink(folder), folder]
+        elif Path(folder).is_dir():
+            argv += ["--ro-bind", folder, folder]
+    return argv
+
+
+def _package_folders() -> list[str]:
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    library = Path(sys.base_prefix) / "lib"
+    folders = [
+        library / version / "site-packages",
+        library / version / "dist-packages",
+        library / "python3/dist-packages",
+    ]
+    if _is_below(sys.base_prefix, "/usr"):
+        folders += [
+            Path("/usr/local/lib") / version / "site-packages",
+            Path("/usr/local/lib") / version / "dist-packages",
+        ]
+    return list(dict.fromkeys(str(folder) for folder in folders))
+
+
+def _is_below(path: str, top: str) -> bool:
+    return Path(path).is_relative_to(top)
+
+
+def _has_all_of_root() -> bool:
+    """Whether we are the host's root, not merely uid 0 of a user namespace."""
+    if os.geteuid() != 0:
+        return False
+    try:
+        first = Path("/proc/self/uid_map").read_text().split()[:2]
+    except OSError:
+        return True
+    return first == ["0", "0"]
+
+
+def _sysctl(name: str) -> str:
+    try:
+        return (Path("/proc/sys") / name).read_text().strip()
+    except OSError:
+        return ""

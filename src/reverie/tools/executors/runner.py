@@ -1,0 +1,157 @@
+"""Runs one call of a custom tool. This file is copied into the sandbox; it imports the standard library only.
+
+It is started ahead of need, with nothing of any call in it, and waits for a request on
+standard input:
+
+    {"name", "function", "source", "arguments", "environment", "packages", "limits"}
+
+The answer, JSON too, goes to the file descriptor named by the first argument, so what the tool
+prints never mixes with what it returns.
+"""
+
+import dataclasses
+import inspect
+import json
+import linecache
+import math
+import os
+import resource
+import sys
+import traceback
+import types
+import typing
+from typing import Any, get_args, get_origin
+
+_PLAIN = {str, int, float, bool, list, dict, type(None), Any, object, typing.Literal, typing.Union, types.UnionType}
+
+
+def main() -> None:
+    """Read one request, answer it, end the process with everything the tool left running."""
+    answer_fd = int(sys.argv[1])
+    os.set_inheritable(answer_fd, False)
+    request = json.loads(sys.stdin.buffer.read() or b"null")
+    if request is None:  # the server went away before there was a call
+        os._exit(0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    _limit(request["limits"])
+    sys.path[:0] = request["packages"]
+    sys.stdout.reconfigure(line_buffering=True, errors="replace")  # type: ignore[union-attr]
+    answer = _answer(request)
+    data = json.dumps(answer).encode()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # the tool closed it
+            continue
+    while data:
+        data = data[os.write(answer_fd, data) :]
+    os._exit(0)
+
+
+def _limit(limits: dict[str, int]) -> None:
+    for name, value in limits.items():
+        number = getattr(resource, f"RLIMIT_{name}")
+        hard = resource.getrlimit(number)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(number, (value, value))
+    try:
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("1000")
+    except OSError:
+        pass  # not every kernel offers it; the limits above hold all the same
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    filename = f"{request['name']}.py"
+    source = request["source"]
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    module = types.ModuleType("tool")
+    sys.modules["tool"] = module  # Pydantic and dataclasses look names up there
+    try:
+        os.environ.update(request["environment"])
+        exec(compile(source, filename, "exec"), module.__dict__)
+        function = module.__dict__[request["function"]]
+        value = function(**_bind(function, request["arguments"]))
+        if inspect.iscoroutine(value):
+            import asyncio  # costs 30 ms, and most tools are not async
+
+            value = asyncio.run(value)
+        value = plain(value)
+    except BaseException as error:
+        return {"ok": False, "error": _describe(error, filename)}
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return {"ok": True, "text": text, "value": value}
+
+
+def _bind(function: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Turn plain JSON into what the signature asks for, such as Pydantic models."""
+    try:
+        hints = typing.get_type_hints(function, include_extras=True)
+    except (NameError, TypeError, AttributeError):
+        hints = {}
+    bound = dict(arguments)
+    for name, value in arguments.items():
+        if name in hints and not _is_plain(hints[name]):
+            from pydantic import TypeAdapter  # costs 100 ms, and most tools take plain arguments
+
+            bound[name] = TypeAdapter(hints[name]).validate_python(value)
+    for name, parameter in inspect.signature(function).parameters.items():
+        # Injected by older servers; a tool that still names one gets nothing in it.
+        if name in ("self", "agent_state") and name not in bound and parameter.default is parameter.empty:
+            bound[name] = None
+    return bound
+
+
+def _is_plain(hint: Any) -> bool:
+    origin = get_origin(hint)
+    if origin is typing.Literal:
+        return True
+    if origin is None:
+        return hint in _PLAIN or isinstance(hint, typing.TypeVar)
+    if origin is typing.Annotated:
+        return _is_plain(get_args(hint)[0])
+    return origin in _PLAIN and all(_is_plain(arg) for arg in get_args(hint))
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """Reduce `value` to what JSON can say; what it cannot say becomes text."""
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        return int(value) if abs(value) < 2**63 else str(value)  # JSON readers elsewhere stop at 64 bits
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(value)
+    if depth > 100:
+        return repr(value)
+    if hasattr(value, "model_dump") and not isinstance(value, type):
+        return plain(value.model_dump(mode="json"), depth + 1)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name), depth + 1) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {key if isinstance(key, str) else str(key): plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item, depth + 1) for item in value]
+    if isinstance(value, bytes | bytearray):
+        return bytes(value).decode("utf-8", "replace")
+    return str(value)
+
+
+def _describe(error: BaseException, filename: str) -> str:
+    """The traceback without this file's frames and the libraries' machinery below the tool's own."""
+    if isinstance(error, SystemExit):
+        return f"SystemExit: the tool ended its process with {error.code!r} instead of returning a value"
+    if isinstance(error, SyntaxError) and error.filename == filename:
+        return "".join(traceback.format_exception_only(error)).strip()
+    report = traceback.TracebackException.from_exception(error, limit=None)
+    chain: traceback.TracebackException | None = report
+    seen = 0
+    while chain is not None and seen < 10:
+        own = [frame for frame in chain.stack if frame.filename == filename]
+        chain.stack = traceback.StackSummary.from_list(own)
+        chain = chain.__cause__ or chain.__context__
+        seen += 1
+    return "".join(report.format()).strip()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""Custom Python tools, each call in a sandbox of its own."""
+
+import asyncio
+import contextlib
+import os
+import tempfile
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from reverie.domain.errors import ToolError
+from reverie.domain.json import JsonObject
+from reverie.tools import source_schema
+from reverie.tools.base import SandboxOptions, SandboxReport, ToolOutcome, ToolRun
+from reverie.tools.executors import environments, launch
+from reverie.tools.executors.launch import Launch
+from reverie.tools.executors.worker import Worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    launch: Launch
+    environments: environments.Environments
+
+
+class SandboxExecutor:
+    """Runs Python tools in bubblewrap; implements `ToolExecutor`.
+
+    Each call has a fresh sandbox that is gone when the call ends. A few are started ahead of
+    need, so a call does not wait for an interpreter to start. Belongs to one event loop.
+    """
+
+    def __init__(self, options: SandboxOptions, *, environment: Mapping[str, str] | None = None) -> None:
+        """`environment` is the server's own; the installer of requirements gets the harmless part of it."""
+        self._options = options
+        self._installer_environment = environments.installer_environment(environment or {"PATH": os.defpath})
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._ready: _Ready | None = None
+        self._report: SandboxReport | None = None
+        self._preparing = asyncio.Lock()
+        self._warm: deque[Worker] = deque()
+        self._filling: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def start(self) -> None:
+        """Begin to start workers, and return at once."""
+        self._refill()
+
+    async def run(self, call: ToolRun) -> ToolOutcome:
+        """Execute one call; see `ToolExecutor.run`."""
+        refused = self._refusal(call)
+        if refused is not None:
+            return ToolOutcome.error(refused)
+        ready = await self._prepare()
+        if ready is None:
+            detail = self._report.detail if self._report else ""
+            return ToolOutcome.error(f"custom tools cannot run on this server: {detail}")
+        try:
+            installed = await ready.environments.ensure(call.tool.pip_requirements)
+            request = self._request(call, ready.launch, installed)
+        except ToolError as error:
+            return ToolOutcome.error(str(error))
+        timeout_s = call.timeout_s or self._options.timeout_s
+        try:
+            worker = await self._take(ready.launch)
+        except OSError as error:
+            return ToolOutcome.error(f"the sandbox could not be started: {error}")
+        try:
+            return await worker.call(
+                request,
+                timeout_s=timeout_s,
+                output_bytes=self._options.output_bytes,
+                memory_bytes=self._options.memory_bytes,
+            )
+        finally:
+            self._refill()
+
+    async def report(self) -> SandboxReport:
+        """Whether the sandbox works here; found out by starting one."""
+        await self._prepare()
+        return self._report or SandboxReport(works=False, detail="the sandbox was closed")
+
+    async def aclose(self) -> None:
+        """End the workers started ahead of need."""
+        self._closed = True
+        if self._filling is not None:
+            self._filling.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._filling
+        while self._warm:
+            await self._warm.popleft().end()
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+    def _refusal(self, call: ToolRun) -> str | None:
+        tool = call.tool
+        if tool.source_type != "python":
+            return f"tool {tool.name!r} is written in {tool.source_type}, which this server cannot run yet; only Python tools run"
+        if not tool.source_code:
+            return f"tool {tool.name!r} has no source code"
+        return None
+
+    def _request(self, call: ToolRun, worker: Launch, installed: str | None) -> JsonObject:
+        options, tool = self._options, call.tool
+        environment = dict(call.environment)
+        if call.agent_id is not None:
+            environment["LETTA_AGENT_ID"] = call.agent_id
+        packages = [f"{worker.environments}/{installed}"] if installed else []
+        packages.append(launch.PACKAGES if worker.sandboxed else str(Path(worker.argv[-1]).parent))
+        timeout_s = call.timeout_s or options.timeout_s
+        limits = {
+            "DATA": options.memory_bytes,
+            "AS": options.memory_bytes * 8,
+            "FSIZE": options.scratch_bytes,
+            "CPU": int(timeout_s) + 2,
+            "NOFILE": 1024,
+            "CORE": 0,
+        }
+        if worker.sandboxed:  # outside, it would count all the user's processes
+            limits["NPROC"] = options.processes
+        return {
+            "name": tool.name,
+            "function": source_schema.entry_function(tool.source_code or "", tool.name),
+            "source": tool.source_code,
+            "arguments": call.arguments,
+            "environment": environment,
+            "packages": packages,
+            "limits": limits,
+        }
+
+    async def _prepare(self) -> _Ready | None:
+        """What workers need, made once; None, with `_report` saying why, where there can be none."""
+        if self._ready is not None:
+            return self._ready
+        async with self._preparing:
+            if self._ready is None and not self._closed:
+                try:
+                    self._ready = await self._set_up()
+                except OSError as error:
+                    self._report = SandboxReport(works=False, detail=f"the sandbox's folder cannot be made: {error}")
+        return self._ready
+
+    async def _set_up(self) -> _Ready | None:
+        folder = await asyncio.to_thread(self._folder)
+        packages = await asyncio.to_thread(environments.prepare_base, folder)
+        installed = environments.Environments(folder / "environments", self._installer_environment)
+        missing = launch.missing_program()
+        if missing is None:
+            candidate = launch.sandboxed(self._options, packages=packages, environments=installed.folder)
+            complaint = await self._try_out(candidate)
+            if complaint is None:
+                version = await asyncio.to_thread(launch.bwrap_version)
+                self._report = SandboxReport(works=True, detail=version)
+                return _Ready(launch=candidate, environments=installed)
+            missing = SandboxReport(works=False, detail=launch.diagnose(complaint))
+        self._report = missing
+        if not self._options.unsafe_subprocess:
+            return None
+        return _Ready(launch=launch.unsafe(packages, installed.folder), environments=installed)
+
+    def _folder(self) -> Path:
+        if not self._options.data_dir and self._scratch is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="reverie-sandbox-")
+        top = Path(self._scratch.name) if self._scratch else Path(self._options.data_dir).resolve() / "sandbox"
+        (top / "environments").mkdir(parents=True, exist_ok=True)
+        (top / "environments").chmod(0o755)
+        return top
+
+    async def _try_out(self, candidate: Launch) -> str | None:
+        """Start one sandbox and end it; return its complaint."""
+        worker = await Worker.start(candidate)
+        return await worker.complaint()
+
+    async def _take(self, candidate: Launch) -> Worker:
+        while self._warm:
+            worker = self._warm.popleft()
+            if worker.alive:
+                return worker
+        return await Worker.start(candidate)
+
+    def _refill(self) -> None:
+        if self._closed or (self._filling is not None and not self._filling.done()):
+            return
+        if len(self._warm) < self._options.warm_workers:
+            self._filling = asyncio.create_task(self._fill(), name="sandbox-workers")
+
+    async def _fill(self) -> None:
+        ready = await self._prepare()
+        while ready is not None and len(self._warm) < self._options.warm_workers:
+            try:
+                self._warm.append(await Worker.start(ready.launch))
+            except OSError:
+                return  # out of processes or descriptors; the next call tries again, and says so

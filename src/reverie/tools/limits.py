@@ -1,0 +1,26 @@
+"""Results cut to what a model should have to read."""
+
+from dataclasses import replace
+
+from reverie.domain.content import Part, TextPart
+from reverie.tools.base import ToolOutcome
+
+
+def cut(outcome: ToolOutcome, limit: int) -> ToolOutcome:
+    """Return `outcome` with at most `limit` characters of text, and a note where some were left out.
+
+    Images stay. The raw value stays too: rules look at it, models never see it.
+    """
+    total = sum(len(part.text) for part in outcome.content if isinstance(part, TextPart))
+    if total <= limit:
+        return outcome
+    room = limit
+    content: list[Part] = []
+    for part in outcome.content:
+        if not isinstance(part, TextPart):
+            content.append(part)
+        elif room > 0:
+            content.append(TextPart(text=part.text[:room]))
+            room -= len(part.text)
+    content.append(TextPart(text=f"\n[cut: the first {limit} of {total} characters are shown]"))
+    return replace(outcome, content=tuple(content))
