@@ -61,8 +61,6 @@ class TurnOptions:
     enable_thinking: bool = True
     include_compaction_messages: bool = False
     top_logprobs: int | None = None
-    reader: JsonObject = field(default_factory=dict)
-    """How the first reader sees the run, by the API's names; later readers see it alike."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,3 +71,5 @@ class Request:
     options: TurnOptions = TurnOptions()
     background: bool = False
     callback_url: str | None = None
+    reader: JsonObject = field(default_factory=dict)
+    """How the one who asked wants to see the run; kept with it, so that who resumes sees the same."""

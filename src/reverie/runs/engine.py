@@ -290,7 +290,7 @@ class RunEngine:
             conversation_id=conversation_id,
             status=RunStatus.RUNNING,
             background=request.background,
-            request={"options": request.options, "callback_url": request.callback_url},
+            request={"options": request.options, "reader": request.reader},
             worker_id=self._worker.id,
             fence=1,
             callback_url=request.callback_url,
