@@ -47,7 +47,8 @@ def parse_arguments(text: str, spec: ToolSpec) -> JsonObject:
     missing = [name for name in required if name not in arguments]
     if missing:
         raise ToolError(
-            f"{spec.name} was called without {_names(missing)}, which it needs. Call it again with all of: {_names(required)}."
+            f"{spec.name} was called without {_names(missing)}, which it needs. "
+            f"Call it again with all of: {_names(required)}."
         )
     error = _best_error(json.dumps(spec.parameters, sort_keys=True), arguments)
     if error is not None:

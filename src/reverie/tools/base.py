@@ -113,7 +113,6 @@ class MemoryPort(Protocol):
         ...
 
 
-
 class ToolServices(Protocol):
     """What state tools may fetch before their transaction."""
 

@@ -306,7 +306,7 @@ class _TypeReader:
             fields = kinds & {"BaseModel", "TypedDict", "NamedTuple"}
             if not fields and not any(self._name(item) == "dataclass" for item in node.decorator_list):
                 raise InvalidInput(
-                    f"{self._what} has type {node.name!r}, a class that is neither a Pydantic model, a dataclass nor an Enum"
+                    f"{self._what} has type {node.name!r}, which is no Pydantic model, dataclass or Enum"
                 )
             schema: JsonObject = {"type": "object", "properties": {}, "required": []}
             if text := ast.get_docstring(node):
@@ -370,8 +370,8 @@ class _TypeReader:
 
     def _unknown(self, node: ast.expr) -> InvalidInput:
         return InvalidInput(
-            f"{self._what} has type `{ast.unparse(node)}`, which has no JSON form; use str, int, float, bool, list, dict, "
-            "Literal, Optional, or a Pydantic model or dataclass defined in the same source, or give args_json_schema"
+            f"{self._what} has type `{ast.unparse(node)}`, which has no JSON form; use str, int, float, bool, "
+            "list, dict, Literal, Optional, or a Pydantic model or dataclass defined in the same source, or give args_json_schema"
         )
 
 
@@ -416,7 +416,7 @@ def _facts(call: ast.Call) -> JsonObject:
     found: JsonObject = {}
     for keyword in call.keywords:
         value = _constant(keyword.value)
-        if value is None:
+        if value is None or keyword.arg is None:
             continue
         if keyword.arg in ("description", "alias"):
             found[keyword.arg] = value

@@ -68,7 +68,8 @@ def missing_program() -> SandboxReport | None:
     if _has_all_of_root() and shutil.which("setpriv") is None:
         return SandboxReport(
             works=False,
-            detail=f"a server that runs as root needs `setpriv`; run `apt install util-linux` or start it as another user; {_OTHERWISE}",
+            detail="a server that runs as root needs `setpriv`; run `apt install util-linux` "
+            f"or start it as another user; {_OTHERWISE}",
         )
     return None
 

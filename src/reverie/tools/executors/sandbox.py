@@ -96,7 +96,10 @@ class SandboxExecutor:
     def _refusal(self, call: ToolRun) -> str | None:
         tool = call.tool
         if tool.source_type != "python":
-            return f"tool {tool.name!r} is written in {tool.source_type}, which this server cannot run yet; only Python tools run"
+            return (
+                f"tool {tool.name!r} is written in {tool.source_type}; this server runs Python tools only, "
+                "because the TypeScript runtime (Deno) is not part of it yet"
+            )
         if not tool.source_code:
             return f"tool {tool.name!r} has no source code"
         return None

@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from reverie.domain.content import TextPart
 from reverie.domain.json import JsonObject, JsonValue
@@ -75,7 +75,8 @@ class Worker:
         everything = asyncio.gather(*self._exchange(request, outputs), self._process.wait())
         watch = asyncio.create_task(self._outgrows(memory_bytes))
         try:
-            done, _ = await asyncio.wait({everything, watch}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            parts: set[asyncio.Future[Any]] = {everything, watch}
+            done, _ = await asyncio.wait(parts, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             watch.cancel()
             self._kill()
@@ -178,9 +179,10 @@ def _memory_of(pid: int) -> int:
 
 def _resident(folder: Path) -> int:
     try:
-        lines, wanted = (folder / "smaps_rollup").read_text().splitlines(), ("Pss:",)
+        lines = (folder / "smaps_rollup").read_text().splitlines()
     except OSError:
-        lines, wanted = (folder / "status").read_text().splitlines(), ("RssAnon:", "RssShmem:")
+        lines = (folder / "status").read_text().splitlines()
+    wanted = ("Pss:", "RssAnon:", "RssShmem:")
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(wanted))
 
 
