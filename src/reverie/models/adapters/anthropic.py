@@ -6,6 +6,7 @@ import httpx2
 from anthropic import AsyncAnthropic
 from pydantic_ai.models import Model
 from pydantic_ai.models.anthropic import AnthropicModel
+from pydantic_ai.profiles.anthropic import ANTHROPIC_THINKING_BUDGET_MAP
 from pydantic_ai.providers.anthropic import AnthropicProvider
 
 from reverie.domain.json import JsonObject
@@ -13,8 +14,8 @@ from reverie.domain.provider import ModelInfo
 from reverie.models.adapters.pydantic_models import PydanticEndpoint, common_settings
 from reverie.models.base import Prompt
 
-DEFAULT_MAX_OUTPUT: Final = 8192
-"""This dialect demands a limit."""
+ROOM_FOR_ANSWER: Final = 4096
+"""Tokens left to the answer when a budget of thinking would take the whole limit."""
 
 
 class Anthropic(PydanticEndpoint):
@@ -37,20 +38,23 @@ class Anthropic(PydanticEndpoint):
         """A budget of thinking counts against the limit, so the limit leaves room for both."""
         settings = common_settings(prompt)
         settings.pop("frequency_penalty", None)
-        budget = prompt.settings.thinking_budget_tokens
-        limit = prompt.settings.max_output_tokens or info.max_output_tokens or DEFAULT_MAX_OUTPUT
-        if budget and prompt.settings.reasoning_effort != "none":
-            budget = max(1024, budget)
-            limit = limit if limit > budget else budget + DEFAULT_MAX_OUTPUT
-            settings["anthropic_thinking"] = {"type": "enabled", "budget_tokens": budget}
+        wanted = prompt.settings
+        limit = wanted.max_output_tokens or info.max_output_tokens
+        if wanted.thinking_budget_tokens and wanted.reasoning_effort != "none":
+            budget = max(1024, wanted.thinking_budget_tokens)
             settings.pop("thinking", None)
+            settings["anthropic_thinking"] = {"type": "enabled", "budget_tokens": budget}
+            limit = max(limit or 0, budget + ROOM_FOR_ANSWER)
+        elif settings.get("thinking") and limit is not None:
+            limit = max(limit, ANTHROPIC_THINKING_BUDGET_MAP[settings["thinking"]] + ROOM_FOR_ANSWER)
         if settings.get("thinking") or "anthropic_thinking" in settings:
             settings.pop("temperature", None)
             if isinstance(settings.get("tool_choice"), list) or settings.get("tool_choice") == "required":
-                # A forced tool and thinking exclude each other; the force is what the caller's rules rest on.
+                # A forced tool and thinking exclude each other; the caller's rules rest on the force.
                 settings = {key: value for key, value in settings.items() if "thinking" not in key}
+        if limit is not None:  # without one, the library sends the model's own maximum
+            settings["max_tokens"] = limit
         return settings | {
-            "max_tokens": limit,
             "anthropic_cache_tool_definitions": True,
             "anthropic_cache_instructions": True,
             "anthropic_cache_messages": True,

@@ -87,6 +87,8 @@ _LOCAL: Final = ChatQuirks(system_anywhere=False)
 _OPENAI: Final = ChatQuirks(
     openai_fields=True, strict=True, efforts=("none", "minimal", "low", "medium", "high", "xhigh")
 )
+_ZAI: Final = ChatQuirks(reasoning_request="thinking", reasoning_return="reasoning_content", parallel_tool_calls=False)
+_MOONSHOT: Final = ChatQuirks(reasoning_request="thinking", reasoning_return="reasoning_content")
 QUIRKS: Final[Mapping[str, ChatQuirks]] = {
     "openai": _OPENAI,
     "azure": _OPENAI,
@@ -96,8 +98,10 @@ QUIRKS: Final[Mapping[str, ChatQuirks]] = {
         efforts=("none", "minimal", "low", "medium", "high", "xhigh"),
     ),
     "deepseek": ChatQuirks(reasoning_request="thinking", reasoning_return="reasoning_content"),
-    "zai": ChatQuirks(reasoning_request="thinking", reasoning_return="reasoning_content", parallel_tool_calls=False),
-    "moonshot": ChatQuirks(reasoning_request="thinking", reasoning_return="reasoning_content"),
+    "zai": _ZAI,
+    "zai_coding": _ZAI,
+    "moonshot": _MOONSHOT,
+    "moonshot_coding": _MOONSHOT,
     "minimax": ChatQuirks(reasoning_request="none", reasoning_return="reasoning_content"),
     "mistral": ChatQuirks(
         system_anywhere=False, stream_usage=False, call_id_chars=9, call_id_exact=True, required_word="any"
@@ -105,11 +109,11 @@ QUIRKS: Final[Mapping[str, ChatQuirks]] = {
     "groq": ChatQuirks(),
     "cerebras": ChatQuirks(),
     "ollama": _LOCAL,
-    "lmstudio": _LOCAL,
+    "lmstudio_openai": _LOCAL,
     "vllm": _LOCAL,
     "sglang": _LOCAL,
     "llamacpp": _LOCAL,
-    "huggingface": _LOCAL,
+    "hugging-face": _LOCAL,
 }
 _UNKNOWN: Final = ChatQuirks()
 
