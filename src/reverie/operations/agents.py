@@ -54,9 +54,7 @@ async def create(ops: Operations, caller: Caller, draft: AgentDraft) -> AgentDet
     wanted, now = _tool_names(draft), agent.created_at
 
     def store(c: Connection) -> AgentDetails:
-        own_blocks = [
-            blocks.make_block(item, caller.organization_id, caller.user_id, agent.created_at) for item in draft.blocks
-        ]
+        own_blocks = [blocks.make_block(item, agent.organization_id, caller.user_id, now) for item in draft.blocks]
         shared = blocks.get_many(c, caller.organization_id, draft.block_ids)
         own_tools = _distinct(
             [

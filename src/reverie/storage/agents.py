@@ -5,7 +5,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, bindparam, delete, false, func, insert, select
+from sqlalchemy import Connection, Select, bindparam, delete, false, func, insert, literal_column, select
 
 from reverie.domain.agent import Agent, AgentDetails, AgentFilter, AgentType
 from reverie.domain.errors import NotFound
@@ -149,7 +149,7 @@ def _pending_approvals(
         select(message_rows.c.conversation_id, func.max(message_rows.c.seq))
         .where(
             message_rows.c.conversation_id.in_(agent_ids),
-            message_rows.c.kind == MessageKind.APPROVAL_REQUEST,
+            message_rows.c.kind == literal_column("'approval_request'"),
             message_rows.c.in_context,
         )
         .group_by(message_rows.c.conversation_id)

@@ -82,8 +82,8 @@ class _SqliteRunner:
     """One writer thread: SQLite has one writer anyway, and a queue in order beats lock errors."""
 
     def __init__(self, options: DatabaseOptions, url: URL) -> None:
-        self._writer = _sqlite_engine(options, url, begin="BEGIN IMMEDIATE")
-        self._reader = _sqlite_engine(options, url, begin="BEGIN")
+        self._writer = sqlite_engine(options, url, begin="BEGIN IMMEDIATE")
+        self._reader = sqlite_engine(options, url, begin="BEGIN")
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
         self._read_threads = ThreadPoolExecutor(options.reader_threads, thread_name_prefix="sqlite-reader")
 
@@ -127,7 +127,8 @@ def _in_transaction(engine: Engine, fn: Callable[[Connection], T]) -> T:
         return fn(connection)
 
 
-def _sqlite_engine(options: DatabaseOptions, url: URL, *, begin: str) -> Engine:
+def sqlite_engine(options: DatabaseOptions, url: URL, *, begin: str) -> Engine:
+    """An engine with one connection per thread, whose transactions start with `begin`."""
     driver: ModuleType = sqlite_driver()
     engine = create_engine(
         url.set(drivername="sqlite+pysqlite"),
@@ -189,13 +190,6 @@ class _PostgresRunner:
         await self._engine.dispose()
 
 
-def sync_engine(options: DatabaseOptions) -> Engine:
-    """An engine for migrations, which Alembic runs without an event loop.
-
-    On PostgreSQL the async driver is bridged, so that no second driver is needed.
-    """
-    url = make_url(options.url)
-    if url.get_backend_name() == "sqlite":
-        engine = _sqlite_engine(options, url, begin="BEGIN IMMEDIATE")
-        return engine
-    return create_engine(url.set(drivername="postgresql+asyncpg"), poolclass=NullPool)
+def migration_engine(options: DatabaseOptions) -> AsyncEngine:
+    """An engine for PostgreSQL that keeps no connection; migrations run through its `run_sync`."""
+    return create_async_engine(make_url(options.url).set(drivername="postgresql+asyncpg"), poolclass=NullPool)

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from reverie.storage.columns import Instant, Json, Serial, Vector
@@ -254,26 +255,28 @@ messages = Table(
     Index(None, "run_id", "seq"),
     Index(None, "step_id", "seq"),
 )
+# A query meets a partial index only when it says the same in the same words, so they are written
+# out here, and what they compare with is a literal in the query, never a bound value.
 Index(
     "ix_messages_context",
     messages.c.conversation_id,
     messages.c.seq,
-    sqlite_where=messages.c.in_context,
-    postgresql_where=messages.c.in_context,
+    sqlite_where=text("in_context = 1"),
+    postgresql_where=text("in_context"),
 )
 Index(
     "ix_messages_otid",
     messages.c.conversation_id,
     messages.c.otid,
-    sqlite_where=messages.c.kind == "user",
-    postgresql_where=messages.c.kind == "user",
+    sqlite_where=text("kind = 'user'"),
+    postgresql_where=text("kind = 'user'"),
 )
 Index(
     "ix_messages_approvals",
     messages.c.conversation_id,
     messages.c.seq,
-    sqlite_where=(messages.c.kind == "approval_request") & messages.c.in_context,
-    postgresql_where=(messages.c.kind == "approval_request") & messages.c.in_context,
+    sqlite_where=text("kind = 'approval_request' AND in_context = 1"),
+    postgresql_where=text("kind = 'approval_request' AND in_context"),
 )
 
 runs = Table(
@@ -307,8 +310,8 @@ runs = Table(
 Index(
     "ix_runs_live",
     runs.c.worker_id,
-    sqlite_where=runs.c.completed_at.is_(None),
-    postgresql_where=runs.c.completed_at.is_(None),
+    sqlite_where=text("completed_at IS NULL"),
+    postgresql_where=text("completed_at IS NULL"),
 )
 
 steps = Table(

@@ -1,0 +1,39 @@
+"""Tables of words.
+
+Not in `schema.py`, because SQLAlchemy knows neither of the two kinds.
+"""
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+# Passages are not kept twice: their table of words looks the text up in `passages`. The words of
+# a message lie inside its JSON body, so its table keeps them itself.
+_SQLITE = (
+    """CREATE VIRTUAL TABLE passage_words USING fts5(
+        text, content='passages', content_rowid='seq', tokenize='porter unicode61 remove_diacritics 2')""",
+    """CREATE VIRTUAL TABLE message_words USING fts5(text, tokenize='porter unicode61 remove_diacritics 2')""",
+    # Rows also go when an archive, a conversation or an agent goes, so the database itself clears up.
+    """CREATE TRIGGER passages_forget_words AFTER DELETE ON passages BEGIN
+        INSERT INTO passage_words (passage_words, rowid, text) VALUES ('delete', old.seq, old.text);
+    END""",
+    """CREATE TRIGGER messages_forget_words AFTER DELETE ON messages BEGIN
+        DELETE FROM message_words WHERE rowid = old.seq;
+    END""",
+)
+_POSTGRESQL = (
+    """CREATE TABLE passage_words (
+        seq bigint PRIMARY KEY REFERENCES passages (seq) ON DELETE CASCADE, words tsvector NOT NULL)""",
+    """CREATE TABLE message_words (
+        seq bigint PRIMARY KEY REFERENCES messages (seq) ON DELETE CASCADE, words tsvector NOT NULL)""",
+    "CREATE INDEX ix_passage_words_words ON passage_words USING gin (words)",
+    "CREATE INDEX ix_message_words_words ON message_words USING gin (words)",
+)
+
+
+def upgrade() -> None:
+    """Apply it."""
+    connection = op.get_bind()
+    for statement in _SQLITE if connection.dialect.name == "sqlite" else _POSTGRESQL:
+        connection.exec_driver_sql(statement)

@@ -1,0 +1,1 @@
+"""The history, one file for each revision."""

@@ -1,0 +1,80 @@
+"""The history of the schema, on both databases."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from reverie.domain.errors import Unavailable
+from reverie.storage.database import Database, DatabaseOptions
+from reverie.storage.migrate import bring_up_to_date, schema_version
+from reverie.storage.migrations import known_revisions
+from reverie.storage.migrations.history import differences
+from tests.support.databases import database_urls, opened
+
+
+async def test_the_history_ends_at_the_schema_of_the_code(db: Database) -> None:
+    assert await db.read(differences) == []
+
+
+async def test_servers_that_start_at_once_migrate_once(database: str) -> None:
+    seen: list[str] = []
+    with database_urls(database, migrated=False) as url:
+        options = DatabaseOptions(url=url)
+        assert await schema_version(options) is None
+        await asyncio.gather(*(bring_up_to_date(options, seen.append) for _ in range(3)))
+        assert await schema_version(options) == known_revisions()[-1]
+    assert len(seen) == len(known_revisions())
+
+
+async def test_a_current_database_is_left_alone(url: str) -> None:
+    seen: list[str] = []
+    await bring_up_to_date(DatabaseOptions(url=url), seen.append)
+    assert seen == []
+
+
+async def test_a_newer_database_is_refused(url: str) -> None:
+    async with opened(url) as db:
+        await db.write(lambda c: c.execute(text("UPDATE alembic_version SET version_num = '9999'")))
+    with pytest.raises(Unavailable, match="newer version of this program"):
+        await bring_up_to_date(DatabaseOptions(url=url))
+
+
+async def test_a_sqlite_file_is_copied_before_it_changes(tmp_path: Path) -> None:
+    options = DatabaseOptions(url=f"sqlite:///{tmp_path}/reverie.db")
+    await bring_up_to_date(options)
+    assert [path.name for path in tmp_path.glob("*.before-*")] == []
+    async with opened(options.url) as db:
+        await db.write(_back_to_the_first_revision)
+    await bring_up_to_date(options)
+    copies = list(tmp_path.glob("*.before-*"))
+    assert [path.name for path in copies] == [f"reverie.db.before-{known_revisions()[-1]}"]
+    assert await schema_version(DatabaseOptions(url=f"sqlite:///{copies[0]}")) == "0001"
+    async with opened(options.url) as db:
+        assert await db.read(lambda c: c.execute(text("SELECT name FROM organizations")).scalar_one()) == "kept"
+
+
+def _back_to_the_first_revision(c):  # type: ignore[no-untyped-def]
+    for statement in (
+        "INSERT INTO organizations (id, name, created_at) VALUES ('org-1', 'kept', 0)",
+        "DROP TRIGGER passages_forget_words",
+        "DROP TRIGGER messages_forget_words",
+        "DROP TABLE passage_words",
+        "DROP TABLE message_words",
+        "UPDATE alembic_version SET version_num = '0001'",
+    ):
+        c.execute(text(statement))
+
+
+async def test_a_start_without_changes_does_not_load_alembic(url: str) -> None:
+    program = f"""
+import asyncio, sys
+from reverie.storage.database import DatabaseOptions
+from reverie.storage.migrate import bring_up_to_date
+asyncio.run(bring_up_to_date(DatabaseOptions(url={url!r})))
+sys.exit("alembic" in sys.modules)
+"""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
+    assert await process.wait() == 0
