@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from letta_client import APIError, Letta
-
 from tests.conftest import MODEL
 from tests.support.provider import Provider
 from tests.support.replies import call, hang, reply, say

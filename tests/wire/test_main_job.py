@@ -1,8 +1,9 @@
 """An agent that remembers: through the real SDK, against a real server, across kill -9."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 from letta_client import Letta
 from letta_client.types import AgentState
-
 from tests.conftest import MODEL
 from tests.support.provider import Provider
 from tests.support.replies import call, reply, say, think
@@ -18,6 +19,13 @@ def add(a: int, b: int) -> int:
     """
     print("adding")
     return a + b
+'''
+
+
+EXPLODE = '''
+def explode(x: int) -> int:
+    """Explode."""
+    raise ValueError("boom")
 '''
 
 
@@ -116,7 +124,7 @@ def test_tokens_stream_as_pieces_that_share_the_stored_id(client: Letta, provide
 def test_a_failing_unknown_or_wrongly_called_tool_is_a_result_and_the_turn_goes_on(
     client: Letta, provider: Provider
 ) -> None:
-    tool = client.tools.create(source_code='def explode(x: int) -> int:\n    """Explode."""\n    raise ValueError("boom")\n')
+    tool = client.tools.create(source_code=EXPLODE)
     agent = new_agent(client, tool_ids=[tool.id])
     provider.script(
         reply(call("explode", x=1), call("no_such_tool"), call("explode", y="wrong")),
@@ -157,8 +165,6 @@ def test_the_system_prompt_stays_the_same_to_the_byte_while_nothing_changed(
 
 
 def test_eight_messages_at_once_never_mix(client: Letta, provider: Provider) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     agent = new_agent(client)
     provider.default = say("ok")
     with ThreadPoolExecutor(8) as pool:
