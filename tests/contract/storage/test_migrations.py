@@ -45,15 +45,19 @@ async def test_a_newer_database_is_refused(url: str) -> None:
 async def test_a_sqlite_file_is_copied_before_it_changes(tmp_path: Path) -> None:
     options = DatabaseOptions(url=f"sqlite:///{tmp_path}/reverie.db")
     await bring_up_to_date(options)
-    assert [path.name for path in tmp_path.glob("*.before-*")] == []
+    assert _copies(tmp_path) == []
     async with opened(options.url) as db:
         await db.write(_back_to_the_first_revision)
     await bring_up_to_date(options)
-    copies = list(tmp_path.glob("*.before-*"))
+    copies = _copies(tmp_path)
     assert [path.name for path in copies] == [f"reverie.db.before-{known_revisions()[-1]}"]
     assert await schema_version(DatabaseOptions(url=f"sqlite:///{copies[0]}")) == "0001"
     async with opened(options.url) as db:
         assert await db.read(lambda c: c.execute(text("SELECT name FROM organizations")).scalar_one()) == "kept"
+
+
+def _copies(directory: Path) -> list[Path]:
+    return list(directory.glob("*.before-*"))
 
 
 def _back_to_the_first_revision(c):  # type: ignore[no-untyped-def]

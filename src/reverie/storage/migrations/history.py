@@ -1,7 +1,7 @@
 """Runs and drafts the history with Alembic. Imported only when there is something to do."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal, cast
 
 from alembic.autogenerate import compare_metadata, produce_migrations, render_python_code
 from alembic.autogenerate.api import AutogenContext
@@ -34,7 +34,9 @@ def upgrade(c: Connection, progress: Callable[[str], None]) -> None:
         progress(f"database schema: {step.up_revision.revision} ({step.up_revision.doc})")
 
     with EnvironmentContext(config, script, fn=steps) as environment:
-        environment.configure(connection=c, target_metadata=metadata, render_as_batch=True, on_version_apply=[report])
+        environment.configure(
+            connection=c, target_metadata=metadata, render_as_batch=True, on_version_apply=cast(Any, report)
+        )
         with environment.begin_transaction():
             environment.run_migrations()
 
@@ -70,7 +72,7 @@ def _is_ours(name: str | None, kind: str, _parents: Any) -> bool:
     return not (kind == "table" and name is not None and name.startswith(_BESIDE))
 
 
-def _render_type(kind: str, item: Any, context: AutogenContext) -> str | bool:
+def _render_type(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
     """Our own column types by their names: what alembic writes for them cannot be imported."""
     if kind != "type" or not isinstance(item, TypeEngine):
         return False

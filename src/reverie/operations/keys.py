@@ -1,0 +1,116 @@
+"""What callers can ask for about API keys, and how the gate finds them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping
+
+from reverie.auth.keys import Caller, KeyRecord, Scope, TokenHasher, make_token, token_hint
+from reverie.domain.ids import DEFAULT_ORGANIZATION, DEFAULT_USER, OrganizationId, UserId, make_id
+from reverie.domain.paging import Page
+from reverie.operations.base import Operations
+from reverie.storage import keys
+from reverie.storage.database import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeKey:
+    """A key at the only moment when its text is known."""
+
+    record: KeyRecord
+    token: str
+
+
+async def create(
+    ops: Operations,
+    caller: Caller,
+    hasher: TokenHasher,
+    name: str,
+    scopes: frozenset[Scope] = frozenset({Scope.WRITE}),
+    expires_at: datetime | None = None,
+) -> MadeKey:
+    """Make a key for the caller's organisation."""
+    caller.require(Scope.ADMIN)
+    made = _make(hasher, caller.organization_id, caller.user_id, name, scopes, ops.clock(), expires_at)
+    await ops.database.write(lambda c: keys.insert_key(c, _values(made.record)))
+    return made
+
+
+async def list_keys(ops: Operations, caller: Caller, page: Page) -> list[KeyRecord]:
+    """A page of the organisation's keys, revoked ones included."""
+    caller.require(Scope.ADMIN)
+    return await ops.database.read(lambda c: [_record(row) for row in keys.list_page(c, caller.organization_id, page)])
+
+
+async def revoke(ops: Operations, caller: Caller, key_id: str) -> KeyRecord:
+    """End a key at once and for good."""
+    caller.require(Scope.ADMIN)
+    now = ops.clock()
+    return await ops.database.write(lambda c: _record(keys.revoke(c, caller.organization_id, key_id, now)))
+
+
+async def first_key(ops: Operations, hasher: TokenHasher) -> str | None:
+    """Make the key that opens a server which has none; None: it has one."""
+    made = _make(hasher, DEFAULT_ORGANIZATION, DEFAULT_USER, "first key", frozenset(Scope), ops.clock(), None)
+
+    def store(c: Connection) -> str | None:
+        if keys.count(c):
+            return None
+        keys.insert_key(c, _values(made.record))
+        return made.token
+
+    return await ops.database.write(store)
+
+
+class KeysInDatabase:
+    """The `auth.KeyStore` of a running server."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, digests: Sequence[str]) -> KeyRecord | None:
+        """The record whose digest is one of `digests`, revoked and expired ones included."""
+        return await self._database.read(lambda c: _found(keys.find(c, digests)))
+
+
+def _make(
+    hasher: TokenHasher,
+    organization_id: OrganizationId,
+    user_id: UserId,
+    name: str,
+    scopes: frozenset[Scope],
+    now: datetime,
+    expires_at: datetime | None,
+) -> MadeKey:
+    token = make_token()
+    record = KeyRecord(
+        id=make_id("key"),
+        digest=hasher.digest(token),
+        hint=token_hint(token),
+        name=name,
+        organization_id=organization_id,
+        user_id=user_id,
+        scopes=scopes,
+        created_at=now,
+        expires_at=expires_at,
+    )
+    return MadeKey(record=record, token=token)
+
+
+_NAMES = tuple(item.name for item in fields(KeyRecord))
+
+
+def _values(record: KeyRecord) -> Mapping[str, Any]:
+    return {**{name: getattr(record, name) for name in _NAMES}, "scopes": sorted(record.scopes)}
+
+
+def _found(row: RowMapping | None) -> KeyRecord | None:
+    return None if row is None else _record(row)
+
+
+def _record(row: RowMapping) -> KeyRecord:
+    values: dict[str, Any] = {name: row[name] for name in _NAMES}
+    values["scopes"] = frozenset(Scope(item) for item in row["scopes"])
+    return KeyRecord(**values)

@@ -1,0 +1,151 @@
+"""What callers can ask for about passages: agents' archival memory, and search over archives."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+
+from sqlalchemy import Connection
+
+from reverie.auth.keys import Caller, Scope
+from reverie.domain.agent import Agent
+from reverie.domain.errors import NotFound
+from reverie.domain.ids import AgentId, ArchiveId, OrganizationId, PassageId
+from reverie.domain.paging import Page
+from reverie.domain.passage import Archive, Passage, SearchHit, SearchQuery
+from reverie.operations.base import Operations
+from reverie.operations.embedding import embed_query, embed_texts
+from reverie.storage import agents, archives, passages
+
+
+async def create(
+    ops: Operations,
+    caller: Caller,
+    agent_id: AgentId,
+    text: str,
+    *,
+    tags: Sequence[str] = (),
+    created_at: datetime | None = None,
+) -> Passage:
+    """Add to the agent's archive, which is made when there is none.
+
+    Raises:
+        NotFound: the agent does not exist, or its embedding model is not configured any more.
+        ModelError: the embedding model failed.
+    """
+    caller.require(Scope.WRITE)
+    agent, attached = await _agent_with_archives(ops, caller, agent_id)
+    handle = attached[0].embedding if attached else agent.embedding
+    (vector,) = await embed_texts(ops, handle, [text])
+    now = ops.clock()
+
+    def store(c: Connection) -> Passage:
+        return passages.insert_for_agent(
+            c,
+            agents.get(c, caller.organization_id, agent_id),
+            text,
+            tags=tags,
+            vector=vector,
+            now=now,
+            created_at=created_at,
+            author=caller.user_id,
+        )
+
+    return await ops.database.write(store)
+
+
+async def list_passages(
+    ops: Operations, caller: Caller, agent_id: AgentId, page: Page, search: str | None = None
+) -> list[Passage]:
+    """A page of the agent's passages; with `search` those that fit it best, by words and by meaning."""
+    caller.require(Scope.READ)
+    if search:
+        return await search_agent(ops, caller, agent_id, SearchQuery(text=search, limit=page.limit or 50))
+
+    def read(c: Connection) -> list[Passage]:
+        agents.get(c, caller.organization_id, agent_id)
+        ids = passages.archive_ids_of(c, caller.organization_id, agent_id)
+        return passages.list_page(c, caller.organization_id, ids, page)
+
+    return await ops.database.read(read)
+
+
+async def delete(ops: Operations, caller: Caller, agent_id: AgentId, passage_id: PassageId) -> None:
+    """Remove a passage from one of the agent's archives.
+
+    Raises:
+        NotFound: none of its archives holds it.
+    """
+    caller.require(Scope.WRITE)
+    now = ops.clock()
+
+    def remove(c: Connection) -> None:
+        agents.get(c, caller.organization_id, agent_id)
+        found = passages.get(c, caller.organization_id, passage_id)
+        if found.archive_id not in passages.archive_ids_of(c, caller.organization_id, agent_id):
+            raise NotFound("passage", passage_id, f"agent {agent_id!r} has it in none of its archives")
+        archive = archives.get(c, caller.organization_id, found.archive_id, lock=True)
+        passages.delete_passage(c, archive, passage_id, now)
+
+    await ops.database.write(remove)
+
+
+async def search_agent(ops: Operations, caller: Caller, agent_id: AgentId, query: SearchQuery) -> list[Passage]:
+    """Search all archives of the agent, best first."""
+    caller.require(Scope.READ)
+    _, attached = await _agent_with_archives(ops, caller, agent_id)
+    return [passage for passage, _ in await _search(ops, caller, attached, query)]
+
+
+async def search(
+    ops: Operations,
+    caller: Caller,
+    query: SearchQuery,
+    *,
+    agent_id: AgentId | None = None,
+    archive_id: ArchiveId | None = None,
+) -> list[tuple[Passage, SearchHit]]:
+    """Search one archive, all archives of one agent, or all there are; best first.
+
+    A query without text gives the newest passages.
+    """
+    caller.require(Scope.READ)
+
+    def read(c: Connection) -> list[Archive]:
+        if archive_id is not None:
+            return [archives.get(c, caller.organization_id, archive_id)]
+        if agent_id is not None:
+            agents.get(c, caller.organization_id, agent_id)
+        everything = Page(limit=None, order="asc")
+        return archives.list_page(c, caller.organization_id, everything, agent_id=agent_id)
+
+    return await _search(ops, caller, await ops.database.read(read), query)
+
+
+async def _search(
+    ops: Operations, caller: Caller, within: Sequence[Archive], query: SearchQuery
+) -> list[tuple[Passage, SearchHit]]:
+    """Search each group of archives with a vector of the model they were made with, and merge."""
+    groups: dict[str | None, list[ArchiveId]] = {}
+    for archive in within:
+        if archive.passage_count:
+            groups.setdefault(archive.embedding if query.text else None, []).append(archive.id)
+    found: list[tuple[Passage, SearchHit]] = []
+    for handle, ids in groups.items():
+        wants_vector = query.mode != "text" and query.vector is None
+        vector = await embed_query(ops, handle, query.text) if wants_vector else query.vector
+        whole = replace(query, vector=vector)
+        found += await ops.database.read(partial(_search_group, caller.organization_id, ids, whole))
+    return sorted(found, key=lambda item: -item[1].score)[: query.limit]
+
+
+def _search_group(
+    organization_id: OrganizationId, archive_ids: Sequence[ArchiveId], query: SearchQuery, c: Connection
+) -> list[tuple[Passage, SearchHit]]:
+    return passages.search(c, organization_id, archive_ids, query)
+
+
+async def _agent_with_archives(ops: Operations, caller: Caller, agent_id: AgentId) -> tuple[Agent, list[Archive]]:
+    return await ops.database.read(
+        lambda c: (agents.get(c, caller.organization_id, agent_id), archives.of_agent(c, agent_id))
+    )
