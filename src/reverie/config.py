@@ -144,6 +144,7 @@ PROVIDERS: Final[tuple[ProviderVariables, ...]] = (
         key=("LLAMACPP_API_KEY",),
         needs="url",
         openai_path=True,
+        handle_base="LLAMACPP_HANDLE_BASE",
     ),
     _keyed("openrouter", "OPENROUTER", handle_base="OPENROUTER_HANDLE_BASE"),
     _keyed("groq", "GROQ"),

@@ -62,13 +62,9 @@ def doctor(
 
 
 @app.command()
-def quickstart(
-    port: Port = None,
-    data_dir: DataDir = None,
-    env_file: EnvFile = None,
-) -> None:
+def quickstart(port: Port = None, data_dir: DataDir = None) -> None:
     """Start a server, make an agent that remembers, and show how it does."""
-    _finish("quickstart", {"port": port, "data_dir": data_dir}, env_file)
+    _finish("quickstart", {"port": port, "data_dir": data_dir}, None)
 
 
 @app.command()

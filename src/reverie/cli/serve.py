@@ -12,6 +12,7 @@ import errno
 import gc
 import os
 import pkgutil
+import re
 import signal
 import socket
 import sys
@@ -33,6 +34,8 @@ from reverie.domain.errors import ReverieError
 
 _GRACE_S: Final = 5.0
 """After the drain time: for closing the database, before the process is ended from outside the loop."""
+
+_DRIVER_NAMES: Final = re.compile(r"^\([\w.]+\)\s*(<class '[\w.]+'>:\s*)?")
 
 
 class ServerHandle(Protocol):
@@ -169,8 +172,13 @@ async def _built(settings: Settings, build: Build) -> AsyncIterator[ServerHandle
 
 def _database_problem(settings: Settings, error: Exception) -> str:
     place = database_name(settings)
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return f"the database {place} cannot be used: {reason}; check that it is there and that --database-url is right"
+    return f"the database {place} cannot be used: {reason_of(error)}; check that it runs and that --database-url is right"
+
+
+def reason_of(error: Exception) -> str:
+    """The first line of an error's text, without the class names that drivers put before it."""
+    lines = _DRIVER_NAMES.sub("", str(error).strip()).splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def database_name(settings: Settings) -> str:
