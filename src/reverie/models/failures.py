@@ -139,7 +139,8 @@ def failure_of_transport(source: Source, error: BaseException, *, began: bool) -
     """Read an exception of the HTTP layer, of httpx or a look-alike; `began`: the reply had begun to arrive."""
     names = {cls.__name__ for link in _chain(error) for cls in type(link).__mro__}
     where = f"provider {source.provider!r}"
-    if names & {"ConnectTimeout", "PoolTimeout", "ConnectTimeoutError"}:
+    refused = "NewConnectionError" in names  # urllib3's subclass of its own connect time-out
+    if not refused and names & {"ConnectTimeout", "PoolTimeout", "ConnectTimeoutError"}:
         return ModelTimedOut(f"{where} did not accept a connection in time; check its base URL and the network")
     if names & {
         "ReadTimeout",
