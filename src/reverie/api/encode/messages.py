@@ -16,6 +16,7 @@ from reverie.domain.message import (
     Body,
     EventBody,
     Message,
+    MessageKind,
     PromptBody,
     ReasoningBody,
     SummaryBody,
@@ -231,6 +232,26 @@ _STATS: Final = ("trigger", "context_window", "messages_count_before", "messages
 def wire_messages(message: Message, view: View) -> list[WireMessage]:
     """What `message` is to a reader: usually one, none where it is hidden, more where a reply is split."""
     return [wire for wire in _shown(message, view) if view.shows(wire["message_type"])]
+
+
+_KINDS: Final[dict[str, tuple[MessageKind, ...]]] = {
+    "system_message": (MessageKind.PROMPT, MessageKind.SYSTEM),
+    "user_message": (MessageKind.USER,),
+    "assistant_message": (MessageKind.ASSISTANT, MessageKind.TOOL_CALL),
+    "reasoning_message": (MessageKind.REASONING,),
+    "hidden_reasoning_message": (MessageKind.REASONING,),
+    "tool_call_message": (MessageKind.TOOL_CALL,),
+    "tool_return_message": (MessageKind.TOOL_RETURN,),
+    "approval_request_message": (MessageKind.APPROVAL_REQUEST,),
+    "approval_response_message": (MessageKind.APPROVAL_RESPONSE,),
+    "summary_message": (MessageKind.SUMMARY,),
+    "event_message": (MessageKind.EVENT,),
+}
+
+
+def kinds_of(types: Iterable[str] | None) -> list[MessageKind] | None:
+    """The stored kinds that messages of these types are made from; None: all."""
+    return None if types is None else sorted({kind for name in types for kind in _KINDS[name]})
 
 
 def wire_list(messages: Iterable[Message], view: View, *, newest_first: bool = False) -> list[WireMessage]:

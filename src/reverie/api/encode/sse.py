@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Final, Literal, TypedDict, assert_never
 
 from pydantic_core import from_json
+from starlette.responses import StreamingResponse
 
 from reverie.api.encode.json import dumps
 from reverie.api.encode.messages import View, wire_messages
@@ -306,3 +307,12 @@ async def with_pings(
         if pending is not None:
             pending.cancel()
             await asyncio.wait({pending})
+
+
+class EventStream(StreamingResponse):
+    """A stream of Server-Sent Events that no proxy shall hold back."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, events: AsyncIterator[tuple[int, Event]], reader: StreamView) -> None:
+        super().__init__(sse_bytes(events, reader), headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})

@@ -1,0 +1,39 @@
+"""One module for each resource of the API."""
+
+from typing import Final
+
+from reverie.api.context import Routes
+from reverie.api.routes import (
+    agent_memory,
+    agent_messages,
+    agent_tools,
+    agents,
+    archives,
+    blocks,
+    conversations,
+    health,
+    messages,
+    models,
+    runs,
+    steps,
+    tags,
+    tools,
+)
+
+ALL_ROUTES: Final[tuple[Routes, ...]] = (
+    health.routes,
+    agents.routes,
+    agent_messages.routes,
+    agent_memory.routes,
+    agent_tools.routes,
+    conversations.routes,
+    runs.routes,
+    steps.routes,
+    blocks.routes,
+    tools.routes,
+    archives.routes,
+    tags.routes,
+    models.routes,
+    messages.routes,
+)
+"""In the order in which paths are tried; `later` comes before the last one."""

@@ -5,14 +5,14 @@ from typing import Literal, TypedDict
 
 from pydantic import Field
 
-from reverie.api.wire.base import Body, Metadata
+from reverie.api.wire.base import Body, Metadata, aware, changes_of
 from reverie.api.wire.models import (
     EmbeddingConfig,
     EmbeddingConfigBody,
     embedding_config,
     guessed_embedder,
 )
-from reverie.domain.passage import Archive, Passage
+from reverie.domain.passage import Archive, ArchiveChanges, ArchiveDraft, Passage, PassageDraft
 from reverie.domain.provider import EmbedderInfo
 
 
@@ -141,12 +141,20 @@ class ArchiveCreate(Body):
         """The embedding model, from either place it can stand in."""
         return self.embedding or (None if self.embedding_config is None else self.embedding_config.model_handle())
 
+    def to_domain(self) -> ArchiveDraft:
+        """The draft that operations make an archive of."""
+        return ArchiveDraft(name=self.name, description=self.description, embedding=self.embedding_handle())
+
 
 class ArchiveUpdate(Body):
     """A partial update of an archive."""
 
     name: str | None = Field(default=None, min_length=1)
     description: str | None = None
+
+    def to_domain(self) -> ArchiveChanges:
+        """The changes that operations apply."""
+        return changes_of(ArchiveChanges, self.given(), frozenset({"description"}))
 
 
 class PassageCreate(Body):
@@ -156,6 +164,15 @@ class PassageCreate(Body):
     tags: list[str] | None = None
     metadata: Metadata | None = None
     created_at: datetime | None = None
+
+    def to_domain(self) -> PassageDraft:
+        """The draft that operations make a passage of. A time without an offset is UTC."""
+        return PassageDraft(
+            text=self.text,
+            tags=tuple(self.tags or ()),
+            metadata=self.metadata or {},
+            created_at=aware(self.created_at),
+        )
 
 
 class PassagesCreate(Body):

@@ -6,6 +6,7 @@ orjson turns the plain dicts into bytes. A house test compares both with the cli
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -41,6 +42,8 @@ def changes_of(record: type[T], given: Mapping[str, Any], nullable: frozenset[st
     return record(**kept)
 
 
-def present(**fields: T | None) -> dict[str, T]:
-    """`fields` without those that are None, so that the record's own default holds."""
-    return {name: value for name, value in fields.items() if value is not None}
+def aware(moment: datetime | None) -> datetime | None:
+    """`moment` in UTC; what names no offset is UTC already."""
+    if moment is None:
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -7,11 +7,12 @@ from typing import TypedDict
 from pydantic import Field
 
 from reverie.api.wire.agents import CompactionSettingsBody
-from reverie.api.wire.base import Body
+from reverie.api.wire.base import Body, changes_of
 from reverie.api.wire.models import ModelSettingsBody, guessed_model, model_settings_state
 from reverie.domain.conversation import Conversation
 from reverie.domain.json import JsonObject
 from reverie.domain.provider import ModelInfo
+from reverie.operations.conversations import ConversationChanges, ConversationDraft
 
 
 class ConversationState(TypedDict):
@@ -76,6 +77,15 @@ class ConversationCreate(Body):
     isolated_block_labels: list[str] | None = None
     hidden: bool | None = None
 
+    def to_domain(self) -> ConversationDraft:
+        """The draft that operations make a conversation of."""
+        return ConversationDraft(
+            summary=self.summary,
+            model=self.model,
+            model_settings=None if self.model_settings is None else self.model_settings.to_domain(),
+            isolated_block_labels=tuple(self.isolated_block_labels or ()),
+        )
+
 
 class ConversationUpdate(Body):
     """A partial update of a thread."""
@@ -87,6 +97,13 @@ class ConversationUpdate(Body):
     context_window_limit: int | None = Field(default=None, ge=1)
     archived: bool | None = None
     last_message_at: datetime | None = None
+
+    def to_domain(self) -> ConversationChanges:
+        """The changes that operations apply."""
+        given = self.given()
+        if self.model_settings is not None:
+            given["model_settings"] = self.model_settings.to_domain()
+        return changes_of(ConversationChanges, given, frozenset({"summary", "model", "model_settings"}))
 
 
 class Compact(Body):

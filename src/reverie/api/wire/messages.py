@@ -304,7 +304,7 @@ class SendMessages(Body):
             return (SayInput(role="user", parts=content_to_domain(self.input)),)
         return tuple(item.to_domain() for item in self.messages or ())
 
-    def options(self, *, tokens: bool = False) -> TurnOptions:
+    def options(self) -> TurnOptions:
         """How the turn shall go."""
         return TurnOptions(
             max_steps=self.max_steps,
@@ -325,12 +325,17 @@ class SendMessages(Body):
             enable_thinking=str(self.enable_thinking).lower() not in ("false", "0", "no"),
             include_compaction_messages=self.include_compaction_messages,
             top_logprobs=self.top_logprobs,
-            reader=reader_state(self.view(), tokens=tokens),
         )
 
-    def to_domain(self, *, background: bool = False, callback_url: str | None = None) -> Request:
+    def to_domain(self, *, background: bool = False, tokens: bool = False, callback_url: str | None = None) -> Request:
         """The request, as operations take it."""
-        return Request(inputs=self.inputs(), options=self.options(), background=background, callback_url=callback_url)
+        return Request(
+            inputs=self.inputs(),
+            options=self.options(),
+            background=background,
+            callback_url=callback_url,
+            reader=reader_state(self.view(), tokens=tokens),
+        )
 
     def view(self) -> View:
         """How the answer shall look."""
@@ -419,8 +424,7 @@ def reader_state(view: View, *, tokens: bool) -> JsonObject:
 
 def reader_of(run: Run) -> JsonObject:
     """How the run's first reader saw it; empty for a run that names none."""
-    options = run.request.get("options")
-    found = options.get("reader") if isinstance(options, dict) else getattr(options, "reader", None)
+    found = run.request.get("reader")
     return found if isinstance(found, dict) else {}
 
 

@@ -1,0 +1,148 @@
+"""What every handler is given, and how a handler says what it answers with."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+import structlog
+from fastapi import APIRouter, Depends, Path, Query, Request
+
+from reverie.api.wire.agents import AgentFacts
+from reverie.api.wire.base import Order
+from reverie.auth.keys import LOCAL_CALLER, Caller
+from reverie.domain.clock import Clock, utc_now
+from reverie.domain.paging import Page
+from reverie.domain.provider import EmbedderInfo, ModelInfo
+from reverie.operations.base import Operations
+
+log = structlog.get_logger(__name__)
+
+SDK_HEADER: Final = "x-stainless-package-version"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiOptions:
+    """What the api room is told."""
+
+    ping_interval_s: float = 15.0
+    """Between signs of life in a silent stream, for readers that ask for them."""
+    allow_private_addresses: bool = True
+    """Whether images may be fetched from this machine's own network."""
+    image_timeout_s: float = 20.0
+    max_image_bytes: int = 20_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: who asks, with what, of whom."""
+
+    ops: Operations
+    caller: Caller
+    options: ApiOptions
+    is_sdk: bool
+    """The caller is a present SDK, which names the relationships it wants."""
+    project: str | None = None
+    clock: Clock = utc_now
+
+    async def facts(self, *, embedders: bool = True) -> AgentFacts:
+        """What the catalog knows of models, for answers that describe agents."""
+        models = await self.ops.catalog.list_models()
+        found = await self.ops.catalog.list_embedders() if embedders else []
+        return AgentFacts(models=_by_handle(models), embedders=_embedders(found))
+
+
+def _by_handle(models: Iterable[ModelInfo]) -> dict[str, ModelInfo]:
+    return {model.handle: model for model in models}
+
+
+def _embedders(models: Iterable[EmbedderInfo]) -> dict[str, EmbedderInfo]:
+    return {model.handle: model for model in models}
+
+
+async def _call_of(request: Request) -> Call:
+    state = request.app.state
+    return Call(
+        state.ops,
+        request.scope.get("state", {}).get("caller", LOCAL_CALLER),
+        state.options,
+        SDK_HEADER in request.headers,
+        request.headers.get("x-project"),
+    )
+
+
+Ask: TypeAlias = Annotated[Call, Depends(_call_of)]
+
+
+class Routes(APIRouter):
+    """A router whose handlers return ready bytes.
+
+    What those hold stands in the handler's return type, `Json[…]`; the OpenAPI page reads it
+    there when somebody asks for the page.
+    """
+
+    def __init__(self, tag: str) -> None:
+        super().__init__(tags=[tag], redirect_slashes=False)
+
+    def add_api_route(self, path: str, endpoint: Callable[..., Any], **given: Any) -> None:
+        """Add a handler; its answer is never serialised again."""
+        given["response_model"] = None
+        super().add_api_route(path, endpoint, **given)
+
+
+def _id(prefix: str, *others: str) -> Any:
+    """A path parameter that holds an id of the form `prefix-<uuid>`."""
+    kinds = "|".join((prefix, *others))
+    return Path(pattern=rf"^({kinds})-[0-9a-fA-F]{{8}}(-[0-9a-fA-F]{{4}}){{3}}-[0-9a-fA-F]{{12}}$", examples=[
+        f"{prefix}-123e4567-e89b-42d3-8456-426614174000"
+    ])  # fmt: skip
+
+
+AgentPath: TypeAlias = Annotated[str, _id("agent")]
+BlockPath: TypeAlias = Annotated[str, _id("block")]
+ToolPath: TypeAlias = Annotated[str, _id("tool")]
+RunPath: TypeAlias = Annotated[str, _id("run", "job")]
+StepPath: TypeAlias = Annotated[str, _id("step")]
+MessagePath: TypeAlias = Annotated[str, _id("message")]
+PassagePath: TypeAlias = Annotated[str, _id("passage")]
+ArchivePath: TypeAlias = Annotated[str, _id("archive")]
+_UUID: Final = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+ConversationPath: TypeAlias = Annotated[str, Path(pattern=rf"^(default|(conv|agent)-{_UUID})$", examples=["default"])]
+AgentQuery: TypeAlias = Annotated[str | None, Query(pattern=rf"^agent-{_UUID}$")]
+
+LimitQuery: TypeAlias = Annotated[int | None, Query(ge=1, le=1000)]
+CursorQuery: TypeAlias = Annotated[str | None, Query(min_length=1, max_length=200)]
+ListQuery: TypeAlias = Annotated[list[str] | None, Query()]
+OrderBy: TypeAlias = Literal["created_at"]
+
+
+@dataclass(frozen=True, slots=True)
+class PageQuery:
+    """The query of a list."""
+
+    limit: int | None
+    after: str | None
+    before: str | None
+    order: Order
+
+    def page(self, order_by: str = "created_at") -> Page:
+        """The page, as operations take it."""
+        return Page(limit=self.limit, after=self.after, before=self.before, order=self.order, order_by=order_by)
+
+
+def _page_dependency(default_limit: int, default_order: Order) -> Any:
+    async def read(
+        limit: LimitQuery = default_limit,
+        after: CursorQuery = None,
+        before: CursorQuery = None,
+        order: Order = default_order,
+        order_by: OrderBy = "created_at",
+    ) -> PageQuery:
+        return PageQuery(limit, after, before, order)
+
+    return Depends(read)
+
+
+Newest50: TypeAlias = Annotated[PageQuery, _page_dependency(50, "desc")]
+Newest100: TypeAlias = Annotated[PageQuery, _page_dependency(100, "desc")]
+Oldest50: TypeAlias = Annotated[PageQuery, _page_dependency(50, "asc")]
+Oldest100: TypeAlias = Annotated[PageQuery, _page_dependency(100, "asc")]

@@ -1,0 +1,165 @@
+"""Messages to and from an agent's own thread."""
+
+from typing import Annotated, Any
+
+from fastapi import Body, Query
+
+from reverie.api.context import AgentPath, Ask, Call, MessagePath, Newest100, Routes
+from reverie.api.encode.fold import LettaResponse, fold
+from reverie.api.encode.json import Json
+from reverie.api.encode.messages import MessageType, View, WireMessage, kinds_of, wire_list, wire_messages
+from reverie.api.encode.sse import EventStream, StreamView
+from reverie.api.images import with_images
+from reverie.api.routes.agents import answer_agent
+from reverie.api.wire.agents import AgentState
+from reverie.api.wire.conversations import Compact, CompactionState
+from reverie.api.wire.messages import (
+    AgentMessages,
+    AsyncMessages,
+    CancelRuns,
+    MessageUpdate,
+    ResetMessages,
+    StreamMessages,
+    content_to_domain,
+)
+from reverie.api.wire.runs import RunState, run_state
+from reverie.domain.content import join_text
+from reverie.domain.errors import MalformedInput, NotFound
+from reverie.domain.ids import AgentId, ConversationId, MessageId, RunId
+from reverie.operations import conversations, messages
+
+routes = Routes("messages")
+
+Types = Annotated[list[MessageType] | None, Query()]
+
+
+async def answer_turn(
+    call: Call, thread: ConversationId, body: StreamMessages, *, streaming: bool
+) -> Json[LettaResponse] | EventStream:
+    """Send a message and answer with the whole reply, or with a stream of it."""
+    body.checked(streaming)
+    request = await with_images(body.to_domain(background=body.background, tokens=body.stream_tokens), call.options)
+    handle = await messages.send(call.ops, call.caller, thread, request)
+    if not streaming:
+        return Json(await fold(handle.events(), body.view()))
+    reader = StreamView(
+        view=body.view(),
+        tokens=body.stream_tokens,
+        numbered=body.background,
+        pings=body.include_pings,
+        ping_interval_s=call.options.ping_interval_s,
+    )
+    return EventStream(handle.events(), reader)
+
+
+@routes.get("/v1/agents/{agent_id}/messages")
+async def list_messages(
+    agent_id: AgentPath,
+    call: Ask,
+    page: Newest100,
+    conversation_id: str | None = None,
+    group_id: str | None = None,
+    include_err: bool | None = None,
+    use_assistant_message: bool = True,
+    assistant_message_tool_name: str = "send_message",
+    assistant_message_tool_kwarg: str = "message",
+    include_return_message_types: Types = None,
+) -> Json[list[WireMessage]]:
+    """List messages of the agent's own thread, or of one of its conversations."""
+    types = include_return_message_types
+    thread = messages.thread_of(conversation_id or "default", agent_id)
+    if (await messages.conversation_of(call.ops, call.caller, thread)).agent_id != agent_id:
+        raise NotFound("conversation", thread, f"it is not one of agent {agent_id!r}")
+    found = await messages.list_messages(
+        call.ops,
+        call.caller,
+        page.page(),
+        conversation_id=thread,
+        group_id=group_id,
+        kinds=kinds_of(types),
+        include_err=include_err,
+    )
+    view = View(
+        use_assistant_message=use_assistant_message,
+        tool_name=assistant_message_tool_name,
+        tool_kwarg=assistant_message_tool_kwarg,
+        types=None if types is None else frozenset(types),
+    )
+    return Json(wire_list(found, view, newest_first=page.order == "desc"))
+
+
+@routes.post("/v1/agents/{agent_id}/messages")
+async def send_message(agent_id: AgentPath, body: AgentMessages, call: Ask) -> Json[LettaResponse] | EventStream:
+    """Send a message and wait for the reply; `streaming` sends the reply as it is made."""
+    return await answer_turn(call, ConversationId(agent_id), body, streaming=bool(body.streaming))
+
+
+@routes.post("/v1/agents/{agent_id}/messages/stream")
+async def stream_message(agent_id: AgentPath, body: AgentMessages, call: Ask) -> EventStream:
+    """Send a message and stream the reply."""
+    answer = await answer_turn(call, ConversationId(agent_id), body, streaming=True)
+    assert isinstance(answer, EventStream)
+    return answer
+
+
+@routes.post("/v1/agents/{agent_id}/messages/async")
+async def send_message_async(agent_id: AgentPath, body: AsyncMessages, call: Ask) -> Json[RunState]:
+    """Send a message and return its run at once; the run goes on by itself."""
+    request = await with_images(body.to_domain(background=True, callback_url=body.callback_url), call.options)
+    handle = await messages.send(call.ops, call.caller, ConversationId(agent_id), request)
+    return Json(run_state(handle.run))
+
+
+@routes.post("/v1/agents/{agent_id}/messages/cancel")
+async def cancel_message(
+    agent_id: AgentPath, call: Ask, body: Annotated[CancelRuns | None, Body()] = None
+) -> Json[dict[str, str]]:
+    """Cancel the agent's runs: those named, or all that are live."""
+    run_ids = None if body is None or body.run_ids is None else [RunId(item) for item in body.run_ids]
+    return Json(await messages.cancel(call.ops, call.caller, AgentId(agent_id), run_ids))
+
+
+@routes.post("/v1/agents/{agent_id}/messages/preview-raw-payload")
+async def preview_payload(agent_id: AgentPath, body: AgentMessages, call: Ask) -> Json[dict[str, Any]]:
+    """What the model would be sent for this message; nothing is sent or stored."""
+    request = await with_images(body.to_domain(), call.options)
+    return Json(await messages.preview(call.ops, call.caller, ConversationId(agent_id), request))
+
+
+@routes.patch("/v1/agents/{agent_id}/messages/{message_id}")
+async def update_message(
+    agent_id: AgentPath, message_id: MessagePath, body: MessageUpdate, call: Ask
+) -> Json[WireMessage]:
+    """Put other words into a stored message."""
+    text = body.reasoning if body.reasoning is not None else None
+    if body.content is not None:
+        text = join_text(content_to_domain(body.content))
+    if text is None:
+        raise MalformedInput("content", "say what the message shall hold")
+    found = await messages.change(call.ops, call.caller, AgentId(agent_id), MessageId(message_id), text)
+    return Json(wire_messages(found, View())[0])
+
+
+@routes.patch("/v1/agents/{agent_id}/reset-messages")
+async def reset_messages(
+    agent_id: AgentPath, call: Ask, body: Annotated[ResetMessages | None, Body()] = None
+) -> Json[AgentState]:
+    """Forget the agent's own thread; memory and tools stay."""
+    again = body is not None and body.add_default_initial_messages
+    found = await messages.reset(call.ops, call.caller, AgentId(agent_id), add_default_initial_messages=again)
+    return await answer_agent(call, found)
+
+
+@routes.post("/v1/agents/{agent_id}/summarize")
+async def summarize(
+    agent_id: AgentPath, call: Ask, body: Annotated[Compact | None, Body()] = None
+) -> Json[CompactionState]:
+    """Summarise the older part of the agent's own thread now."""
+    done = await conversations.compact(call.ops, call.caller, ConversationId(agent_id))
+    return Json(
+        {
+            "summary": done.summary,
+            "num_messages_before": done.messages_before,
+            "num_messages_after": done.messages_after,
+        }
+    )

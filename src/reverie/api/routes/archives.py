@@ -1,0 +1,116 @@
+"""Archives and their passages."""
+
+from reverie.api.context import (
+    AgentQuery,
+    ArchivePath,
+    Ask,
+    Call,
+    Newest50,
+    PassagePath,
+    Routes,
+)
+from reverie.api.encode.json import Json
+from reverie.api.wire.archives import (
+    ArchiveCreate,
+    ArchiveState,
+    ArchiveUpdate,
+    PassageCreate,
+    PassageHit,
+    PassagesCreate,
+    PassageSearch,
+    PassageState,
+    archive_state,
+    passage_hit,
+    passage_state,
+)
+from reverie.api.wire.base import aware
+from reverie.domain.ids import AgentId, ArchiveId, PassageId, check_id
+from reverie.domain.passage import Archive, SearchQuery
+from reverie.operations import archives, passages
+
+routes = Routes("archives")
+
+
+async def _state(call: Call, archive: Archive) -> ArchiveState:
+    facts = await call.facts()
+    return archive_state(archive, facts.embedders.get(archive.embedding or ""))
+
+
+@routes.post("/v1/archives")
+async def create_archive(body: ArchiveCreate, call: Ask) -> Json[ArchiveState]:
+    """Make an archive that agents can be given."""
+    return Json(await _state(call, await archives.create(call.ops, call.caller, body.to_domain())))
+
+
+@routes.get("/v1/archives")
+async def list_archives(
+    call: Ask, page: Newest50, name: str | None = None, agent_id: AgentQuery = None
+) -> Json[list[ArchiveState]]:
+    """List archives, of all agents or of one."""
+    owner = None if agent_id is None else AgentId(agent_id)
+    found = await archives.list_archives(call.ops, call.caller, page.page(), name=name, agent_id=owner)
+    facts = await call.facts()
+    return Json([archive_state(archive, facts.embedders.get(archive.embedding or "")) for archive in found])
+
+
+@routes.get("/v1/archives/{archive_id}")
+async def retrieve_archive(archive_id: ArchivePath, call: Ask) -> Json[ArchiveState]:
+    """Retrieve an archive."""
+    return Json(await _state(call, await archives.retrieve(call.ops, call.caller, ArchiveId(archive_id))))
+
+
+@routes.patch("/v1/archives/{archive_id}")
+async def update_archive(archive_id: ArchivePath, body: ArchiveUpdate, call: Ask) -> Json[ArchiveState]:
+    """Change what is given."""
+    found = await archives.update(call.ops, call.caller, ArchiveId(archive_id), body.to_domain())
+    return Json(await _state(call, found))
+
+
+@routes.delete("/v1/archives/{archive_id}")
+async def delete_archive(archive_id: ArchivePath, call: Ask) -> Json[None]:
+    """Delete an archive with its passages."""
+    await archives.delete(call.ops, call.caller, ArchiveId(archive_id))
+    return Json(None)
+
+
+@routes.post("/v1/archives/{archive_id}/passages")
+async def create_passage(archive_id: ArchivePath, body: PassageCreate, call: Ask) -> Json[PassageState]:
+    """Keep a text in an archive."""
+    made = await archives.create_passages(call.ops, call.caller, ArchiveId(archive_id), [body.to_domain()])
+    return Json(passage_state(made[0]))
+
+
+@routes.post("/v1/archives/{archive_id}/passages/batch")
+async def create_passages(archive_id: ArchivePath, body: PassagesCreate, call: Ask) -> Json[list[PassageState]]:
+    """Keep several texts in an archive, all or none."""
+    drafts = [item.to_domain() for item in body.passages]
+    made = await archives.create_passages(call.ops, call.caller, ArchiveId(archive_id), drafts)
+    return Json([passage_state(passage) for passage in made])
+
+
+@routes.delete("/v1/archives/{archive_id}/passages/{passage_id}")
+async def delete_passage(archive_id: ArchivePath, passage_id: PassagePath, call: Ask) -> Json[None]:
+    """Delete a passage of an archive."""
+    await archives.delete_passage(call.ops, call.caller, ArchiveId(archive_id), PassageId(passage_id))
+    return Json(None)
+
+
+@routes.post("/v1/passages/search")
+async def search_passages(body: PassageSearch, call: Ask) -> Json[list[PassageHit]]:
+    """Find passages by words and by meaning, in one archive, in those of an agent, or in all."""
+    query = SearchQuery(
+        text=body.query or "",
+        limit=body.limit,
+        tags=tuple(body.tags or ()),
+        match_all_tags=body.tag_match_mode == "all",
+        start=aware(body.start_date),
+        end=aware(body.end_date),
+    )
+    hits = await passages.search(
+        call.ops,
+        call.caller,
+        query,
+        agent_id=None if body.agent_id is None else AgentId(check_id(body.agent_id, "agent", "agent_id")),
+        archive_id=None if body.archive_id is None else ArchiveId(check_id(body.archive_id, "archive", "archive_id")),
+    )
+    return Json([passage_hit(passage, hit.score) for passage, hit in hits])

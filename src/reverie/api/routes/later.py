@@ -1,0 +1,85 @@
+"""Operations of the API that this server does not do yet: 501, with the reason.
+
+Each row is the start of a path; everything below it is answered alike.
+"""
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from reverie.api.errors import answer
+from reverie.domain.errors import NotImplementedHere
+
+_FILES: Final = "folders and files are not there yet; put texts into an archive instead"
+_GROUPS: Final = "groups of agents are not there yet"
+_IDENTITIES: Final = "identities are not there yet; tags can tell agents of different people apart"
+_MCP: Final = "MCP servers are not there yet; custom tools are"
+_TEMPLATES: Final = "templates are not there yet"
+_PROVIDERS: Final = "providers come from the server's settings; adding them over the API is not there yet"
+_AGENT_FILES: Final = "export and import of agents are not there yet"
+_HOSTED: Final = "this belongs to a hosted service and has no counterpart in a server of your own"
+
+LATER: Final = {
+    "/v1/folders": _FILES,
+    "/v1/sources": _FILES,
+    "/v1/agents/{agent_id}/folders": _FILES,
+    "/v1/agents/{agent_id}/sources": _FILES,
+    "/v1/agents/{agent_id}/files": _FILES,
+    "/v1/agents/{agent_id}/memory-files": "memory as files is not there yet; memory blocks are",
+    "/v1/agents/{agent_id}/groups": _GROUPS,
+    "/v1/groups": _GROUPS,
+    "/v1/agents/{agent_id}/identities": _IDENTITIES,
+    "/v1/blocks/{block_id}/identities": _IDENTITIES,
+    "/v1/identities": _IDENTITIES,
+    "/v1/agents/{agent_id}/mcp-servers": _MCP,
+    "/v1/mcp-servers": _MCP,
+    "/v1/tools/mcp": _MCP,
+    "/v1/templates": _TEMPLATES,
+    "/v1/_internal_templates": _TEMPLATES,
+    "/v1/legacy-templates": _TEMPLATES,
+    "/v1/projects": "projects are not there yet; project_id is stored and can be filtered by",
+    "/v1/providers": _PROVIDERS,
+    "/v1/agents/import": _AGENT_FILES,
+    "/v1/agents/{agent_id}/export": _AGENT_FILES,
+    "/v1/agents/search": "search over agents is not there yet; GET /v1/agents has filters",
+    "/v1/agents/{agent_id}/context": "the overview of a context is not there yet; preview-raw-payload shows it whole",
+    "/v1/agents/{agent_id}/generate": "one-off generation is not there yet",
+    "/v1/agents/{agent_id}/schedule": "schedules are not there yet",
+    "/v1/archives/{archive_id}/agents": "the agents of an archive are not listed yet",
+    "/v1/client-side-access-tokens": "access tokens for pages are not there yet; `reverie keys create` makes keys",
+    "/v1/environments": "environments are not there yet",
+    "/v1/jobs": "jobs are not there yet; runs are at /v1/runs",
+    "/v1/messages/batches": "batches are not there yet; send messages with /messages/async",
+    "/v1/chat": "the chat completions endpoint is not there yet",
+    "/v1/voice-beta": "the voice endpoint is not there yet",
+    "/v1/sandbox-config": "the sandbox is set up by the server's settings",
+    "/v1/telemetry": "exchanges with providers are not kept yet",
+    "/v1/metadata": "account data is not there yet",
+    "/v1/embeddings": _HOSTED,
+    "/v1/feeds": _HOSTED,
+    "/v1/pipelines": _HOSTED,
+    "/v1/sandboxes": _HOSTED,
+    "/v1/device-storage-key": _HOSTED,
+}
+
+_METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+def later_routes() -> list[Route]:
+    """One route for each row, and one for what lies below it."""
+    found: list[Route] = []
+    for path, reason in LATER.items():
+        endpoint = _Refusal(f"{path}: {reason}")
+        found.append(Route(path, endpoint.serve, methods=_METHODS, include_in_schema=False))
+        found.append(Route(path + "/{below:path}", endpoint.serve, methods=_METHODS, include_in_schema=False))
+    return found
+
+
+class _Refusal:
+    def __init__(self, reason: str) -> None:
+        self._error = NotImplementedHere(reason)
+
+    async def serve(self, _request: Request) -> Response:
+        return answer(self._error)

@@ -1,0 +1,158 @@
+"""Runs."""
+
+from typing import Annotated, Any
+
+from fastapi import Body, Query
+
+from reverie.api.context import (
+    AgentQuery,
+    Ask,
+    Call,
+    CursorQuery,
+    LimitQuery,
+    ListQuery,
+    Newest100,
+    Oldest100,
+    Routes,
+    RunPath,
+)
+from reverie.api.encode.json import Json
+from reverie.api.encode.messages import WireMessage, wire_list
+from reverie.api.encode.sse import EventStream, StreamView
+from reverie.api.wire.base import Order
+from reverie.api.wire.messages import RetrieveStream, reader_of, view_of
+from reverie.api.wire.runs import (
+    RunMetrics,
+    RunState,
+    StepState,
+    UsageState,
+    run_metrics,
+    run_state,
+    step_state,
+    usage_state,
+)
+from reverie.domain.ids import AgentId, ConversationId, RunId
+from reverie.domain.paging import Page
+from reverie.domain.stop_reason import RunStatus, StopReason
+from reverie.operations import messages, runs
+
+routes = Routes("runs")
+
+_LIVE = (RunStatus.CREATED, RunStatus.RUNNING)
+
+
+async def follow(call: Call, run_id: RunId, wish: RetrieveStream) -> EventStream:
+    """Read a run along, as its first reader did, from the event after the one the reader has."""
+    run = await runs.retrieve(call.ops, call.caller, run_id)
+    seen = reader_of(run)
+    reader = StreamView(
+        view=view_of(seen),
+        tokens=bool(seen.get("stream_tokens")),
+        numbered=True,
+        pings=bool(wish.include_pings),
+        ping_interval_s=call.options.ping_interval_s,
+        after=wish.starting_after,
+    )
+    # From the start: the encoder counts what it would have sent, so that numbers are the same.
+    return EventStream(await runs.follow(call.ops, call.caller, run_id), reader)
+
+
+@routes.get("/v1/runs")
+@routes.get("/v1/_internal_runs", include_in_schema=False)
+async def list_runs(
+    call: Ask,
+    agent_id: AgentQuery = None,
+    agent_ids: ListQuery = None,
+    statuses: Annotated[list[RunStatus] | None, Query()] = None,
+    background: bool | None = None,
+    stop_reason: StopReason | None = None,
+    conversation_id: str | None = None,
+    limit: LimitQuery = 100,
+    after: CursorQuery = None,
+    before: CursorQuery = None,
+    order: Order = "desc",
+    active: bool = False,
+    ascending: bool | None = None,
+) -> Json[list[RunState]]:
+    """List runs; every given condition must hold."""
+    wanted = [AgentId(item) for item in [*(agent_ids or []), *([agent_id] if agent_id else [])]]
+    thread: ConversationId | None = None
+    if conversation_id is not None:
+        thread = messages.thread_of(conversation_id, agent_id)
+    found = await runs.list_runs(
+        call.ops,
+        call.caller,
+        Page(limit=limit, after=after, before=before, order="asc" if ascending else order),
+        agent_ids=wanted or None,
+        conversation_id=thread,
+        statuses=_LIVE if active else statuses,
+        stop_reason=stop_reason,
+        background=background,
+    )
+    return Json([run_state(run) for run in found])
+
+
+@routes.get("/v1/runs/active")
+async def list_active_runs(
+    call: Ask, agent_id: AgentQuery = None, background: bool | None = None
+) -> Json[list[RunState]]:
+    """List runs that have not ended."""
+    wanted = None if agent_id is None else [AgentId(agent_id)]
+    found = await runs.list_runs(
+        call.ops, call.caller, Page(limit=1000), agent_ids=wanted, statuses=_LIVE, background=background
+    )
+    return Json([run_state(run) for run in found])
+
+
+@routes.get("/v1/runs/{run_id}")
+async def retrieve_run(run_id: RunPath, call: Ask) -> Json[RunState]:
+    """Retrieve a run."""
+    return Json(run_state(await runs.retrieve(call.ops, call.caller, RunId(run_id))))
+
+
+@routes.delete("/v1/runs/{run_id}")
+async def delete_run(run_id: RunPath, call: Ask) -> Json[dict[str, Any]]:
+    """Delete the record of an ended run; its messages stay."""
+    await runs.delete(call.ops, call.caller, RunId(run_id))
+    return Json({"message": f"run {run_id} is deleted"})
+
+
+@routes.get("/v1/runs/{run_id}/messages")
+async def list_run_messages(run_id: RunPath, call: Ask, page: Oldest100) -> Json[list[WireMessage]]:
+    """List the messages that the run was given and wrote."""
+    found = await runs.list_messages(call.ops, call.caller, RunId(run_id), page.page())
+    run = await runs.retrieve(call.ops, call.caller, RunId(run_id))
+    return Json(wire_list(found, view_of({**reader_of(run), "include_compaction_messages": True}),
+                          newest_first=page.order == "desc"))  # fmt: skip
+
+
+@routes.get("/v1/runs/{run_id}/steps")
+async def list_run_steps(run_id: RunPath, call: Ask, page: Newest100) -> Json[list[StepState]]:
+    """List the run's steps."""
+    found = await runs.list_steps(call.ops, call.caller, RunId(run_id), page.page())
+    return Json([step_state(step) for step in found])
+
+
+@routes.get("/v1/runs/{run_id}/usage")
+async def retrieve_run_usage(run_id: RunPath, call: Ask) -> Json[UsageState]:
+    """What the run used."""
+    return Json(usage_state((await runs.retrieve(call.ops, call.caller, RunId(run_id))).usage))
+
+
+@routes.get("/v1/runs/{run_id}/metrics")
+async def retrieve_run_metrics(run_id: RunPath, call: Ask) -> Json[RunMetrics]:
+    """How long the run took."""
+    return Json(run_metrics(await runs.retrieve(call.ops, call.caller, RunId(run_id))))
+
+
+@routes.get("/v1/runs/{run_id}/trace")
+async def retrieve_run_trace(run_id: RunPath, call: Ask) -> Json[list[dict[str, Any]]]:
+    """Spans of the run. None are kept yet."""
+    await runs.retrieve(call.ops, call.caller, RunId(run_id))
+    return Json([])
+
+
+@routes.post("/v1/runs/{run_id}/stream")
+async def stream_run(run_id: RunPath, call: Ask, body: Annotated[RetrieveStream | None, Body()] = None) -> EventStream:
+    """Follow a run from the event after `starting_after`; a run that has ended is replayed."""
+    return await follow(call, RunId(run_id), body or RetrieveStream())

@@ -1,0 +1,78 @@
+"""Steps."""
+
+from datetime import datetime
+from typing import Literal
+
+from reverie.api.context import AgentQuery, Ask, ListQuery, Newest50, Oldest100, Routes, StepPath
+from reverie.api.encode.json import Json
+from reverie.api.encode.messages import LIST_VIEW, WireMessage, wire_list
+from reverie.api.wire.runs import Feedback, StepMetrics, StepState, step_metrics, step_state
+from reverie.domain.ids import AgentId, StepId
+from reverie.operations import steps
+
+routes = Routes("steps")
+
+Opinion = Literal["positive", "negative"]
+
+
+@routes.get("/v1/steps")
+async def list_steps(
+    call: Ask,
+    page: Newest50,
+    start_date: datetime | None = None,
+    end_date: datetime | None = None,
+    model: str | None = None,
+    agent_id: AgentQuery = None,
+    trace_ids: ListQuery = None,
+    feedback: Opinion | None = None,
+    has_feedback: bool | None = None,
+    tags: ListQuery = None,
+    project_id: str | None = None,
+) -> Json[list[StepState]]:
+    """List steps; every given condition must hold."""
+    if trace_ids:  # no step has one
+        return Json([])
+    found = await steps.list_steps(
+        call.ops,
+        call.caller,
+        page.page(),
+        agent_id=None if agent_id is None else AgentId(agent_id),
+        model=model,
+        feedback=feedback,
+        start=start_date,
+        end=end_date,
+    )
+    return Json([step_state(step) for step in found])
+
+
+@routes.get("/v1/steps/{step_id}")
+async def retrieve_step(step_id: StepPath, call: Ask) -> Json[StepState]:
+    """Retrieve a step."""
+    return Json(step_state(await steps.retrieve(call.ops, call.caller, StepId(step_id))))
+
+
+@routes.get("/v1/steps/{step_id}/messages")
+async def list_step_messages(step_id: StepPath, call: Ask, page: Oldest100) -> Json[list[WireMessage]]:
+    """List the step's messages."""
+    found = await steps.list_messages(call.ops, call.caller, StepId(step_id), page.page())
+    return Json(wire_list(found, LIST_VIEW, newest_first=page.order == "desc"))
+
+
+@routes.get("/v1/steps/{step_id}/metrics")
+async def retrieve_step_metrics(step_id: StepPath, call: Ask) -> Json[StepMetrics]:
+    """How long the step took."""
+    return Json(step_metrics(await steps.retrieve(call.ops, call.caller, StepId(step_id))))
+
+
+@routes.get("/v1/steps/{step_id}/trace")
+async def retrieve_step_trace(step_id: StepPath, call: Ask) -> Json[None]:
+    """The step's exchange with the provider. It is not kept yet."""
+    await steps.retrieve(call.ops, call.caller, StepId(step_id))
+    return Json(None)
+
+
+@routes.patch("/v1/steps/{step_id}/feedback")
+async def judge_step(step_id: StepPath, body: Feedback, call: Ask) -> Json[StepState]:
+    """Say what a person thought of the step."""
+    found = await steps.judge(call.ops, call.caller, StepId(step_id), feedback=body.feedback, tags=body.tags)
+    return Json(step_state(found))
