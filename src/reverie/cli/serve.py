@@ -171,8 +171,8 @@ async def _built(settings: Settings, build: Build) -> AsyncIterator[ServerHandle
 
 
 def _database_problem(settings: Settings, error: Exception) -> str:
-    place = database_name(settings)
-    return f"the database {place} cannot be used: {reason_of(error)}; check that it runs and that --database-url is right"
+    shown = database_name(settings)
+    return f"database {shown} cannot be used: {reason_of(error)}; check that it runs and that --database-url is right"
 
 
 def reason_of(error: Exception) -> str:
