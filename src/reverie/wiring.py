@@ -9,10 +9,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from reverie.api.app import SecurityOptions, create_app
+from reverie.api.app import create_app
+from reverie.api.context import ApiOptions
 from reverie.api.errors import status_of
-from reverie.auth.cipher import Cipher
-from reverie.auth.keys import Gate, TokenHasher
+from reverie.api.security import SecurityOptions
+from reverie.auth.keys import Gate
 from reverie.auth.secrets import load_secrets
 from reverie.config import Settings
 from reverie.domain.clock import utc_now
@@ -64,7 +65,6 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
         stack.push_async_callback(catalog.aclose)
         executor = SandboxExecutor(settings.sandbox_options())
         stack.push_async_callback(executor.aclose)
-        cipher = Cipher(secrets)
         drain = _Drain()
         engine = RunEngine(
             LoopDeps(
@@ -72,7 +72,7 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
                 catalog=catalog,
                 state_tools=BUILTIN,
                 executor=executor,
-                cipher=cipher,
+                cipher=secrets.cipher,
                 clock=utc_now,
                 retries=RetryPolicy(),
                 fault=crash_point(settings.crash_at),
@@ -93,20 +93,28 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
             database=database,
             catalog=catalog,
             runs=engine,
-            cipher=cipher,
+            cipher=secrets.cipher,
             executor=executor,
             clock=utc_now,
             default_model=settings.default_model,
         )
-        hasher = TokenHasher(*secrets.hmac_keys)
-        made = await first_key(operations, hasher) if settings.keys_required and not settings.api_key else None
+        wants_first = settings.keys_required and not settings.api_key
+        made = await first_key(operations, secrets.hasher) if wants_first else None
         gate = Gate(
             required=settings.keys_required,
-            hasher=hasher,
+            hasher=secrets.hasher,
             store=KeysInDatabase(database),
             configured_key=settings.api_key,
         )
-        app = create_app(operations, SecurityOptions(gate=gate))
+        security = SecurityOptions(
+            gate=gate,
+            loopback=settings.is_loopback,
+            keys_required=settings.keys_required,
+            allowed_hosts=tuple(settings.allowed_hosts),
+            allowed_origins=tuple(settings.allowed_origins),
+            max_body_bytes=settings.max_body_bytes,
+        )
+        app = create_app(operations, security, ApiOptions(allow_private_addresses=settings.is_loopback))
         yield Server(app, operations, made, engine)
 
 

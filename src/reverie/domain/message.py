@@ -171,8 +171,6 @@ class Message:
     """The agent's own id when it is the agent's own thread."""
     body: Body
     created_at: datetime
-    seq: int = 0
-    """Place in the database's order of insertion; 0 until stored."""
     in_context: bool = True
     """Whether the next request to the model holds it."""
     run_id: RunId | None = None

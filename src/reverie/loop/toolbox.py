@@ -96,7 +96,7 @@ class Toolbox:
             choice = ToolChoice(mode="named", name=allowed.forced)
         elif specs and (
             view.agent.agent_type.speaks_through_tool
-            or allowed.must_continue
+            or (allowed.must_continue and not allowed.missing_before_exit)
             or _owed(view, run, allowed.missing_before_exit)
         ):
             choice = ToolChoice(mode="required")

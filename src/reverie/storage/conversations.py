@@ -1,25 +1,25 @@
 """Conversations: rows, the claim of the one run that may write, and the compiled prompt."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, or_, select, update
 
 from reverie.domain.conversation import Conversation
 from reverie.domain.errors import NotFound
 from reverie.domain.ids import AgentId, ConversationId, MessageId, OrganizationId, RunId
 from reverie.domain.paging import Page
 from reverie.storage.paging import fetch_page
+from reverie.storage.rows import TUPLE, RowMap
 from reverie.storage.schema import conversations
 
-_FIELDS = tuple(field.name for field in fields(Conversation))
+_map = RowMap(conversations, Conversation, {"isolated_block_ids": TUPLE})
 
 
 def insert_conversation(c: Connection, conversation: Conversation) -> None:
     """Store a new conversation."""
-    c.execute(insert(conversations).values({name: getattr(conversation, name) for name in _FIELDS}))
+    _map.insert(c, conversation)
 
 
 def get(c: Connection, organization_id: OrganizationId, conversation_id: ConversationId) -> Conversation:
@@ -35,7 +35,7 @@ def get(c: Connection, organization_id: OrganizationId, conversation_id: Convers
     if row is None:
         is_agent = conversation_id.startswith("agent-")
         raise NotFound("agent" if is_agent else "conversation", conversation_id)
-    return _conversation(row)
+    return _map.record(row)
 
 
 def list_page(
@@ -57,10 +57,7 @@ def list_page(
         query = query.where(conversations.c.archived == archived)
     if summary_search:
         query = query.where(conversations.c.summary.icontains(summary_search, autoescape=True))
-    return [
-        _conversation(row)
-        for row in fetch_page(c, query, conversations, page, organization_id, "conversation")
-    ]
+    return [_map.record(row) for row in fetch_page(c, query, conversations, page, organization_id, "conversation")]
 
 
 def update_conversation(c: Connection, conversation_id: ConversationId, values: Mapping[str, Any]) -> None:
@@ -70,7 +67,7 @@ def update_conversation(c: Connection, conversation_id: ConversationId, values: 
 
 def delete_conversation(c: Connection, conversation_id: ConversationId) -> None:
     """Remove it with its messages and runs."""
-    c.execute(delete(conversations).where(conversations.c.id == conversation_id))
+    _map.delete(c, conversation_id)
 
 
 def claim(c: Connection, conversation_id: ConversationId, run_id: RunId, *, instead_of: RunId | None = None) -> bool:
@@ -78,7 +75,7 @@ def claim(c: Connection, conversation_id: ConversationId, run_id: RunId, *, inst
 
     `instead_of` names a run that is known to be dead.
     """
-    free = conversations.c.active_run_id.is_(None)
+    free: ColumnElement[bool] = conversations.c.active_run_id.is_(None)
     if instead_of is not None:
         free = or_(free, conversations.c.active_run_id == instead_of)
     query = update(conversations).where(conversations.c.id == conversation_id, free).values(active_run_id=run_id)
@@ -101,9 +98,3 @@ def set_prompt(c: Connection, conversation_id: ConversationId, prompt_id: Messag
         .where(conversations.c.id == conversation_id)
         .values(prompt_id=prompt_id, prompt_fingerprint=fingerprint)
     )
-
-
-def _conversation(row: Mapping[str, Any]) -> Conversation:
-    values = {name: row[name] for name in _FIELDS}
-    values["isolated_block_ids"] = tuple(row["isolated_block_ids"])
-    return Conversation(**values)

@@ -1,7 +1,6 @@
 """Messages: append, read by page, and the set that is in context."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
@@ -11,10 +10,12 @@ from reverie.domain.message import Body, Message, MessageKind
 from reverie.domain.paging import Page
 from reverie.storage.codec import body_adapter
 from reverie.storage.paging import fetch_page
+from reverie.storage.rows import RowMap, loaded_by
 from reverie.storage.schema import messages
 from reverie.storage.search import index_messages
 
 _append = insert(messages)
+_map = RowMap(messages, Message, {"body": loaded_by(body_adapter.validate_python)})
 _context = (
     select(messages)
     .where(messages.c.conversation_id == bindparam("conversation"), messages.c.in_context)
@@ -27,14 +28,14 @@ _FIRST = {MessageKind.PROMPT: 0, MessageKind.SUMMARY: 1}
 def append(c: Connection, new: Sequence[Message]) -> None:
     """Add `new` in order; their place in the conversation is the order of insertion."""
     if new:
-        c.execute(_append, [_row(message) for message in new])
+        c.execute(_append, [{**_map.values(message), "kind": message.body.kind} for message in new])
         index_messages(c, new)
 
 
 def load_context(c: Connection, conversation_id: ConversationId) -> list[Message]:
     """What the next request to the model holds: prompt, summary, then the rest as it was said."""
     rows = c.execute(_context, {"conversation": conversation_id}).mappings()
-    return sorted((_message(row) for row in rows), key=lambda message: _FIRST.get(message.kind, 2))
+    return sorted((_map.record(row) for row in rows), key=lambda message: _FIRST.get(message.kind, 2))
 
 
 def count(c: Connection, conversation_id: ConversationId) -> int:
@@ -66,7 +67,9 @@ def set_context(c: Connection, conversation_id: ConversationId, keep: Iterable[M
         NotFound: an id is not a message of the conversation.
     """
     wanted = set(keep)
-    rows = c.execute(select(messages.c.id).where(messages.c.conversation_id == conversation_id, messages.c.id.in_(wanted)))
+    rows = c.execute(
+        select(messages.c.id).where(messages.c.conversation_id == conversation_id, messages.c.id.in_(wanted))
+    )
     if missing := wanted - {row[0] for row in rows}:
         raise NotFound("message", sorted(missing)[0])
     outside = (messages.c.conversation_id == conversation_id) & (messages.c.kind != MessageKind.PROMPT)
@@ -95,13 +98,13 @@ def get(c: Connection, organization_id: OrganizationId, message_id: MessageId) -
     row = c.execute(query).mappings().one_or_none()
     if row is None:
         raise NotFound("message", message_id)
-    return _message(row)
+    return _map.record(row)
 
 
 def get_many(c: Connection, organization_id: OrganizationId, ids: Sequence[str]) -> list[Message]:
     """The messages of `ids` that exist, in the order of `ids`."""
     query = select(messages).where(messages.c.organization_id == organization_id, messages.c.id.in_(ids))
-    found = {row["id"]: _message(row) for row in c.execute(query).mappings()}
+    found = {row["id"]: _map.record(row) for row in c.execute(query).mappings()}
     return [found[item] for item in ids if item in found]
 
 
@@ -133,7 +136,7 @@ def list_page(
         query = query.where(messages.c.kind.in_(kinds))
     if include_err is False:
         query = query.where(messages.c.is_err.is_not(True))
-    return [_message(row) for row in fetch_page(c, query, messages, page, organization_id, "message")]
+    return [_map.record(row) for row in fetch_page(c, query, messages, page, organization_id, "message")]
 
 
 def delete_all(c: Connection, conversation_id: ConversationId, *, keep_prompt: bool) -> None:
@@ -142,45 +145,3 @@ def delete_all(c: Connection, conversation_id: ConversationId, *, keep_prompt: b
     if keep_prompt:
         query = query.where(messages.c.kind != MessageKind.PROMPT)
     c.execute(query)
-
-
-def _row(message: Message) -> dict[str, Any]:
-    return {
-        "id": message.id,
-        "organization_id": message.organization_id,
-        "agent_id": message.agent_id,
-        "conversation_id": message.conversation_id,
-        "kind": message.body.kind,
-        "body": message.body,
-        "in_context": message.in_context,
-        "run_id": message.run_id,
-        "step_id": message.step_id,
-        "otid": message.otid,
-        "name": message.name,
-        "sender_id": message.sender_id,
-        "group_id": message.group_id,
-        "is_err": message.is_err,
-        "model": message.model,
-        "created_at": message.created_at,
-    }
-
-
-def _message(row: Mapping[str, Any]) -> Message:
-    return Message(
-        id=row["id"],
-        organization_id=row["organization_id"],
-        agent_id=row["agent_id"],
-        conversation_id=row["conversation_id"],
-        body=body_adapter.validate_python(row["body"]),
-        in_context=row["in_context"],
-        run_id=row["run_id"],
-        step_id=row["step_id"],
-        otid=row["otid"],
-        name=row["name"],
-        sender_id=row["sender_id"],
-        group_id=row["group_id"],
-        is_err=row["is_err"],
-        model=row["model"],
-        created_at=row["created_at"],
-        seq=row["seq"],
-    )

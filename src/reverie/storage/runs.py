@@ -1,11 +1,11 @@
 """Runs and steps. A run's row is its checkpoint; its fence decides who may write on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, select, update
 
 from reverie.domain.errors import NotFound, RunLost
 from reverie.domain.events import RunFailure
@@ -15,16 +15,17 @@ from reverie.domain.run import Run, Step, Usage
 from reverie.domain.stop_reason import RunStatus, StopReason
 from reverie.storage.codec import usage_adapter
 from reverie.storage.paging import fetch_page
+from reverie.storage.rows import TUPLE, RowMap, loaded_by
 from reverie.storage.schema import agents, runs, steps
 
-_RUN_FIELDS = tuple(field.name for field in fields(Run))
-_STEP_FIELDS = tuple(field.name for field in fields(Step))
-_LIVE = (RunStatus.CREATED, RunStatus.RUNNING)
+_usage = loaded_by(usage_adapter.validate_python)
+_runs = RowMap(runs, Run, {"status": loaded_by(RunStatus), "stop_reason": loaded_by(StopReason), "usage": _usage})
+_steps = RowMap(steps, Step, {"stop_reason": loaded_by(StopReason), "usage": _usage, "tags": TUPLE})
 
 
 def insert_run(c: Connection, run: Run) -> None:
     """Store a new run."""
-    c.execute(insert(runs).values({name: getattr(run, name) for name in _RUN_FIELDS}))
+    _runs.insert(c, run)
 
 
 def hold_fence(c: Connection, run: Run, values: Mapping[str, Any] | None = None) -> None:
@@ -89,7 +90,7 @@ def take_over(c: Connection, run_id: RunId, worker_id: str) -> Run | None:
         return None
     query = update(runs).where(runs.c.id == run_id, runs.c.fence == row["fence"], runs.c.completed_at.is_(None))
     changed = c.execute(query.values(fence=row["fence"] + 1, worker_id=worker_id)).rowcount
-    return _run({**row, "fence": row["fence"] + 1, "worker_id": worker_id}) if changed == 1 else None
+    return replace(_runs.record(row), fence=row["fence"] + 1, worker_id=worker_id) if changed == 1 else None
 
 
 def live_runs(c: Connection, *, worker_ids: Sequence[str] | None = None) -> list[Run]:
@@ -97,7 +98,7 @@ def live_runs(c: Connection, *, worker_ids: Sequence[str] | None = None) -> list
     query = select(runs).where(runs.c.completed_at.is_(None)).order_by(runs.c.seq)
     if worker_ids is not None:
         query = query.where(runs.c.worker_id.in_(worker_ids))
-    return [_run(row) for row in c.execute(query).mappings()]
+    return [_runs.record(row) for row in c.execute(query).mappings()]
 
 
 def get(c: Connection, organization_id: OrganizationId, run_id: RunId) -> Run:
@@ -110,7 +111,7 @@ def get(c: Connection, organization_id: OrganizationId, run_id: RunId) -> Run:
     row = c.execute(query).mappings().one_or_none()
     if row is None:
         raise NotFound("run", run_id)
-    return _run(row)
+    return _runs.record(row)
 
 
 def worker_of(c: Connection, run_id: RunId) -> str | None:
@@ -141,7 +142,7 @@ def list_page(
         query = query.where(runs.c.stop_reason == stop_reason)
     if background is not None:
         query = query.where(runs.c.background == background)
-    return [_run(row) for row in fetch_page(c, query, runs, page, organization_id, "run")]
+    return [_runs.record(row) for row in fetch_page(c, query, runs, page, organization_id, "run")]
 
 
 def active_of(
@@ -157,17 +158,17 @@ def active_of(
         query = query.where(runs.c.agent_id == agent_id)
     if conversation_id is not None:
         query = query.where(runs.c.conversation_id == conversation_id)
-    return [_run(row) for row in c.execute(query.order_by(runs.c.seq)).mappings()]
+    return [_runs.record(row) for row in c.execute(query.order_by(runs.c.seq)).mappings()]
 
 
 def delete_run(c: Connection, run_id: RunId) -> None:
     """Remove the run and its steps; its messages stay."""
-    c.execute(delete(runs).where(runs.c.id == run_id))
+    _runs.delete(c, run_id)
 
 
 def insert_step(c: Connection, step: Step) -> None:
     """Store a new step."""
-    c.execute(insert(steps).values({name: getattr(step, name) for name in _STEP_FIELDS}))
+    _steps.insert(c, step)
 
 
 def update_step(c: Connection, step_id: StepId, values: Mapping[str, Any]) -> None:
@@ -185,7 +186,7 @@ def get_step(c: Connection, organization_id: OrganizationId, step_id: StepId) ->
     row = c.execute(query).mappings().one_or_none()
     if row is None:
         raise NotFound("step", step_id)
-    return _step(row)
+    return _steps.record(row)
 
 
 def list_steps(
@@ -214,20 +215,4 @@ def list_steps(
         query = query.where(steps.c.created_at >= start)
     if end is not None:
         query = query.where(steps.c.created_at <= end)
-    return [_step(row) for row in fetch_page(c, query, steps, page, organization_id, "step")]
-
-
-def _run(row: Mapping[str, Any]) -> Run:
-    values = {name: row[name] for name in _RUN_FIELDS}
-    values["status"] = RunStatus(row["status"])
-    values["stop_reason"] = None if row["stop_reason"] is None else StopReason(row["stop_reason"])
-    values["usage"] = usage_adapter.validate_python(row["usage"])
-    return Run(**values)
-
-
-def _step(row: Mapping[str, Any]) -> Step:
-    values = {name: row[name] for name in _STEP_FIELDS}
-    values["stop_reason"] = None if row["stop_reason"] is None else StopReason(row["stop_reason"])
-    values["usage"] = usage_adapter.validate_python(row["usage"])
-    values["tags"] = tuple(row["tags"])
-    return Step(**values)
+    return [_steps.record(row) for row in fetch_page(c, query, steps, page, organization_id, "step")]

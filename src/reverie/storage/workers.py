@@ -18,7 +18,7 @@ def beat(c: Connection, worker_id: str, host: str, pid: int, lease_until: dateti
 def others(c: Connection, worker_id: str) -> list[tuple[str, str, int, datetime]]:
     """Id, host, pid and lease of every other worker."""
     query = select(workers.c.id, workers.c.host, workers.c.pid, workers.c.lease_until)
-    return [tuple(row) for row in c.execute(query.where(workers.c.id != worker_id))]  # type: ignore[misc]
+    return [tuple(row) for row in c.execute(query.where(workers.c.id != worker_id))]
 
 
 def forget(c: Connection, worker_id: str) -> None:
