@@ -2,18 +2,20 @@
 
 import asyncio
 import base64
+import importlib
 import ipaddress
 import socket
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
-
-import httpx
 
 from reverie.api.context import ApiOptions
 from reverie.domain.content import ImagePart, Part, ToolReturn
 from reverie.domain.errors import InvalidInput
 from reverie.domain.inputs import ApprovalInput, MessageInput, Request, SayInput
+
+if TYPE_CHECKING:
+    import httpx
 
 _MAX_REDIRECTS: Final = 3
 
@@ -26,7 +28,8 @@ async def with_images(request: Request, options: ApiOptions) -> Request:
     """
     if not any(_missing(part) for item in request.inputs for part in _parts(item)):
         return request
-    async with httpx.AsyncClient(timeout=options.image_timeout_s, follow_redirects=False) as client:
+    http = importlib.import_module("httpx")  # costs a start 0.1 s that most servers never need
+    async with http.AsyncClient(timeout=options.image_timeout_s, follow_redirects=False) as client:
         inputs = [await _filled(item, client, options) for item in request.inputs]
     return replace(request, inputs=tuple(inputs))
 
@@ -41,7 +44,7 @@ def _missing(part: Part) -> bool:
     return isinstance(part, ImagePart) and not part.data
 
 
-async def _filled(item: MessageInput, client: httpx.AsyncClient, options: ApiOptions) -> MessageInput:
+async def _filled(item: MessageInput, client: "httpx.AsyncClient", options: ApiOptions) -> MessageInput:
     if isinstance(item, SayInput):
         return replace(item, parts=await _fetched(item.parts, client, options))
     returns: list[ToolReturn] = [
@@ -51,7 +54,7 @@ async def _filled(item: MessageInput, client: httpx.AsyncClient, options: ApiOpt
     return answered
 
 
-async def _fetched(parts: tuple[Part, ...], client: httpx.AsyncClient, options: ApiOptions) -> tuple[Part, ...]:
+async def _fetched(parts: tuple[Part, ...], client: "httpx.AsyncClient", options: ApiOptions) -> tuple[Part, ...]:
     found: list[Part] = []
     for part in parts:
         if isinstance(part, ImagePart) and not part.data and part.url is not None:
@@ -62,7 +65,8 @@ async def _fetched(parts: tuple[Part, ...], client: httpx.AsyncClient, options: 
     return tuple(found)
 
 
-async def _fetch(url: str, client: httpx.AsyncClient, options: ApiOptions) -> tuple[str, bytes]:
+async def _fetch(url: str, client: "httpx.AsyncClient", options: ApiOptions) -> tuple[str, bytes]:
+    http = importlib.import_module("httpx")
     target = url
     try:
         for _ in range(_MAX_REDIRECTS + 1):
@@ -73,7 +77,7 @@ async def _fetch(url: str, client: httpx.AsyncClient, options: ApiOptions) -> tu
                     continue
                 response.raise_for_status()
                 return _media_type(url, response), await _read(url, response, options.max_image_bytes)
-    except (httpx.HTTPError, httpx.InvalidURL, KeyError) as error:
+    except (http.HTTPError, http.InvalidURL, KeyError) as error:
         raise InvalidInput(f"the image at {url!r} cannot be fetched: {error}; send its bytes as base64") from error
     raise InvalidInput(f"the image at {url!r} cannot be fetched: too many redirects; send its bytes as base64")
 
@@ -97,14 +101,14 @@ async def _check_address(url: str, options: ApiOptions) -> None:
         raise InvalidInput(f"the image at {url!r} is not fetched: its address lies in a private network")
 
 
-def _media_type(url: str, response: httpx.Response) -> str:
+def _media_type(url: str, response: "httpx.Response") -> str:
     media_type: str = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not media_type.startswith("image/"):
         raise InvalidInput(f"what lies at {url!r} is {media_type or 'of no stated type'}, not an image")
     return media_type
 
 
-async def _read(url: str, response: httpx.Response, limit: int) -> bytes:
+async def _read(url: str, response: "httpx.Response", limit: int) -> bytes:
     data = bytearray()
     async for chunk in response.aiter_bytes():
         data += chunk

@@ -1,7 +1,8 @@
 """Events of a run to the one answer of a blocking request. Source: `LettaResponse`, client SDK, read 2026-11."""
 
 from collections.abc import AsyncIterator
-from typing import TypedDict
+
+from typing_extensions import TypedDict
 
 from reverie.api.encode.messages import View, WireMessage, wire_messages
 from reverie.api.encode.sse import (

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal, TypeAlias, TypedDict, assert_never
+from typing import Any, Final, Literal, TypeAlias, assert_never
 
 import orjson
+from typing_extensions import TypedDict
 
 from reverie.domain.content import ImagePart, Part, TextPart, ToolCall, ToolReturn
 from reverie.domain.json import JsonObject

@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal, TypedDict, assert_never
+from typing import Any, Final, Literal, assert_never
 
 from pydantic_core import from_json
 from starlette.responses import StreamingResponse
+from typing_extensions import TypedDict
 
 from reverie.api.encode.json import dumps
 from reverie.api.encode.messages import View, wire_messages

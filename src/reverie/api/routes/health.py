@@ -1,8 +1,7 @@
 """Whether the server lives, and which one it is."""
 
-from typing import TypedDict
-
 from fastapi import Request
+from typing_extensions import TypedDict
 
 from reverie import __version__
 from reverie.api.context import Routes

@@ -1,6 +1,8 @@
 """Messages of all agents."""
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
+
+from typing_extensions import TypedDict
 
 from reverie.api.context import Ask, MessagePath, Newest100, Routes
 from reverie.api.encode.json import Json

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, TypeAlias, TypedDict
+from typing import Annotated, Any, Final, Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field
+from typing_extensions import TypedDict
 
 from reverie.api.encode.messages import LIST_VIEW, ApprovalRequestMessage, wire_messages
 from reverie.api.wire.base import Body, Metadata, changes_of

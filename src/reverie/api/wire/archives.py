@@ -1,9 +1,10 @@
 """Archives and passages on the wire. Source: `Archive`, `Passage` and kin, client SDK, read 2026-11."""
 
 from datetime import datetime
-from typing import Literal, TypedDict
+from typing import Literal
 
 from pydantic import Field
+from typing_extensions import TypedDict
 
 from reverie.api.wire.base import Body, Metadata, aware, changes_of
 from reverie.api.wire.models import (

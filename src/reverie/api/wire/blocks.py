@@ -1,8 +1,9 @@
 """Blocks on the wire. Source: `BlockResponse`, `BlockCreateParams` and kin, client SDK, read 2026-11."""
 
-from typing import Any, TypedDict
+from typing import Any
 
 from pydantic import Field
+from typing_extensions import TypedDict
 
 from reverie.api.wire.base import Body, Metadata, changes_of
 from reverie.domain.block import DEFAULT_LIMIT, Block, BlockChanges, BlockDraft

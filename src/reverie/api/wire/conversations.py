@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TypedDict
 
 from pydantic import Field
+from typing_extensions import TypedDict
 
 from reverie.api.wire.agents import CompactionSettingsBody
 from reverie.api.wire.base import Body, changes_of

@@ -1,9 +1,10 @@
 """Models, and the two config objects of old clients. Source: `Model`, `LlmConfig`, client SDK, read 2026-11."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal
 
 from pydantic import Field
+from typing_extensions import TypedDict
 
 from reverie.api.wire.base import Body
 from reverie.domain.json import JsonObject

@@ -1,7 +1,9 @@
 """Runs and steps on the wire. Source: `Run`, `Step` and kin, client SDK, read 2026-11."""
 
 from datetime import datetime
-from typing import Literal, TypedDict
+from typing import Literal
+
+from typing_extensions import TypedDict
 
 from reverie.api.wire.base import Body, Metadata
 from reverie.api.wire.messages import reader_of, view_of

@@ -1,8 +1,9 @@
 """Tools and tool rules on the wire. Source: `Tool`, `ToolCreateParams`, `…ToolRule`, client SDK, read 2026-11."""
 
-from typing import Annotated, Any, Literal, TypeAlias, TypedDict, assert_never
+from typing import Annotated, Any, Literal, TypeAlias, assert_never
 
 from pydantic import AliasChoices, Discriminator, Field, Tag
+from typing_extensions import TypedDict
 
 from reverie.api.wire.base import Body, Metadata, changes_of
 from reverie.domain.json import JsonObject
