@@ -142,7 +142,7 @@ def failure_of_transport(source: Source, error: BaseException, *, began: bool) -
     refused = "NewConnectionError" in names  # urllib3's subclass of its own connect time-out
     if not refused and names & {"ConnectTimeout", "PoolTimeout", "ConnectTimeoutError"}:
         return ModelTimedOut(f"{where} did not accept a connection in time; check its base URL and the network")
-    if names & {
+    if not refused and names & {
         "ReadTimeout",
         "ReadTimeoutError",
         "WriteTimeout",

@@ -9,6 +9,7 @@ import base64
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal, assert_never, cast
 
@@ -321,6 +322,14 @@ def _arguments(args: str | Mapping[str, Any] | None) -> str:
 
 # The connection
 
+_answers: ContextVar[list[httpx2.Response]] = ContextVar("answers")
+"""Where the HTTP answers of the request being made are noted."""
+
+
+async def _remember(answer: httpx2.Response) -> None:
+    if (answers := _answers.get(None)) is not None:
+        answers.append(answer)
+
 
 class PydanticEndpoint(ABC):
     """One provider behind one of pydantic-ai's models."""
@@ -358,7 +367,7 @@ class PydanticEndpoint(ABC):
         with self._lock:
             if info.name not in self._models:
                 if self._http is None:
-                    self._http = httpx2.AsyncClient(timeout=self.timeout())
+                    self._http = httpx2.AsyncClient(timeout=self.timeout(), event_hooks={"response": [_remember]})
                 self._models[info.name] = self.connect(info, self._http)
             return self._models[info.name]
 
@@ -433,14 +442,20 @@ class PydanticModel:
         """Send `prompt` once and yield the reply as it comes."""
         source = Source.of(self.endpoint.provider, self.info.name)
         began = False
+        answers: list[httpx2.Response] = []
+        _answers.set(answers)
         try:
             engine = self.endpoint.engine(self.info)
             reader = EventReader(engine.system, ToolNames.of(prompt))
             async with self.endpoint.open(engine, prompt, self.info) as response:
-                async for event in response:
-                    began = True
-                    for chunk in reader.feed(event):
-                        yield chunk
+                began = True
+                try:
+                    async for event in response:
+                        for chunk in reader.feed(event):
+                            yield chunk
+                finally:
+                    for answer in answers:  # Google's SDK leaves it open when a stream is given up
+                        await answer.aclose()
                 reason, usage = response.finish_reason, response.usage
         except (AgentRunError, UserError, httpx2.HTTPError, httpx.HTTPError, OSError) as error:
             raise failure_of(source, error, began=began) from error
