@@ -155,7 +155,7 @@ def _pending_approvals(
         .group_by(message_rows.c.conversation_id)
     )
     found: dict[str, Message] = {}
-    for conversation_id, seq in c.execute(requests).tuples().all():
+    for conversation_id, seq in c.execute(requests).all():
         # Seldom more than a few: only threads that asked for an approval which is still in context.
         since_then = (
             select(message_rows.c.id)

@@ -185,7 +185,7 @@ def attach(c: Connection, agent_id: AgentId, *added: Block) -> None:
         Conflict: the agent has another block of the same label.
     """
     links = select(agent_blocks.c.label, agent_blocks.c.block_id).where(agent_blocks.c.agent_id == agent_id)
-    taken: dict[str, str] = dict(c.execute(links).tuples().all())
+    taken: dict[str, str] = dict(c.execute(links).all())
     attached = set(taken.values())
     fresh = []
     for block in added:

@@ -71,9 +71,9 @@ def index_passages(c: Connection, added: Iterable[Passage]) -> None:
     with_vector = [item for item in added if item.vector is not None]
     if with_vector:
         places = dict(
-            c.execute(select(passages.c.id, passages.c.seq).where(passages.c.id.in_([item.id for item in with_vector])))
-            .tuples()
-            .all()
+            c.execute(
+                select(passages.c.id, passages.c.seq).where(passages.c.id.in_([item.id for item in with_vector]))
+            ).all()
         )
         c.execute(
             passage_vectors.insert(),

@@ -2,8 +2,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from reverie.operations.base import Operations
 from reverie.storage.database import Database
 from tests.support.databases import database_urls, opened
+from tests.support.operations import operations_on
 
 
 @pytest.fixture
@@ -16,3 +18,8 @@ def url(database: str) -> Iterator[str]:
 async def db(url: str) -> AsyncIterator[Database]:
     async with opened(url) as database:
         yield database
+
+
+@pytest.fixture
+def ops(db: Database) -> Operations:
+    return operations_on(db)

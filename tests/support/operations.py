@@ -1,0 +1,134 @@
+"""Operations over a real database, with models small enough to reason about."""
+
+import hashlib
+import math
+import re
+from collections.abc import AsyncGenerator, Sequence
+from datetime import UTC, datetime, timedelta
+
+from reverie.auth.cipher import Cipher
+from reverie.domain.errors import NotFound
+from reverie.domain.json import JsonObject
+from reverie.domain.provider import EmbedderInfo, ModelInfo
+from reverie.loop.turn import LoopDeps
+from reverie.models.base import ChatModel, Chunk, Embedder, FinishChunk, Prompt, TextChunk
+from reverie.models.retry import RetryPolicy
+from reverie.operations.base import Operations
+from reverie.runs.engine import EngineOptions, RunEngine
+from reverie.storage.database import Database
+from reverie.tools.base import ToolOutcome, ToolRun
+from reverie.tools.builtin import BUILTIN
+
+MODEL = "toy/parrot"
+EMBEDDING = "toy/words"
+_MEANINGS = {"feline": "cat", "kitten": "cat", "automobile": "car", "vehicle": "car", "espresso": "coffee"}
+
+
+class Parrot:
+    """Says one sentence."""
+
+    info = ModelInfo(
+        handle=MODEL, name="parrot", provider_name="toy", provider_type="toy", endpoint=None, context_window=8_000
+    )
+    reasoning_origin = "toy"
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
+        yield TextChunk(text="Hello.")
+        yield FinishChunk(reason="stop")
+
+    def preview(self, prompt: Prompt) -> JsonObject:
+        return {"system": prompt.system}
+
+
+class WordEmbedder:
+    """Texts that share words, or words of one meaning, point the same way."""
+
+    def __init__(self, handle: str = EMBEDDING, dimensions: int = 64) -> None:
+        provider, name = handle.split("/")
+        self.info = EmbedderInfo(
+            handle=handle, name=name, provider_name=provider, provider_type="toy", endpoint=None, dimensions=dimensions
+        )
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        return [self._vector(text) for text in texts]
+
+    def _vector(self, text: str) -> list[float]:
+        vector = [0.0] * self.info.dimensions
+        for word in re.findall(r"\w+", text.lower()):
+            digest = hashlib.sha256(_MEANINGS.get(word, word).encode()).digest()
+            vector[int.from_bytes(digest[:4]) % len(vector)] += 1.0
+        length = math.sqrt(sum(number * number for number in vector)) or 1.0
+        return [number / length for number in vector]
+
+
+class Models:
+    """The catalog of one chat model and two embedders."""
+
+    def __init__(self) -> None:
+        self.embedders = {EMBEDDING: WordEmbedder(), "toy/wide": WordEmbedder("toy/wide", 96)}
+        self.chat: list[ModelInfo] = [Parrot.info]
+
+    async def list_models(self) -> list[ModelInfo]:
+        return self.chat
+
+    async def list_embedders(self) -> list[EmbedderInfo]:
+        return [item.info for item in self.embedders.values()]
+
+    async def chat_model(self, handle: str) -> ChatModel:
+        if not handle.startswith("toy/"):
+            raise NotFound("model provider", handle.split("/")[0], "configured here: toy")
+        return Parrot()
+
+    async def embedder(self, handle: str) -> Embedder:
+        if handle not in self.embedders:
+            raise NotFound("embedding model", handle)
+        return self.embedders[handle]
+
+    async def default_embedder(self) -> Embedder | None:
+        return self.embedders[EMBEDDING]
+
+
+class Echo:
+    """An executor that gives back what it was asked to run."""
+
+    async def run(self, call: ToolRun) -> ToolOutcome:
+        value = {"tool": call.tool.name, "arguments": call.arguments, "environment": dict(call.environment)}
+        return ToolOutcome.success(call.tool.name, value)
+
+    async def aclose(self) -> None:
+        """Nothing was started."""
+
+
+class Ticks:
+    """A clock that goes one second on whenever it is read."""
+
+    def __init__(self) -> None:
+        self._now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        self._now += timedelta(seconds=1)
+        return self._now
+
+
+def operations_on(database: Database) -> Operations:
+    """Every operation, over `database`; its run engine is not started and drives nothing."""
+    models, executor, cipher, clock = Models(), Echo(), Cipher(bytes(32)), Ticks()
+    deps = LoopDeps(
+        database=database,
+        catalog=models,
+        state_tools=BUILTIN,
+        executor=executor,
+        cipher=cipher,
+        clock=clock,
+        retries=RetryPolicy(),
+        fault=lambda _: None,
+        draining=lambda: False,
+    )
+    return Operations(
+        database=database,
+        catalog=models,
+        runs=RunEngine(deps, EngineOptions(), lambda _: 500),
+        cipher=cipher,
+        executor=executor,
+        clock=clock,
+    )
