@@ -1,5 +1,6 @@
 """The server's own OpenAPI page, made when somebody asks for it."""
 
+import warnings
 from collections.abc import Iterator
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
@@ -7,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
+from pydantic.warnings import UnsupportedFieldAttributeWarning
 
 from reverie.api.encode.json import Json
 from reverie.api.encode.sse import EventStream
@@ -50,7 +52,10 @@ def routes_of(app: FastAPI) -> Iterator[APIRoute]:
 
 
 def _describe(app: FastAPI) -> dict[str, Any]:
-    page = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    with warnings.catch_warnings():
+        # FastAPI gives a body's schema its parameter's alias once more when models are built late.
+        warnings.simplefilter("ignore", UnsupportedFieldAttributeWarning)
+        page = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     schemas = page.setdefault("components", {}).setdefault("schemas", {})
     schemas["Fault"] = _FAULT_SCHEMA
     for unused in ("HTTPValidationError", "ValidationError"):

@@ -444,3 +444,34 @@ def _approval_response(message: Message, body: ApprovalResponseBody) -> Approval
         "approval_request_id": body.request_id,
         "reason": None if first is None else first.reason,
     }
+
+
+class MessageHit(TypedDict, total=False):
+    """A found message: `content`, or `reasoning` for a reasoning message."""
+
+    message_type: Literal["system_message", "user_message", "assistant_message", "reasoning_message"]
+    message_id: str
+    content: Content
+    reasoning: str
+    agent_id: str | None
+    conversation_id: str | None
+    created_at: Any
+
+
+def message_hit(message: Message) -> MessageHit | None:
+    """A found message as clients read it; None for one that holds no words."""
+    for wire in wire_messages(message, LIST_VIEW):
+        common: MessageHit = {
+            "message_id": message.id,
+            "agent_id": message.agent_id,
+            "conversation_id": None if str(message.conversation_id) == message.agent_id else message.conversation_id,
+            "created_at": message.created_at,
+        }
+        match wire["message_type"]:
+            case "system_message" | "user_message" | "assistant_message":
+                return {**common, "message_type": wire["message_type"], "content": wire["content"]}
+            case "reasoning_message":
+                return {**common, "message_type": "reasoning_message", "reasoning": wire["reasoning"]}
+            case _:
+                continue
+    return None

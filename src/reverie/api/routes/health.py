@@ -1,20 +1,13 @@
 """Whether the server lives, and which one it is."""
 
 from fastapi import Request
-from typing_extensions import TypedDict
 
 from reverie import __version__
 from reverie.api.context import Routes
 from reverie.api.encode.json import Json
+from reverie.api.wire.health import Health
 
 routes = Routes("health")
-
-
-class Health(TypedDict):
-    """The server's state."""
-
-    version: str
-    status: str
 
 
 @routes.get("/v1/health")

@@ -1,17 +1,14 @@
 """Messages of all agents."""
 
-from typing import Any, Literal
-
-from typing_extensions import TypedDict
-
 from reverie.api.context import Ask, MessagePath, Newest100, Routes
 from reverie.api.encode.json import Json
 from reverie.api.encode.messages import (
     LIST_VIEW,
-    Content,
+    MessageHit,
     View,
     WireMessage,
     kinds_of,
+    message_hit,
     wire_list,
     wire_messages,
 )
@@ -19,23 +16,10 @@ from reverie.api.routes.agent_messages import Types
 from reverie.api.wire.base import aware
 from reverie.api.wire.messages import MessageSearch
 from reverie.domain.ids import AgentId, ConversationId, MessageId, check_id
-from reverie.domain.message import Message
 from reverie.domain.passage import SearchQuery
 from reverie.operations import messages
 
 routes = Routes("messages")
-
-
-class MessageHit(TypedDict, total=False):
-    """A found message: `content`, or `reasoning` for a reasoning message."""
-
-    message_type: Literal["system_message", "user_message", "assistant_message", "reasoning_message"]
-    message_id: str
-    content: Content
-    reasoning: str
-    agent_id: str | None
-    conversation_id: str | None
-    created_at: Any
 
 
 @routes.get("/v1/messages")
@@ -71,26 +55,8 @@ async def search_messages(body: MessageSearch, call: Ask) -> Json[list[MessageHi
         end=aware(body.end_date),
     )
     found = await messages.search_messages(call.ops, call.caller, query, agent_id=agent_id, conversation_id=thread)
-    hits = (_hit(message) for message, _ in found)
+    hits = (message_hit(message) for message, _ in found)
     return Json([hit for hit in hits if hit is not None])
-
-
-def _hit(message: Message) -> MessageHit | None:
-    for wire in wire_messages(message, LIST_VIEW):
-        common: MessageHit = {
-            "message_id": message.id,
-            "agent_id": message.agent_id,
-            "conversation_id": None if str(message.conversation_id) == message.agent_id else message.conversation_id,
-            "created_at": message.created_at,
-        }
-        match wire["message_type"]:
-            case "system_message" | "user_message" | "assistant_message":
-                return {**common, "message_type": wire["message_type"], "content": wire["content"]}
-            case "reasoning_message":
-                return {**common, "message_type": "reasoning_message", "reasoning": wire["reasoning"]}
-            case _:
-                continue
-    return None
 
 
 @routes.get("/v1/messages/{message_id}")
