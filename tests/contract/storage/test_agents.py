@@ -25,7 +25,16 @@ ME = LOCAL_CALLER
 STRANGER = Caller(
     organization_id=OrganizationId("org-other"), user_id=UserId("user-other"), scopes=frozenset(Scope), key_id=None
 )
-ADD = 'def add(a: int, b: int) -> int:\n    """Add.\n\n    Args:\n        a: One.\n        b: Other.\n    """\n    return a + b\n'
+ADD = '''
+def add(a: int, b: int) -> int:
+    """Add.
+
+    Args:
+        a: One.
+        b: Other.
+    """
+    return a + b
+'''
 
 
 def said(role: str, text: str) -> SayInput:

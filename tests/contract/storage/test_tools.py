@@ -18,7 +18,15 @@ ALL = Page(limit=None, order="asc")
 
 
 def source(name: str, argument: str = "a") -> str:
-    return f'def {name}({argument}: int) -> int:\n    """Say {name}.\n\n    Args:\n        {argument}: It.\n    """\n    return 1\n'
+    return f'''
+def {name}({argument}: int) -> int:
+    """Say {name}.
+
+    Args:
+        {argument}: It.
+    """
+    return 1
+'''
 
 
 async def test_a_tool_is_read_back_as_it_was_made(ops: Operations) -> None:

@@ -1,9 +1,13 @@
-"""Tables of words.
+"""Tables of words, and pgvector where it can be had.
 
-Not in `schema.py`, because SQLAlchemy knows neither of the two kinds.
+The tables are not in `schema.py`, because SQLAlchemy knows neither of the two kinds.
 """
 
+from contextlib import suppress
+
 from alembic import op
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 revision = "0002"
 down_revision = "0001"
@@ -37,3 +41,13 @@ def upgrade() -> None:
     connection = op.get_bind()
     for statement in _SQLITE if connection.dialect.name == "sqlite" else _POSTGRESQL:
         connection.exec_driver_sql(statement)
+    if connection.dialect.name == "postgresql":
+        _ask_for_pgvector(connection)
+
+
+def _ask_for_pgvector(connection: Connection) -> None:
+    offered = connection.exec_driver_sql("SELECT 1 FROM pg_available_extensions WHERE name = 'vector'").first()
+    if offered is not None:
+        # Not everybody may make extensions. Without it texts are found by their words alone.
+        with suppress(DBAPIError), connection.begin_nested():
+            connection.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS vector")
