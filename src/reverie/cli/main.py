@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from reverie import __version__
+from reverie.auth.keys import Scope
 from reverie.domain.errors import ReverieError
 
 _RUNNERS: Final[Mapping[str, str]] = {
@@ -16,6 +17,9 @@ _RUNNERS: Final[Mapping[str, str]] = {
     "serve": "reverie.cli.serve:run",
     "doctor": "reverie.cli.doctor:run",
     "quickstart": "reverie.cli.quickstart:run",
+    "keys create": "reverie.cli.keys:create",
+    "keys list": "reverie.cli.keys:show",
+    "keys revoke": "reverie.cli.keys:revoke",
 }
 REFUSED: Final = 2
 """Exit code when the user has to change something first."""
@@ -27,6 +31,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+keys = typer.Typer(help="Make, list and end API keys.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on. [default: 8283]")]
@@ -67,18 +74,49 @@ def quickstart(port: Port = None, data_dir: DataDir = None) -> None:
     _finish("quickstart", {"port": port, "data_dir": data_dir}, None)
 
 
+@keys.command("create")
+def create_key(
+    name: Annotated[str, typer.Argument(help="What the key is for, such as a program or a person.")],
+    scope: Annotated[Scope, typer.Option(help="What it allows; each includes those before it.")] = Scope.WRITE,
+    days: Annotated[float | None, typer.Option(help="Days until it ends. [default: never]")] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    env_file: EnvFile = None,
+) -> None:
+    """Make a key and print it once."""
+    overrides = {"data_dir": data_dir, "database_url": database_url}
+    _finish("keys create", overrides, env_file, name=name, scope=scope, days=days)
+
+
+@keys.command("list")
+def list_keys(data_dir: DataDir = None, database_url: DatabaseUrl = None, env_file: EnvFile = None) -> None:
+    """List all keys."""
+    _finish("keys list", {"data_dir": data_dir, "database_url": database_url}, env_file)
+
+
+@keys.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(help="As `reverie keys list` shows it.")],
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    env_file: EnvFile = None,
+) -> None:
+    """End a key at once and for good."""
+    _finish("keys revoke", {"data_dir": data_dir, "database_url": database_url}, env_file, key_id=key_id)
+
+
 @app.command()
 def version() -> None:
     """Print the version."""
     print(f"reverie {__version__}")
 
 
-def _finish(name: str, overrides: Mapping[str, object], env_file: Path | None, **more: object) -> None:
+def _finish(command: str, overrides: Mapping[str, object], env_file: Path | None, /, **more: object) -> None:
     """Run a subcommand with its settings, and end the process as it says."""
     try:
         load: Callable[..., Any] = pkgutil.resolve_name(_RUNNERS["settings"])
         settings = load(overrides, env_file=env_file)
-        run: Callable[..., int] = pkgutil.resolve_name(_RUNNERS[name])
+        run: Callable[..., int] = pkgutil.resolve_name(_RUNNERS[command])
         code = run(settings, **more)
     except ReverieError as refusal:
         print(f"reverie: {refusal}".replace("\n", "\nreverie: "), file=sys.stderr)

@@ -3,16 +3,30 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, RowMapping
 
 from reverie.auth.keys import Caller, KeyRecord, Scope, TokenHasher, make_token, token_hint
+from reverie.domain.clock import Clock
 from reverie.domain.ids import DEFAULT_ORGANIZATION, DEFAULT_USER, OrganizationId, UserId, make_id
 from reverie.domain.paging import Page
-from reverie.operations.base import Operations
 from reverie.storage import keys
 from reverie.storage.database import Database
+
+
+class KeyParts(Protocol):
+    """The parts that these operations need: less than a server, so the command line has them too."""
+
+    @property
+    def database(self) -> Database:
+        """Where the keys lie."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """Says when a key was made or ended."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +38,7 @@ class MadeKey:
 
 
 async def create(
-    ops: Operations,
+    ops: KeyParts,
     caller: Caller,
     hasher: TokenHasher,
     name: str,
@@ -38,20 +52,20 @@ async def create(
     return made
 
 
-async def list_keys(ops: Operations, caller: Caller, page: Page) -> list[KeyRecord]:
+async def list_keys(ops: KeyParts, caller: Caller, page: Page) -> list[KeyRecord]:
     """A page of the organisation's keys, revoked ones included."""
     caller.require(Scope.ADMIN)
     return await ops.database.read(lambda c: [_record(row) for row in keys.list_page(c, caller.organization_id, page)])
 
 
-async def revoke(ops: Operations, caller: Caller, key_id: str) -> KeyRecord:
+async def revoke(ops: KeyParts, caller: Caller, key_id: str) -> KeyRecord:
     """End a key at once and for good."""
     caller.require(Scope.ADMIN)
     now = ops.clock()
     return await ops.database.write(lambda c: _record(keys.revoke(c, caller.organization_id, key_id, now)))
 
 
-async def first_key(ops: Operations, hasher: TokenHasher) -> str | None:
+async def first_key(ops: KeyParts, hasher: TokenHasher) -> str | None:
     """Make the key that opens a server which has none; None: it has one."""
     made = _make(hasher, DEFAULT_ORGANIZATION, DEFAULT_USER, "first key", frozenset(Scope), ops.clock(), None)
 
