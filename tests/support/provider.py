@@ -46,12 +46,14 @@ from tests.support.dialects import (
 )
 from tests.support.replies import (
     Answer,
+    Call,
     CutHere,
     Failure,
     Gate,
     Redacted,
     Reply,
     ReplyPart,
+    Say,
     StreamError,
     Think,
     Usage,
@@ -68,6 +70,7 @@ from tests.support.replies import (
 )
 
 __all__ = [
+    "Call",
     "CutHere",
     "Failure",
     "Gate",
@@ -75,6 +78,7 @@ __all__ = [
     "Redacted",
     "Reply",
     "Request",
+    "Say",
     "ServedModel",
     "StreamError",
     "Think",
