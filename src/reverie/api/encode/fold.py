@@ -1,6 +1,7 @@
 """Events of a run to the one answer of a blocking request. Source: `LettaResponse`, client SDK, read 2026-11."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from typing_extensions import TypedDict
 
@@ -39,7 +40,7 @@ class RunCut(ReverieError):
     """A run's events ended without its end."""
 
 
-async def fold(events: AsyncIterator[tuple[int, Event]], view: View) -> LettaResponse:
+async def fold(events: AsyncGenerator[tuple[int, Event], None], view: View) -> LettaResponse:
     """Read a run to its end.
 
     Raises:
@@ -47,18 +48,19 @@ async def fold(events: AsyncIterator[tuple[int, Event]], view: View) -> LettaRes
         RunCut: the reader was cut off before the run ended.
     """
     messages: list[WireMessage] = []
-    async for _, event in events:
-        if isinstance(event, MessageSaved):
-            if shown_in_run(event):
-                messages.extend(wire_messages(event.message, view))
-        elif isinstance(event, RunEnded):
-            if event.failure is not None:
-                raise RunFailed(event.run_id, event.failure)
-            return {
-                "messages": messages,
-                "stop_reason": stop_reason_event(event),
-                "usage": usage_event(event.usage, [event.run_id]),
-                "logprobs": None,
-                "turns": None,
-            }
+    async with aclosing(events):
+        async for _, event in events:
+            if isinstance(event, MessageSaved):
+                if shown_in_run(event):
+                    messages.extend(wire_messages(event.message, view))
+            elif isinstance(event, RunEnded):
+                if event.failure is not None:
+                    raise RunFailed(event.run_id, event.failure)
+                return {
+                    "messages": messages,
+                    "stop_reason": stop_reason_event(event),
+                    "usage": usage_event(event.usage, [event.run_id]),
+                    "logprobs": None,
+                    "turns": None,
+                }
     raise RunCut("the run's events ended before the run did; look at GET /v1/runs/{run_id} for what became of it")

@@ -6,7 +6,7 @@ SDKs drop any other named event. Source: `_streaming.py` of both client SDKs, re
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -254,13 +254,13 @@ def _spoken_so_far(arguments: str, kwarg: str) -> str:
 
 
 async def sse_bytes(
-    events: AsyncIterator[tuple[int, Event]], reader: StreamView, clock: Clock = utc_now
-) -> AsyncIterator[bytes]:
+    events: AsyncGenerator[tuple[int, Event], None], reader: StreamView, clock: Clock = utc_now
+) -> AsyncGenerator[bytes, None]:
     """The stream as it goes over the line. A reader that hangs up closes `events`, never the run."""
     encoder = SseEncoder(reader, clock)
     source = with_pings(events, encoder, reader.ping_interval_s) if reader.pings else _encoded(events, encoder)
     finished = False
-    async with aclosing(source):  # type: ignore[type-var]  # both are generators
+    async with aclosing(source):
         async for chunk in source:
             if chunk:
                 finished = chunk.endswith(DONE)
@@ -270,25 +270,25 @@ async def sse_bytes(
         yield b"event: error\ndata: " + dumps(error_event(encoder.run_id, failure)) + b"\n\n" + DONE
 
 
-async def _encoded(events: AsyncIterator[tuple[int, Event]], encoder: SseEncoder) -> AsyncIterator[bytes]:
-    async for _, event in events:
-        yield encoder.encode(event)
+async def _encoded(events: AsyncGenerator[tuple[int, Event], None], encoder: SseEncoder) -> AsyncGenerator[bytes, None]:
+    async with aclosing(events):
+        async for _, event in events:
+            yield encoder.encode(event)
 
 
 async def with_pings(
-    events: AsyncIterator[tuple[int, Event]], encoder: SseEncoder, interval_s: float
-) -> AsyncIterator[bytes]:
+    events: AsyncGenerator[tuple[int, Event], None], encoder: SseEncoder, interval_s: float
+) -> AsyncGenerator[bytes, None]:
     """`events` encoded, with a ping wherever `interval_s` passes in silence.
 
     The pending read is kept across a ping: cancelling it could lose an event.
     """
-    iterator = aiter(events)
     pending: asyncio.Future[tuple[int, Event]] | None = None
     spoke = time.monotonic()
     try:
         while True:
             if pending is None:
-                pending = asyncio.ensure_future(anext(iterator))
+                pending = asyncio.ensure_future(anext(events))
             wait_s = max(0.0, spoke + interval_s - time.monotonic())
             done, _ = await asyncio.wait({pending}, timeout=wait_s)
             if not done:
@@ -308,6 +308,7 @@ async def with_pings(
         if pending is not None:
             pending.cancel()
             await asyncio.wait({pending})
+        await events.aclose()
 
 
 class EventStream(StreamingResponse):
@@ -315,5 +316,5 @@ class EventStream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, events: AsyncIterator[tuple[int, Event]], reader: StreamView) -> None:
+    def __init__(self, events: AsyncGenerator[tuple[int, Event], None], reader: StreamView) -> None:
         super().__init__(sse_bytes(events, reader), headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
