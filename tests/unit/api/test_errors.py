@@ -54,13 +54,13 @@ def test_statuses_are_those_of_the_contract(error: errors.ReverieError, status: 
 
 
 def test_a_busy_conversation_says_the_words_clients_look_for() -> None:
-    detail = body_of(answer(errors.Busy("conv-1", "run-7"))["detail"]
+    detail = body_of(answer(errors.Busy("conv-1", "run-7")))["detail"]
     assert "is currently being processed" in detail
     assert "run_id=run-7" in detail
 
 
 def test_a_pending_approval_names_its_request() -> None:
-    detail = body_of(answer(errors.ApprovalPending("message-1"))["detail"]
+    detail = body_of(answer(errors.ApprovalPending("message-1")))["detail"]
     assert (detail["code"], detail["pending_request_id"]) == ("PENDING_APPROVAL", "message-1")
     assert "waiting for approval" in detail["message"]
 
