@@ -124,7 +124,7 @@ class Catalog:
         info = await self._info(provider, listed)
         known = self._models.get(info.handle)
         if known is None or known.info != info:
-            known = self._endpoint(provider, info.name).model(info)
+            known = (await self._endpoint(provider, info.name)).model(info)
             self._models[info.handle] = known
         return known
 
@@ -215,11 +215,16 @@ class Catalog:
             handle = models[0].handle
         return self._provider(handle, "model"), handle.partition("/")[2]
 
-    def _endpoint(self, provider: ProviderOptions, model: str) -> Endpoint:
+    async def _endpoint(self, provider: ProviderOptions, model: str) -> Endpoint:
         adapter = adapter_of(provider, model)
         key = (provider.name, adapter)
         if key not in self._endpoints:
-            self._endpoints[key] = load_endpoint(adapter, provider, self._options, self._client())
+            client = self._client()
+            # In a thread: the import of a vendor's SDK takes up to a second.
+            made = await asyncio.to_thread(load_endpoint, adapter, provider, self._options, client)
+            if self._providers.get(provider.name) != provider:
+                return made
+            self._endpoints.setdefault(key, made)
         return self._endpoints[key]
 
     def _client(self) -> httpx.AsyncClient:

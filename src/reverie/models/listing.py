@@ -176,26 +176,31 @@ async def list_bedrock(provider: ProviderOptions, http: httpx.AsyncClient, timeo
     def ask() -> JsonObject:
         boto3: Any = importlib.import_module("boto3")
         config: Any = importlib.import_module("botocore.config")
-        client = boto3.Session(
-            aws_access_key_id=provider.access_key if provider.api_key else None,
-            aws_secret_access_key=provider.api_key if provider.access_key else None,
-            region_name=provider.region,
-        ).client(
-            "bedrock",
-            endpoint_url=provider.base_url,
-            config=config.Config(read_timeout=timeout_s, connect_timeout=timeout_s, retries={"total_max_attempts": 1}),
-        )
-        answer: JsonObject = client.list_foundation_models()
+        core: Any = importlib.import_module("botocore.exceptions")
+        try:
+            client = boto3.Session(
+                aws_access_key_id=provider.access_key if provider.api_key else None,
+                aws_secret_access_key=provider.api_key if provider.access_key else None,
+                region_name=provider.region,
+            ).client(
+                "bedrock",
+                endpoint_url=provider.base_url,
+                config=config.Config(
+                    read_timeout=timeout_s, connect_timeout=timeout_s, retries={"total_max_attempts": 1}
+                ),
+            )
+            answer: JsonObject = client.list_foundation_models()
+        except core.ClientError as error:
+            meta = error.response.get("ResponseMetadata", {})
+            body = orjson.dumps(error.response.get("Error", {})).decode()
+            raise failure_of_response(source, int(meta.get("HTTPStatusCode", 500)), body, {}) from error
+        except core.BotoCoreError as error:
+            raise failure_of_transport(source, error, began=False) from error
         return answer
 
-    core: Any = importlib.import_module("botocore.exceptions")
     try:
         answer = await asyncio.to_thread(ask)
-    except core.ClientError as error:
-        meta = error.response.get("ResponseMetadata", {})
-        body = orjson.dumps(error.response.get("Error", {})).decode()
-        raise failure_of_response(source, int(meta.get("HTTPStatusCode", 500)), body, {}) from error
-    except (core.BotoCoreError, OSError) as error:
+    except OSError as error:
         raise failure_of_transport(source, error, began=False) from error
     listed = (
         Listed(

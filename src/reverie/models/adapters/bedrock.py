@@ -6,10 +6,12 @@ import boto3
 import httpx2
 import orjson
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError
 from pydantic_ai.models import Model
 from pydantic_ai.models.bedrock import BedrockConverseModel
 from pydantic_ai.providers.bedrock import BedrockProvider
 
+from reverie.domain.errors import ModelError
 from reverie.domain.json import JsonObject
 from reverie.domain.provider import ModelInfo
 from reverie.models.adapters.pydantic_models import PydanticEndpoint, _run_in_thread, common_settings
@@ -40,7 +42,10 @@ class Bedrock(PydanticEndpoint):
             connect_timeout=self.options.connect_timeout_s,
             retries={"total_max_attempts": 1},
         )
-        return session.client("bedrock-runtime", config=config, endpoint_url=self.provider.base_url)
+        try:
+            return session.client("bedrock-runtime", config=config, endpoint_url=self.provider.base_url)
+        except BotoCoreError as error:
+            raise ModelError(f"provider {self.provider.name!r}: {error}; give its region and keys") from error
 
     def settings(self, prompt: Prompt, info: ModelInfo) -> JsonObject:
         """Cache marks as for Anthropic; models without caching ignore them."""

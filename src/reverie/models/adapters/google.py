@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 import httpx2
+from google.auth.exceptions import GoogleAuthError
 from google.genai import Client
 from google.genai.types import HttpOptions
 from pydantic_ai.models import Model
@@ -10,6 +11,7 @@ from pydantic_ai.models.google import GoogleModel
 from pydantic_ai.providers.google import GoogleProvider
 from pydantic_ai.providers.google_cloud import GoogleCloudProvider
 
+from reverie.domain.errors import ModelAuthFailed
 from reverie.domain.json import JsonObject
 from reverie.domain.provider import ModelInfo
 from reverie.models.adapters.pydantic_models import PydanticEndpoint, common_settings
@@ -52,9 +54,14 @@ class Vertex(Google):
     def connect(self, info: ModelInfo, http: httpx2.AsyncClient) -> Model:
         """Make the model."""
         options = self._http_options(http)
-        if self.provider.api_key:
-            client = Client(vertexai=True, api_key=self.provider.api_key, http_options=options)
-        else:
-            location = self.provider.region or "us-central1"
-            client = Client(vertexai=True, project=self.provider.project, location=location, http_options=options)
+        key, project, location = self.provider.api_key, self.provider.project, self.provider.region or "us-central1"
+        try:
+            if key:
+                client = Client(vertexai=True, api_key=key, http_options=options)
+            else:
+                client = Client(vertexai=True, project=project, location=location, http_options=options)
+        except (ValueError, GoogleAuthError) as error:
+            raise ModelAuthFailed(
+                f"provider {self.provider.name!r}: {error}; give a project and log in with Google's tools, or give a key"
+            ) from error
         return GoogleModel(info.name, provider=GoogleCloudProvider(client=client))

@@ -362,8 +362,12 @@ class PydanticEndpoint(ABC):
             await self._http.aclose()
             self._http = None
 
+    def made(self, info: ModelInfo) -> Model | None:
+        """What `engine` has already made."""
+        return self._models.get(info.name)
+
     def engine(self, info: ModelInfo) -> Model:
-        """Pydantic-ai's model, made once; the first one loads the provider's SDK."""
+        """Pydantic-ai's model, made once. Slow the first time, so not for the event loop."""
         with self._lock:
             if info.name not in self._models:
                 if self._http is None:
@@ -445,7 +449,9 @@ class PydanticModel:
         answers: list[httpx2.Response] = []
         _answers.set(answers)
         try:
-            engine = self.endpoint.engine(self.info)
+            engine = self.endpoint.made(self.info)
+            if engine is None:
+                engine = await asyncio.to_thread(self.endpoint.engine, self.info)
             reader = EventReader(engine.system, ToolNames.of(prompt))
             async with self.endpoint.open(engine, prompt, self.info) as response:
                 began = True
