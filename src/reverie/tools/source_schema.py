@@ -371,7 +371,8 @@ class _TypeReader:
     def _unknown(self, node: ast.expr) -> InvalidInput:
         return InvalidInput(
             f"{self._what} has type `{ast.unparse(node)}`, which has no JSON form; use str, int, float, bool, "
-            "list, dict, Literal, Optional, or a Pydantic model or dataclass defined in the same source, or give args_json_schema"
+            "list, dict, Literal, Optional, or a Pydantic model or dataclass defined in the same source, "
+            "or give args_json_schema"
         )
 
 
