@@ -1,6 +1,5 @@
 """The server's own OpenAPI page, made when somebody asks for it."""
 
-import warnings
 from collections.abc import Iterator
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
@@ -8,7 +7,6 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
-from pydantic.warnings import UnsupportedFieldAttributeWarning
 
 from reverie.api.encode.json import Json
 from reverie.api.encode.sse import EventStream
@@ -52,10 +50,7 @@ def routes_of(app: FastAPI) -> Iterator[APIRoute]:
 
 
 def _describe(app: FastAPI) -> dict[str, Any]:
-    with warnings.catch_warnings():
-        # FastAPI gives a body's schema its parameter's alias once more when models are built late.
-        warnings.simplefilter("ignore", UnsupportedFieldAttributeWarning)
-        page = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    page = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     schemas = page.setdefault("components", {}).setdefault("schemas", {})
     schemas["Fault"] = _FAULT_SCHEMA
     for unused in ("HTTPValidationError", "ValidationError"):
