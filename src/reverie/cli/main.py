@@ -1,5 +1,6 @@
 """The `reverie` command. Each subcommand's module is loaded only when it is called."""
 
+import gc
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping
@@ -113,10 +114,14 @@ def version() -> None:
 
 def _finish(command: str, overrides: Mapping[str, object], env_file: Path | None, /, **more: object) -> None:
     """Run a subcommand with its settings, and end the process as it says."""
+    # Collecting while modules load costs a fifth of the start and frees next to nothing.
+    gc.disable()
     try:
         load: Callable[..., Any] = pkgutil.resolve_name(_RUNNERS["settings"])
         settings = load(overrides, env_file=env_file)
         run: Callable[..., int] = pkgutil.resolve_name(_RUNNERS[command])
+        if command != "serve":  # which has more to load, and turns it on itself
+            gc.enable()
         code = run(settings, **more)
     except ReverieError as refusal:
         print(f"reverie: {refusal}".replace("\n", "\nreverie: "), file=sys.stderr)

@@ -197,8 +197,8 @@ class _Http(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         # What lives now lives as long as the process; the collector need not look at it again.
-        gc.collect()
         gc.freeze()
+        gc.enable()
         self._on_ready()
 
     @contextlib.contextmanager
