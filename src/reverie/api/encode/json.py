@@ -1,5 +1,7 @@
 """Python values to JSON bytes."""
 
+import json
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -10,13 +12,16 @@ T = TypeVar("T")
 
 def dumps(value: Any) -> bytes:
     """`value` as JSON: dates as ISO 8601 with offset, enums as their values, tuples as lists."""
-    return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+    try:
+        return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:
+        # Numbers beyond 64 bits and halves of surrogate pairs are JSON too, and clients may have stored them.
+        return json.dumps(value, default=_plain, separators=(",", ":")).encode()
 
 
 def _plain(value: Any) -> Any:
-    """What orjson does not take: a stored setting may hold anything that once was JSON."""
-    if isinstance(value, int):
-        return float(value)  # beyond 64 bits
+    if isinstance(value, datetime):
+        return value.isoformat()
     if isinstance(value, set | frozenset):
         return sorted(value)
     return str(value)
