@@ -273,15 +273,24 @@ def _show_block(console: Console, title: str, text: str) -> None:
 
 
 def _what_next(stage: Stage, settings: Settings) -> None:
-    key = '"<your key>"' if settings.api_key else "None"
+    key = ', api_key="<your key>"' if settings.api_key else ""
+    is_toy = stage.model.startswith(f"{TOY_PROVIDER}/")
     code = f"""\
 from letta_client import Letta
 
-client = Letta(base_url="{settings.url}", api_key={key})
-agent = client.agents.create(model="{stage.model}", memory_blocks=[{{"label": "human", "value": ""}}])
+client = Letta(base_url="{settings.url}"{key})
+agent = client.agents.create(
+    model="{"openai/gpt-5-mini" if is_toy else stage.model}",
+    memory_blocks=[{{"label": "human", "value": ""}}],
+)
 print(client.agents.messages.create(agent.id, input="Hello!").messages[-1])"""
     stage.console.print()
     stage.console.print(Rule("[bold]What next[/bold]", style="cyan"))
+    if is_toy:
+        stage.console.print(
+            "  Set a provider's variable, such as [cyan]OPENAI_API_KEY[/cyan] or [cyan]OLLAMA_BASE_URL[/cyan], and run "
+            "this again:\n  the agent then writes to its memory by itself.\n"
+        )
     stage.console.print(Syntax(code, "python", background_color="default"))
     stage.console.print(
         "\n  [cyan].venv/bin/reverie serve[/cyan]    serve without the tour\n"
