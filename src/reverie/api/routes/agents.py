@@ -1,5 +1,6 @@
 """Agents."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query
@@ -20,6 +21,7 @@ from reverie.domain.agent import AgentDetails, AgentFilter
 from reverie.domain.ids import AgentId, ConversationId
 from reverie.domain.paging import Page
 from reverie.domain.stop_reason import StopReason
+from reverie.domain.unset import UNSET
 from reverie.operations import agents, conversations
 from reverie.storage.agents import Related
 
@@ -134,7 +136,12 @@ async def update_agent(
 ) -> Json[AgentState]:
     """Change what is given; lists replace what is attached."""
     wanted = wanted_relationships(include, include_relationships, call.is_sdk)
-    found = await agents.update(call.ops, call.caller, AgentId(agent_id), body.to_domain())
+    changes = body.to_domain()
+    if body.model_settings is None and changes.model_settings is not UNSET:
+        # Deprecated fields such as max_tokens each change one setting; the others stay.
+        now = (await agents.retrieve(call.ops, call.caller, AgentId(agent_id), frozenset())).agent
+        changes = replace(changes, model_settings=now.model_settings | changes.model_settings)
+    found = await agents.update(call.ops, call.caller, AgentId(agent_id), changes)
     return await answer_agent(call, found, wanted)
 
 
