@@ -26,7 +26,7 @@ class MemoryInsert(StateTool):
                 "new_string": {"type": "string", "description": "The text to add, without line numbers."},
                 "insert_line": {
                     "type": "integer",
-                    "description": "The line after which the text goes: 0 for the beginning, -1 (the default) for the end.",
+                    "description": "The line after which the text goes: 0 for the beginning, -1 (default) for the end.",
                 },
             },
             ["label", "new_string"],

@@ -79,7 +79,8 @@ def replace_once(text: str, old: str, new: str) -> Edited:
     if len(places) > 1:
         lines = ", ".join(str(text.count("\n", 0, place) + 1) for place in places)
         raise ToolError(
-            f"the text to replace stands in {len(places)} places (lines {lines}); call again with more of the text around the one"
+            f"the text to replace stands in {len(places)} places (lines {lines}); "
+            "call again with more of the text around the one you mean"
         )
     return Edited(text=text.replace(old, new, 1), first=first, last=first + new.count("\n"))
 
@@ -128,7 +129,7 @@ class _Hunk:
     line: int | None
 
 
-def _hunks(change: str) -> list[_Hunk]:
+def _hunks(change: str) -> list[_Hunk]:  # noqa: C901 - one branch for each kind of line
     hunks: list[_Hunk] = []
     old: list[str] = []
     new: list[str] = []

@@ -154,6 +154,8 @@ class SandboxExecutor:
             complaint = await self._try_out(candidate)
             if complaint is None:
                 version = await asyncio.to_thread(launch.bwrap_version)
+                if self._options.allow_network:
+                    version += "; tools have no network all the same: this version cannot give them one safely"
                 self._report = SandboxReport(works=True, detail=version)
                 return _Ready(launch=candidate, environments=installed)
             missing = SandboxReport(works=False, detail=launch.diagnose(complaint))
