@@ -85,9 +85,7 @@ async def retrieve(
 ) -> AgentDetails:
     """One agent with what `related` names of it."""
     caller.require(Scope.READ)
-    return await ops.database.read(
-        lambda c: agents.complete(c, [agents.get(c, caller.organization_id, agent_id)], related)[0]
-    )
+    return await ops.database.read(lambda c: agents.get_whole(c, caller.organization_id, agent_id, related))
 
 
 async def list_agents(
@@ -95,9 +93,7 @@ async def list_agents(
 ) -> list[AgentDetails]:
     """A page of agents with what `related` names of them."""
     caller.require(Scope.READ)
-    return await ops.database.read(
-        lambda c: agents.complete(c, agents.list_page(c, caller.organization_id, where, page), related)
-    )
+    return await ops.database.read(lambda c: agents.list_page(c, caller.organization_id, where, page, related))
 
 
 async def count(ops: Operations, caller: Caller, where: AgentFilter) -> int:
@@ -132,7 +128,7 @@ async def update(ops: Operations, caller: Caller, agent_id: AgentId, changes: Ag
             _check_rules(after.tool_rules, tools.of_agent(c, before.id))
         if changes.message_ids is not UNSET:
             messages.set_context(c, ConversationId(before.id), changes.message_ids)
-        return agents.complete(c, [after])[0]
+        return agents.get_whole(c, caller.organization_id, after.id)
 
     return await ops.database.write(store)
 
@@ -283,7 +279,7 @@ async def _change_attached(
         changed = agents.get(c, caller.organization_id, agent_id)
         after = replace(changed, updated_at=now, last_updated_by_id=caller.user_id)
         agents.update_agent(c, changed, after)
-        return agents.complete(c, [after])[0]
+        return agents.get_whole(c, caller.organization_id, after.id)
 
     return await ops.database.write(store)
 

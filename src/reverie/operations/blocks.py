@@ -78,7 +78,6 @@ async def list_agents(
     def read(c: Connection) -> list[AgentDetails]:
         blocks.get(c, caller.organization_id, block_id)
         everyone = AgentFilter(include_hidden=True)
-        found = agents.list_page(c, caller.organization_id, everyone, page, block_id=block_id)
-        return agents.complete(c, found, related)
+        return agents.list_page(c, caller.organization_id, everyone, page, related, block_id=block_id)
 
     return await ops.database.read(read)

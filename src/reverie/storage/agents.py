@@ -1,11 +1,10 @@
 """Agents: rows, tags, and what belongs to them read in a fixed number of queries."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, bindparam, delete, false, func, insert, literal_column, select
+from sqlalchemy import Connection, Row, Select, bindparam, delete, false, func, insert, literal_column, select
 
 from reverie.domain.agent import Agent, AgentDetails, AgentFilter, AgentType
 from reverie.domain.errors import NotFound
@@ -16,7 +15,7 @@ from reverie.domain.stop_reason import StopReason
 from reverie.storage import blocks, messages, tools
 from reverie.storage.codec import compaction_adapter, tool_rules_adapter
 from reverie.storage.dialect import dialect_of
-from reverie.storage.paging import fetch_page
+from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import TUPLE, RowMap, contains, equals, loaded_by
 from reverie.storage.schema import agent_archives, agent_tags, agents, archives
 from reverie.storage.schema import messages as message_rows
@@ -60,21 +59,42 @@ def get(c: Connection, organization_id: OrganizationId, agent_id: str, *, lock: 
     Raises:
         NotFound: there is none in the organisation.
     """
+    return _map.read(_row_of(c, organization_id, agent_id, lock=lock))
+
+
+def _row_of(c: Connection, organization_id: OrganizationId, agent_id: str, *, lock: bool = False) -> Row[Any]:
     query = select(agents).where(agents.c.organization_id == organization_id, agents.c.id == agent_id)
-    row = c.execute(query.with_for_update() if lock else query).mappings().one_or_none()
+    row = c.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
         raise NotFound("agent", agent_id)
-    return _map.record(row)
+    return row
 
 
 def list_page(
-    c: Connection, organization_id: OrganizationId, where: AgentFilter, page: Page, *, block_id: str | None = None
-) -> list[Agent]:
-    """A page of the agents that meet `where`; with `block_id` only those the block is attached to."""
+    c: Connection,
+    organization_id: OrganizationId,
+    where: AgentFilter,
+    page: Page,
+    related: frozenset[Related] = EVERYTHING,
+    *,
+    block_id: str | None = None,
+) -> list[AgentDetails]:
+    """A page of the agents that meet `where`; with `block_id` only those the block is attached to.
+
+    Reads what `related` names in a number of queries that does not grow with the page; the rest
+    is left empty.
+    """
     query = _filtered(c, select(agents), organization_id, where)
     if block_id is not None:
         query = query.where(agents.c.id.in_(blocks.agent_ids_query(block_id)))
-    return [_map.record(row) for row in fetch_page(c, query, agents, page, organization_id, "agent")]
+    return _complete(c, organization_id, fetch_rows(c, query, agents, page, organization_id, "agent"), related)
+
+
+def get_whole(
+    c: Connection, organization_id: OrganizationId, agent_id: str, related: frozenset[Related] = EVERYTHING
+) -> AgentDetails:
+    """One agent with what `related` names of it; `NotFound` as above."""
+    return _complete(c, organization_id, [_row_of(c, organization_id, agent_id)], related)[0]
 
 
 def count(c: Connection, organization_id: OrganizationId, where: AgentFilter) -> int:
@@ -118,26 +138,24 @@ _passage_count = (
 )
 
 
-def complete(c: Connection, found: Sequence[Agent], related: frozenset[Related] = EVERYTHING) -> list[AgentDetails]:
-    """Read what belongs to `found`, in a number of queries that does not grow with it.
-
-    What `related` does not name is left empty.
-    """
-    ids = [agent.id for agent in found]
+def _complete(
+    c: Connection, organization_id: OrganizationId, rows: Sequence[Row[Any]], related: frozenset[Related]
+) -> list[AgentDetails]:
+    ids: list[AgentId] = [row.id for row in rows]
     if not ids:
         return []
     of_blocks = blocks.of_agents(c, ids) if Related.BLOCKS in related else {}
     of_tools = tools.of_agents(c, ids) if Related.TOOLS in related else {}
     context = messages.context_ids(c, ids) if Related.MESSAGE_IDS in related else None
-    pending = _pending_approvals(c, found[0].organization_id, ids) if Related.PENDING_APPROVAL in related else {}
+    pending = _pending_approvals(c, organization_id, ids) if Related.PENDING_APPROVAL in related else {}
     return [
         AgentDetails(
-            agent=agent if context is None else replace(agent, message_ids=context.get(agent.id, ())),
-            blocks=of_blocks.get(agent.id, ()),
-            tools=of_tools.get(agent.id, ()),
-            pending_approval=pending.get(agent.id),
+            agent=_map.read(row, message_ids=None if context is None else context.get(row.id, ())),
+            blocks=of_blocks.get(row.id, ()),
+            tools=of_tools.get(row.id, ()),
+            pending_approval=pending.get(row.id),
         )
-        for agent in found
+        for row in rows
     ]
 
 

@@ -12,7 +12,7 @@ from reverie.domain.ids import AgentId, ArchiveId, OrganizationId, make_id
 from reverie.domain.paging import Page
 from reverie.domain.passage import Archive
 from reverie.storage.dialect import dialect_of
-from reverie.storage.paging import fetch_page
+from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import RowMap, equals
 from reverie.storage.schema import agent_archives, agents, archives
 
@@ -31,10 +31,10 @@ def get(c: Connection, organization_id: OrganizationId, archive_id: str, *, lock
         NotFound: there is none in the organisation.
     """
     query = select(archives).where(archives.c.organization_id == organization_id, archives.c.id == archive_id)
-    row = c.execute(query.with_for_update() if lock else query).mappings().one_or_none()
+    row = c.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
         raise NotFound("archive", archive_id)
-    return _map.record(row)
+    return _map.read(row)
 
 
 def list_page(
@@ -50,7 +50,7 @@ def list_page(
     if agent_id is not None:
         attached = select(agent_archives.c.archive_id).where(agent_archives.c.agent_id == agent_id)
         query = query.where(archives.c.id.in_(attached))
-    return [_map.record(row) for row in fetch_page(c, query, archives, page, organization_id, "archive")]
+    return [_map.read(row) for row in fetch_rows(c, query, archives, page, organization_id, "archive")]
 
 
 def update_archive(c: Connection, before: Archive, after: Archive) -> None:
@@ -71,7 +71,7 @@ def of_agent(c: Connection, agent_id: AgentId) -> list[Archive]:
         .where(agent_archives.c.agent_id == agent_id)
         .order_by(agent_archives.c.is_owner.desc(), archives.c.seq)
     )
-    return [_map.record(row) for row in c.execute(query).mappings()]
+    return [_map.read(row) for row in c.execute(query).all()]
 
 
 def own_archive(c: Connection, agent: Agent, now: datetime, author: str | None = None) -> Archive:

@@ -17,7 +17,7 @@ from reverie.domain.json import JsonObject
 from reverie.domain.paging import Page
 from reverie.domain.unset import UNSET
 from reverie.storage.dialect import dialect_of
-from reverie.storage.paging import fetch_page
+from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import TUPLE, RowMap, contains, equals
 from reverie.storage.schema import agent_blocks, block_changes, blocks
 
@@ -87,10 +87,10 @@ def get(c: Connection, organization_id: OrganizationId, block_id: str, *, lock: 
         NotFound: there is none in the organisation.
     """
     query = select(blocks).where(blocks.c.organization_id == organization_id, blocks.c.id == block_id)
-    row = c.execute(query.with_for_update() if lock else query).mappings().one_or_none()
+    row = c.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
         raise NotFound("block", block_id)
-    return _map.record(row)
+    return _map.read(row)
 
 
 def get_many(c: Connection, organization_id: OrganizationId, block_ids: Sequence[str]) -> list[Block]:
@@ -102,7 +102,7 @@ def get_many(c: Connection, organization_id: OrganizationId, block_ids: Sequence
     if not block_ids:
         return []
     query = select(blocks).where(blocks.c.organization_id == organization_id, blocks.c.id.in_(block_ids))
-    found = {row["id"]: _map.record(row) for row in c.execute(query).mappings()}
+    found = {row.id: _map.read(row) for row in c.execute(query).all()}
     for block_id in block_ids:
         if block_id not in found:
             raise NotFound("block", block_id)
@@ -112,7 +112,7 @@ def get_many(c: Connection, organization_id: OrganizationId, block_ids: Sequence
 def list_page(c: Connection, organization_id: OrganizationId, where: BlockFilter, page: Page) -> list[Block]:
     """A page of the blocks that meet `where`."""
     query = _filtered(c, select(blocks), organization_id, where)
-    return [_map.record(row) for row in fetch_page(c, query, blocks, page, organization_id, "block")]
+    return [_map.read(row) for row in fetch_rows(c, query, blocks, page, organization_id, "block")]
 
 
 def count(c: Connection, organization_id: OrganizationId, where: BlockFilter) -> int:
@@ -131,9 +131,9 @@ def of_agents(c: Connection, agent_ids: Sequence[str]) -> dict[str, tuple[Block,
     )
     found: dict[str, list[Block]] = {agent_id: [] for agent_id in agent_ids}
     shared: dict[str, Block] = {}
-    for row in c.execute(query).mappings():
-        block = shared.get(row["id"]) or shared.setdefault(row["id"], _map.record(row))
-        found[row["agent_id"]].append(block)
+    for row in c.execute(query).all():
+        block = shared.get(row.id) or shared.setdefault(row.id, _map.read(row[1:]))
+        found[row.agent_id].append(block)
     return {agent_id: tuple(items) for agent_id, items in found.items()}
 
 
@@ -147,8 +147,8 @@ def of_agent(
         .where(agent_blocks.c.agent_id == agent_id, blocks.c.organization_id == organization_id)
         .order_by(agent_blocks.c.position)
     )
-    rows = c.execute(query.with_for_update(of=blocks) if lock else query).mappings()
-    return tuple(_map.record(row) for row in rows)
+    rows = c.execute(query.with_for_update(of=blocks) if lock else query)
+    return tuple(_map.read(row) for row in rows.all())
 
 
 def page_of_agent(c: Connection, agent: Agent, page: Page) -> list[Block]:
@@ -158,7 +158,7 @@ def page_of_agent(c: Connection, agent: Agent, page: Page) -> list[Block]:
         .join(agent_blocks, blocks.c.id == agent_blocks.c.block_id)
         .where(agent_blocks.c.agent_id == agent.id)
     )
-    return [_map.record(row) for row in fetch_page(c, query, blocks, page, agent.organization_id, "block")]
+    return [_map.read(row) for row in fetch_rows(c, query, blocks, page, agent.organization_id, "block")]
 
 
 def of_label(c: Connection, agent: Agent, label: str, *, lock: bool = False) -> Block:
@@ -172,10 +172,10 @@ def of_label(c: Connection, agent: Agent, label: str, *, lock: bool = False) -> 
         .join(agent_blocks, blocks.c.id == agent_blocks.c.block_id)
         .where(agent_blocks.c.agent_id == agent.id, agent_blocks.c.label == label)
     )
-    row = c.execute(query.with_for_update(of=blocks) if lock else query).mappings().one_or_none()
+    row = c.execute(query.with_for_update(of=blocks) if lock else query).one_or_none()
     if row is None:
         raise NotFound("block label", label, f"agent {agent.id!r} has no block of that label")
-    return _map.record(row)
+    return _map.read(row)
 
 
 def attach(c: Connection, agent_id: AgentId, *added: Block) -> None:

@@ -3,7 +3,16 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
-from sqlalchemy import ColumnElement, Insert, Table, exists, func, literal, select, type_coerce
+from sqlalchemy import (
+    ColumnElement,
+    Insert,
+    Table,
+    exists,
+    func,
+    literal,
+    select,
+    type_coerce,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 

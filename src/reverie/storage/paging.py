@@ -1,15 +1,26 @@
 """Pages of a list, cut by the place of a row and never by counting rows."""
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, Table, func, select, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Row, RowMapping, Select, Table, func, literal, select, tuple_
 
-from reverie.domain.errors import NotFound
+from reverie.domain.errors import InvalidInput, NotFound
 from reverie.domain.paging import Page
+
+_NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""What a time that never came is compared as."""
 
 
 def fetch_page(
+    c: Connection, query: Select[Any], table: Table, page: Page, organization_id: str, what: str
+) -> Sequence[RowMapping]:
+    """`fetch_rows`, with each row by the names of its columns."""
+    return [row._mapping for row in fetch_rows(c, query, table, page, organization_id, what)]
+
+
+def fetch_rows(
     c: Connection,
     query: Select[Any],
     table: Table,
@@ -18,7 +29,7 @@ def fetch_page(
     what: str,
     *,
     by_time: bool = False,
-) -> Sequence[RowMapping]:
+) -> Sequence[Row[Any]]:
     """Return the rows of `query` that stand on `page`, in the requested order.
 
     `table` is the one whose order counts; `what` names its things in errors. With `by_time` the
@@ -35,28 +46,27 @@ def fetch_page(
         query = query.where(_beyond(c, table, keys, page.before, organization_id, what, rising=not rising))
     # The rows nearest to `before` are wanted, so the cut is made from there.
     backwards = page.before is not None and page.after is None
-    query = query.order_by(*(key.asc() if rising != backwards else key.desc() for key in keys))
+    # The databases disagree on where NULL stands; here it is before everything, as SQLite's indexes have it.
+    order = (key.asc().nulls_first() if rising != backwards else key.desc().nulls_last() for key in keys)
+    query = query.order_by(*order)
     if page.limit is not None:
         query = query.limit(page.limit)
-    rows = c.execute(query).mappings().all()
+    rows = c.execute(query).all()
     return rows[::-1] if backwards else rows
 
 
-def _keys(table: Table, order_by: str, *, by_time: bool) -> tuple[ColumnElement[Any], ...]:
+def _keys(table: Table, order_by: str, *, by_time: bool) -> tuple[Column[Any], ...]:
     if order_by == "created_at":
         return (table.c.created_at, table.c.seq) if by_time else (table.c.seq,)
-    column = table.c[order_by]
-    # The databases disagree on where NULL sorts; here it is before everything.
-    return (func.coalesce(column, _BEGINNING, type_=column.type) if column.nullable else column, table.c.seq)
-
-
-_BEGINNING = 0
+    if order_by not in table.c:
+        raise InvalidInput(f"lists of {table.name} cannot be ordered by {order_by!r}; use 'created_at'")
+    return (table.c[order_by], table.c.seq)
 
 
 def _beyond(
     c: Connection,
     table: Table,
-    keys: tuple[ColumnElement[Any], ...],
+    keys: tuple[Column[Any], ...],
     cursor: str,
     organization_id: str,
     what: str,
@@ -68,6 +78,6 @@ def _beyond(
     ).one_or_none()
     if place is None:
         raise NotFound(what, cursor, "page cursors are ids from an earlier page")
-    here = tuple_(*keys)
-    there = tuple_(*place, types=[key.type for key in keys])
+    here = tuple_(*(func.coalesce(key, literal(_NEVER, key.type)) if key.nullable else key for key in keys))
+    there = tuple_(*(_NEVER if value is None else value for value in place), types=[key.type for key in keys])
     return here > there if rising else here < there

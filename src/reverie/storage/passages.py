@@ -11,7 +11,7 @@ from reverie.domain.ids import AgentId, OrganizationId, PassageId, make_id
 from reverie.domain.paging import Page
 from reverie.domain.passage import Archive, Passage, PassageDraft, SearchHit, SearchQuery
 from reverie.storage import archives
-from reverie.storage.paging import fetch_page
+from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import TUPLE, RowMap
 from reverie.storage.schema import agent_archives, passage_tags, passages
 from reverie.storage.schema import archives as archive_rows
@@ -64,16 +64,16 @@ def get(c: Connection, organization_id: OrganizationId, passage_id: str) -> Pass
         NotFound: there is none in the organisation.
     """
     query = select(passages).where(passages.c.organization_id == organization_id, passages.c.id == passage_id)
-    row = c.execute(query).mappings().one_or_none()
+    row = c.execute(query).one_or_none()
     if row is None:
         raise NotFound("passage", passage_id)
-    return _map.record(row)
+    return _map.read(row)
 
 
 def get_many(c: Connection, organization_id: OrganizationId, ids: Sequence[str]) -> list[Passage]:
     """The passages of `ids` that exist, in the order of `ids`."""
     query = select(passages).where(passages.c.organization_id == organization_id, passages.c.id.in_(ids))
-    found = {row["id"]: _map.record(row) for row in c.execute(query).mappings()}
+    found = {row.id: _map.read(row) for row in c.execute(query).all()}
     return [found[item] for item in ids if item in found]
 
 
@@ -82,8 +82,8 @@ def list_page(c: Connection, organization_id: OrganizationId, archive_ids: Seque
     query = select(passages).where(
         passages.c.organization_id == organization_id, passages.c.archive_id.in_(archive_ids)
     )
-    rows = fetch_page(c, query, passages, page, organization_id, "passage", by_time=True)
-    return [_map.record(row) for row in rows]
+    rows = fetch_rows(c, query, passages, page, organization_id, "passage", by_time=True)
+    return [_map.read(row) for row in rows]
 
 
 def delete_passage(c: Connection, archive: Archive, passage_id: str, now: datetime) -> None:

@@ -1,6 +1,6 @@
 """Between rows and records: columns and fields share their names, so one map serves each noun."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final, Generic, TypeVar
 
@@ -39,19 +39,30 @@ class RowMap(Generic[R]):
         self.table = table
         self._record = record
         self._forms = forms
+        self._columns = tuple(table.columns.keys())
         self._names = tuple(
             item.name
             for item in fields(record)  # type: ignore[arg-type]  # every record is a dataclass
             if item.name not in absent
         )
+        self._surplus = frozenset(self._columns) - frozenset(self._names)
 
-    def record(self, row: RowMapping) -> R:
-        """The record of `row`; columns that are no fields are passed over."""
-        values = {name: row[name] for name in self._names}
+    def record(self, row: RowMapping, **absent: Any) -> R:
+        """The record of `row` with its `absent` fields; columns that are no fields are passed over."""
+        return self._build({name: row[name] for name in self._names}, absent)
+
+    def read(self, row: Sequence[Any], **absent: Any) -> R:
+        """The same from a row of `select(table)`, by place: for lists, where looking up names takes longest."""
+        values = dict(zip(self._columns, row, strict=True))
+        for name in self._surplus:
+            del values[name]
+        return self._build(values, absent)
+
+    def _build(self, values: dict[str, Any], absent: Mapping[str, Any]) -> R:
         for name, form in self._forms.items():
             if values[name] is not None:
                 values[name] = form.load(values[name])
-        return self._record(**values)
+        return self._record(**values, **absent)
 
     def values(self, record: R) -> dict[str, Any]:
         """The columns of `record`."""

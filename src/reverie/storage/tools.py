@@ -15,7 +15,7 @@ from reverie.domain.paging import Page
 from reverie.domain.tool import NOT_BUILTIN, Tool, ToolFilter, ToolType
 from reverie.storage.codec import requirements_adapter
 from reverie.storage.dialect import dialect_of
-from reverie.storage.paging import fetch_page
+from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import TUPLE, RowMap, contains, equals, loaded_by
 from reverie.storage.schema import agent_tools, tools
 
@@ -71,10 +71,10 @@ def get(c: Connection, organization_id: OrganizationId, tool_id: str, *, lock: b
         NotFound: there is none in the organisation.
     """
     query = select(tools).where(tools.c.organization_id == organization_id, tools.c.id == tool_id)
-    row = c.execute(query.with_for_update() if lock else query).mappings().one_or_none()
+    row = c.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
         raise NotFound("tool", tool_id)
-    return _map.record(row)
+    return _map.read(row)
 
 
 def get_many(c: Connection, organization_id: OrganizationId, tool_ids: Sequence[str]) -> list[Tool]:
@@ -94,15 +94,15 @@ def get_named(c: Connection, organization_id: OrganizationId, names: Sequence[st
 def find_named(c: Connection, organization_id: OrganizationId, name: str, *, lock: bool = False) -> Tool | None:
     """The tool called `name`."""
     query = select(tools).where(tools.c.organization_id == organization_id, tools.c.name == name)
-    row = c.execute(query.with_for_update() if lock else query).mappings().one_or_none()
-    return None if row is None else _map.record(row)
+    row = c.execute(query.with_for_update() if lock else query).one_or_none()
+    return None if row is None else _map.read(row)
 
 
 def _all_of(c: Connection, organization_id: OrganizationId, key: str, wanted: Sequence[str]) -> list[Tool]:
     if not wanted:
         return []
     query = select(tools).where(tools.c.organization_id == organization_id, tools.c[key].in_(wanted))
-    found = {row[key]: _map.record(row) for row in c.execute(query).mappings()}
+    found = {getattr(row, key): _map.read(row) for row in c.execute(query).all()}
     for item in wanted:
         if item not in found:
             raise NotFound("tool", item, "create it first, or check the spelling")
@@ -112,7 +112,7 @@ def _all_of(c: Connection, organization_id: OrganizationId, key: str, wanted: Se
 def list_page(c: Connection, organization_id: OrganizationId, where: ToolFilter, page: Page) -> list[Tool]:
     """A page of the tools that meet `where`."""
     query = _filtered(c, select(tools), organization_id, where)
-    return [_map.record(row) for row in fetch_page(c, query, tools, page, organization_id, "tool")]
+    return [_map.read(row) for row in fetch_rows(c, query, tools, page, organization_id, "tool")]
 
 
 def count(c: Connection, organization_id: OrganizationId, where: ToolFilter) -> int:
@@ -146,8 +146,8 @@ def of_agents(c: Connection, agent_ids: Sequence[str]) -> dict[str, tuple[Tool, 
         .order_by(agent_tools.c.agent_id, agent_tools.c.position)
     ).all()
     # Agents mostly have the same tools: reading each schema once per agent was half of a list's cost.
-    wanted = {tool_id for _, tool_id in links}
-    records = {row["id"]: _map.record(row) for row in c.execute(select(tools).where(tools.c.id.in_(wanted))).mappings()}
+    query = select(tools).where(tools.c.id.in_(list({tool_id for _, tool_id in links})))
+    records = {row.id: _map.read(row) for row in c.execute(query).all()}
     found: dict[str, list[Tool]] = {agent_id: [] for agent_id in agent_ids}
     for agent_id, tool_id in links:
         if tool_id in records:  # else deleted between the two statements
@@ -163,7 +163,7 @@ def of_agent(c: Connection, agent_id: AgentId) -> tuple[Tool, ...]:
         .where(agent_tools.c.agent_id == agent_id)
         .order_by(agent_tools.c.position)
     )
-    return tuple(_map.record(row) for row in c.execute(query).mappings())
+    return tuple(_map.read(row) for row in c.execute(query).all())
 
 
 def named_of_agent(c: Connection, agent: Agent, name: str) -> Tool:
@@ -177,10 +177,10 @@ def named_of_agent(c: Connection, agent: Agent, name: str) -> Tool:
         .join(agent_tools, tools.c.id == agent_tools.c.tool_id)
         .where(agent_tools.c.agent_id == agent.id, tools.c.name == name)
     )
-    row = c.execute(query).mappings().one_or_none()
+    row = c.execute(query).one_or_none()
     if row is None:
         raise NotFound("tool", name, f"it is not attached to agent {agent.id!r}")
-    return _map.record(row)
+    return _map.read(row)
 
 
 def page_of_agent(c: Connection, agent: Agent, page: Page) -> list[Tool]:
@@ -188,7 +188,7 @@ def page_of_agent(c: Connection, agent: Agent, page: Page) -> list[Tool]:
     query = (
         select(tools).join(agent_tools, tools.c.id == agent_tools.c.tool_id).where(agent_tools.c.agent_id == agent.id)
     )
-    return [_map.record(row) for row in fetch_page(c, query, tools, page, agent.organization_id, "tool")]
+    return [_map.read(row) for row in fetch_rows(c, query, tools, page, agent.organization_id, "tool")]
 
 
 def attach(c: Connection, agent_id: AgentId, added: Sequence[Tool]) -> None:

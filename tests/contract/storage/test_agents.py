@@ -233,6 +233,7 @@ async def test_pages_in_other_orders_meet_every_agent_once(ops: Operations, orde
             Page(limit=2, after=after, order=order, order_by=order_by),  # type: ignore[arg-type]
         ):
             seen += [item.agent.id for item in batch]
+            assert len(seen) <= len(made)
             after = batch[-1].agent.id
         assert seen == wanted
 
@@ -269,7 +270,7 @@ async def test_a_list_costs_the_same_number_of_queries_for_any_number_of_agents(
         def read(c):  # type: ignore[no-untyped-def]
             event.listen(c, "before_cursor_execute", add)
             found = agents.agents.list_page(c, ME.organization_id, AgentFilter(), Page(limit=limit))
-            assert len(agents.agents.complete(c, found)) == limit
+            assert len(found) == limit
             event.remove(c, "before_cursor_execute", add)
 
         await ops.database.read(read)
