@@ -245,6 +245,8 @@ class Provider:
         self.list_failure: Failure | None = None
         """Answers every model list."""
         self.instant = instant
+        self.interval_s: float | None = None
+        """With `instant`: seconds between the events of a stream; None: all at once."""
         self.port = port
         self.instant_bytes = _InstantReplies()
         self.gates: dict[str, Gate] = {}
@@ -505,11 +507,26 @@ class _Connection(asyncio.Protocol):
             path = self._url.decode("latin-1")
             dialect = _dialect_of(path)
             if dialect is not None:
-                self._transport.write(provider.instant_bytes.get(dialect, path, bytes(self._body)))
+                answer = provider.instant_bytes.get(dialect, path, bytes(self._body))
+                if provider.interval_s is None:
+                    self._transport.write(answer)
+                else:
+                    self._task = asyncio.get_running_loop().create_task(self._dribble(answer, provider.interval_s))
                 return
         self._waiting.append((method, self._url, self._headers, bytes(self._body)))
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._serve())
+
+    async def _dribble(self, answer: bytes, interval_s: float) -> None:
+        """Send one event after the other, as a model writes; only for benchmarks."""
+        head, _, body = answer.partition(b"\r\n\r\n")
+        self._transport.write(head + b"\r\n\r\n")
+        try:
+            for event in body.split(b"\n\n")[:-1]:
+                self._transport.write(event + b"\n\n")
+                await asyncio.sleep(interval_s)
+        finally:
+            self._task = None
 
     async def _serve(self) -> None:
         try:
@@ -575,6 +592,9 @@ class _Connection(asyncio.Protocol):
                 return False
             self._transport.write(_http(200, orjson.dumps(dialect.body(answer, context))))
             return True
+        return await self._send_stream(answer, dialect, context)
+
+    async def _send_stream(self, answer: Reply, dialect: Dialect, context: Context) -> bool:
         headers = {"content-type": dialect.stream_type, "transfer-encoding": "chunked", "cache-control": "no-cache"}
         self._transport.write(_head(200, headers))
         pieces = 0
@@ -582,9 +602,11 @@ class _Connection(asyncio.Protocol):
             if isinstance(frame, Gate):
                 await frame.pass_through()
                 continue
-            if isinstance(frame, CutHere) or (
-                answer.cut_after is not None and frame.is_piece and pieces >= answer.cut_after
-            ):
+            if isinstance(frame, CutHere):
+                if frame.polite:
+                    self._transport.write(b"0\r\n\r\n")
+                return frame.polite
+            if answer.cut_after is not None and frame.is_piece and pieces >= answer.cut_after:
                 return False
             pieces += frame.is_piece
             self._transport.write(b"%x\r\n%b\r\n" % (len(frame.data), frame.data))
@@ -849,9 +871,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--instant", action="store_true", help="answer from pre-encoded bytes and record nothing")
+    parser.add_argument("--interval-ms", type=float, help="with --instant: time between the events of a stream")
     parser.add_argument("--default", help="JSON of the default reply, or of {first, after_tools}")
     arguments = parser.parse_args()
     provider = Provider(port=arguments.port, instant=arguments.instant)
+    if arguments.interval_ms is not None:
+        provider.interval_s = arguments.interval_ms / 1000
     if arguments.default:
         _controlled(provider, "POST", "/_default", json.loads(arguments.default))
 

@@ -69,7 +69,10 @@ class StreamError:
 
 @dataclass(frozen=True, slots=True)
 class CutHere:
-    """The connection ends without a goodbye."""
+    """The reply ends before its end."""
+
+    polite: bool = False
+    """The HTTP answer is ended in order, as by a proxy that lost its upstream; else the connection just closes."""
 
 
 class Gate:
@@ -267,8 +270,8 @@ def answer_from_json(data: Mapping[str, Any], gates: dict[str, Gate]) -> Answer:
                 return call(name, item.get("args"), id=item.get("id"), signature=item.get("signature"))
             case {"gate": str(name)}:
                 return gate(name)
-            case {"cut": _}:
-                return CutHere()
+            case {"cut": how}:
+                return CutHere(polite=how == "polite")
             case {"error": str(message)}:
                 return StreamError(message)
             case _:

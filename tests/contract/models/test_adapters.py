@@ -10,9 +10,12 @@ import pytest
 from tests.contract.models.conftest import KEY, Stage
 from tests.contract.models.samples import ADD, LOOK, ask, called, picture, read, results, returned, user
 from tests.support.provider import (
+    Call,
+    CutHere,
     Failure,
     Gate,
     Reply,
+    Say,
     StreamError,
     Usage,
     call,
@@ -278,6 +281,13 @@ async def test_a_cut_connection_is_never_a_silent_end(stage: Stage, after: int) 
 
 async def test_a_cut_within_a_call_is_never_a_silent_end(stage: Stage) -> None:
     stage.provider.script(Reply(parts=(call("add", a=1, b=2), call("look")), cut_after=1))
+    with pytest.raises(ModelStreamCut):
+        await read(stage.model, ask(tools=(ADD,)))
+
+
+@pytest.mark.parametrize("part", [say("Once upon"), call("add", a=1, b=2)], ids=["text", "call"])
+async def test_a_reply_that_ends_politely_but_too_early_is_a_cut(stage: Stage, part: Say | Call) -> None:
+    stage.provider.script(reply(part, CutHere(polite=True)))
     with pytest.raises(ModelStreamCut):
         await read(stage.model, ask(tools=(ADD,)))
 

@@ -236,7 +236,13 @@ async def test_the_built_in_embedder_finds_the_paraphrase() -> None:
         assert [info.handle for info in await catalog.list_embedders()] == [builtin.HANDLE]
         embedder = await catalog.default_embedder()
         assert embedder is not None
-        texts = ["The cat sat on the mat.", "Stocks fell sharply today.", "A feline rested on a rug.", ""]
+        texts = [
+            "The cat sat on the mat.",
+            "Stocks fell sharply today.",
+            "A feline rested on a rug.",
+            "",
+            "long " * 200,
+        ]
         vectors = await embedder.embed(texts)
         assert {len(vector) for vector in vectors} == {embedder.info.dimensions}
         nearness = [sum(a * b for a, b in zip(vectors[2], vector, strict=True)) for vector in vectors]

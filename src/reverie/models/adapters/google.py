@@ -62,6 +62,6 @@ class Vertex(Google):
                 client = Client(vertexai=True, project=project, location=location, http_options=options)
         except (ValueError, GoogleAuthError) as error:
             raise ModelAuthFailed(
-                f"provider {self.provider.name!r}: {error}; give a project and log in with Google's tools, or give a key"
+                f"provider {self.provider.name!r}: {error}; give a project and log in with Google's tools, or a key"
             ) from error
         return GoogleModel(info.name, provider=GoogleCloudProvider(client=client))

@@ -465,7 +465,7 @@ class PydanticModel:
                 reason, usage = response.finish_reason, response.usage
         except (AgentRunError, UserError, httpx2.HTTPError, httpx.HTTPError, OSError) as error:
             raise failure_of(source, error, began=began) from error
-        if reason is None and not reader.has_calls and self.endpoint.dialect != "google":
+        if reason is None:
             raise cut_stream(source)
         if reason == "error":
             raise bad_reply(source, "a reply that ended with an error")
