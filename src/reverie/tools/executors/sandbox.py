@@ -1,7 +1,6 @@
 """Custom Python tools, each call in a sandbox of its own."""
 
 import asyncio
-import contextlib
 import os
 import tempfile
 from collections import deque
@@ -85,9 +84,7 @@ class SandboxExecutor:
         """End the workers started ahead of need."""
         self._closed = True
         if self._filling is not None:
-            self._filling.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._filling
+            await self._filling
         while self._warm:
             await self._warm.popleft().end()
         if self._scratch is not None:
@@ -192,7 +189,7 @@ class SandboxExecutor:
 
     async def _fill(self) -> None:
         ready = await self._prepare()
-        while ready is not None and len(self._warm) < self._options.warm_workers:
+        while ready is not None and not self._closed and len(self._warm) < self._options.warm_workers:
             try:
                 self._warm.append(await Worker.start(ready.launch))
             except OSError:

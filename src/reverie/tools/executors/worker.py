@@ -39,6 +39,16 @@ class Worker:
         Raises:
             OSError: the system has no room for one.
         """
+        # A start cut short would leave half a sandbox that nothing yet ties to this process.
+        starting = asyncio.create_task(cls._start(launch))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await (await starting).end()
+            raise
+
+    @classmethod
+    async def _start(cls, launch: Launch) -> Self:
         read_fd, write_fd = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -149,9 +159,9 @@ class Worker:
         while chunk := await reader.read(_CHUNK):
             self._room -= len(chunk)
             if self._room < 0:
-                self._kill()
-                return
-            output += chunk
+                self._kill()  # and read on to the end: a pipe left full would never be seen to close
+            else:
+                output += chunk
 
     async def _outgrows(self, memory_bytes: int) -> None:
         """Return when the processes together hold more than `memory_bytes`; each alone is held by its limits."""
