@@ -1,0 +1,271 @@
+"""Tools from source: schemas, updates, lists, runs."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from letta_client import APIStatusError, BadRequestError, ConflictError, Letta, NotFoundError
+from letta_client.types import Tool
+from tests.support.provider import Provider
+from tests.support.replies import call, say
+from tests.support.server import Server
+from tests.wire.samples import bare_agent, echo_source, stored_bytes
+
+RICH = '''
+from typing import Literal, Optional
+
+async def {name}(city: str, days: int = 3, unit: Literal["c", "f"] = "c", tags: Optional[list[str]] = None) -> str:
+    """Tell the weather.
+
+    Args:
+        city: where
+        days: how far ahead
+        unit: of temperature
+        tags: what to look at
+
+    Returns:
+        A sentence.
+    """
+    return f"{{city}} {{days}} {{unit}} {{tags}}"
+'''
+
+PYDANTIC = '''
+from pydantic import BaseModel, Field
+
+class Guest(BaseModel):
+    """Someone who comes."""
+    name: str = Field(description="full name")
+    age: int
+
+def {name}(guest: Guest, table: int) -> str:
+    """Seat a guest.
+
+    Args:
+        guest: who comes
+        table: where to
+    """
+    return f"{{guest.name}} ({{guest.age + 1}}) sits at {{table}}"
+'''
+
+UNDOCUMENTED = '''
+def {name}(x: float, y):
+    return x
+'''
+
+
+def _name(kind: str) -> str:
+    return f"{kind}_{uuid4().hex[:12]}"
+
+
+def _parameters(tool: Tool) -> Any:
+    return (tool.json_schema or {})["parameters"]
+
+
+def test_the_schema_is_derived_from_signature_and_docstring(client: Letta) -> None:
+    name = _name("weather")
+    tool = client.tools.create(source_code=RICH.format(name=name))
+    assert tool.id.startswith("tool-")
+    assert (tool.name, tool.tool_type, tool.source_type) == (name, "custom", "python")
+    assert tool.description == "Tell the weather."
+    schema = tool.json_schema or {}
+    assert schema["name"] == name
+    parameters = _parameters(tool)
+    properties = parameters["properties"]
+    assert list(properties) == ["city", "days", "unit", "tags"]
+    assert properties["city"] == {"type": "string", "description": "where"}
+    assert properties["days"]["type"] == "integer"
+    assert properties["unit"]["enum"] == ["c", "f"]
+    assert "array" in str(properties["tags"])
+    assert parameters["required"] == ["city"]
+
+
+def test_an_async_tool_runs(client: Letta) -> None:
+    name = _name("weather")
+    tool = client.tools.create(source_code=RICH.format(name=name))
+    agent = bare_agent(client, tool_ids=[tool.id])
+    result = client.agents.tools.run(name, agent_id=agent.id, args={"city": "Bern", "unit": "f"})
+    assert (result.status, result.func_return) == ("success", "Bern 3 f None")
+
+
+def test_pydantic_arguments_are_described_and_built(client: Letta, provider: Provider) -> None:
+    name = _name("seat")
+    tool = client.tools.create(source_code=PYDANTIC.format(name=name))
+    text = str(_parameters(tool))
+    assert "full name" in text
+    assert "age" in text
+    agent = bare_agent(client, tool_ids=[tool.id])
+    provider.script(call(name, guest={"name": "Ada", "age": 36}, table=2), say("done"))
+    answer = client.agents.messages.create(agent.id, input="seat Ada")
+    assert answer.messages[1].tool_return == "Ada (37) sits at 2"  # type: ignore[union-attr]
+
+
+def test_a_tool_without_docstring_or_with_undescribed_parameters_is_accepted(client: Letta) -> None:
+    tool = client.tools.create(source_code='def {0}(a: int) -> int:\n    """Add."""\n    return a'.format(_name("terse")))
+    assert _parameters(tool)["properties"]["a"]["type"] == "integer"
+
+
+def test_a_given_argument_schema_is_used(client: Letta) -> None:
+    given = {
+        "type": "object",
+        "properties": {"x": {"type": "string", "description": "mine"}},
+        "required": ["x"],
+    }
+    source = 'def {0}(x):\n    """Do."""\n    return x'.format(_name("given"))
+    tool = client.tools.create(source_code=source, args_json_schema=given)
+    assert _parameters(tool)["properties"] == given["properties"]
+    assert _parameters(tool)["required"] == ["x"]
+
+
+def test_a_given_schema_may_be_wrapped_as_a_function(client: Letta) -> None:
+    name = _name("wrapped")
+    schema = {"name": name, "description": "mine", "parameters": {"type": "object", "properties": {}, "required": []}}
+    tool = client.tools.create(
+        source_code=f'def {name}():\n    """Do."""\n    return 1', json_schema={"type": "function", "function": schema}
+    )
+    assert (tool.name, tool.description) == (name, "mine")
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (UNDOCUMENTED.format(name="untyped"), ["y"]),
+        ("def broken(:\n    pass", ["line 1"]),
+        ("x = 1", ["function"]),
+        ("", ["source_code"]),
+        ('def odd(a: "Missing") -> str:\n    """Do."""\n    return ""', ["a", "Missing"]),
+    ],
+)
+def test_source_that_gives_no_schema_is_400_and_names_what_is_wrong(
+    client: Letta, source: str, words: list[str]
+) -> None:
+    with pytest.raises((BadRequestError, APIStatusError)) as refused:
+        client.tools.create(source_code=source)
+    assert refused.value.status_code == (400 if source else refused.value.status_code)
+    detail = refused.value.body["detail"]  # type: ignore[index]
+    for word in words:
+        assert word in str(detail)
+
+
+def test_every_field_of_a_tool_comes_back(client: Letta) -> None:
+    name = _name("whole")
+    fields: dict[str, Any] = {
+        "source_code": echo_source(name),
+        "source_type": "python",
+        "description": "said otherwise",
+        "tags": ["a", "b"],
+        "return_char_limit": 123,
+        "default_requires_approval": True,
+        "enable_parallel_execution": True,
+        "pip_requirements": [{"name": "six", "version": "1.17.0"}],
+        "npm_requirements": [{"name": "left-pad"}],
+    }
+    tool = client.tools.create(**fields)
+    again = client.tools.retrieve(tool.id)
+    assert again == tool
+    for field in ("source_code", "source_type", "description", "return_char_limit", "default_requires_approval"):
+        assert getattr(again, field) == fields[field]
+    assert sorted(again.tags or []) == ["a", "b"]
+    assert again.enable_parallel_execution is True
+    assert [(item.name, item.version) for item in again.pip_requirements or []] == [("six", "1.17.0")]
+    assert [item.name for item in again.npm_requirements or []] == ["left-pad"]
+
+
+def test_a_second_tool_of_the_same_name_is_409_and_upsert_replaces_it(client: Letta) -> None:
+    name = _name("twice")
+    first = client.tools.create(source_code=echo_source(name))
+    with pytest.raises(ConflictError) as refused:
+        client.tools.create(source_code=echo_source(name))
+    assert name in str(refused.value.body)
+    second = client.tools.upsert(source_code=f'def {name}(n: int) -> int:\n    """Other."""\n    return n', tags=["x"])
+    assert (second.id, second.description, second.tags) == (first.id, "Other.", ["x"])
+    assert list(_parameters(second)["properties"]) == ["n"]
+    fresh = client.tools.upsert(source_code=echo_source(_name("fresh")))
+    assert fresh.id != first.id
+
+
+def test_changed_source_changes_schema_and_result(client: Letta) -> None:
+    name = _name("changing")
+    tool = client.tools.create(source_code=echo_source(name))
+    agent = bare_agent(client, tool_ids=[tool.id])
+    assert client.agents.tools.run(name, agent_id=agent.id, args={"text": "a"}).func_return == "echo: a"
+    changed = client.tools.update(
+        tool.id,
+        source_code=f'def {name}(text: str, loud: bool = False) -> str:\n    """Say."""\n    return text.upper()',
+        tags=["new"],
+    )
+    assert list(_parameters(changed)["properties"]) == ["text", "loud"]
+    assert changed.tags == ["new"]
+    assert client.agents.tools.run(name, agent_id=agent.id, args={"text": "a"}).func_return == "A"
+
+
+def test_lists_filter_tools(client: Letta) -> None:
+    names = [_name("listed") for _ in range(3)]
+    tools = [client.tools.create(source_code=echo_source(name)) for name in names]
+    ids = [tool.id for tool in tools]
+
+    def found(**query: Any) -> list[str]:
+        return [tool.id for tool in client.tools.list(order="asc", **query)]
+
+    assert found(name=names[0]) == ids[:1]
+    assert found(names=names[:2]) == ids[:2]
+    assert found(tool_ids=ids[1:]) == ids[1:]
+    assert found(search=names[2]) == ids[2:]
+    assert found(tool_ids=ids, limit=2) == ids
+    assert found(tool_ids=ids, exclude_tool_types=["custom"]) == []
+    assert set(ids) <= set(found(tool_types=["custom"], limit=1000))
+    builtin = {tool.name for tool in client.tools.list(return_only_letta_tools=True)}
+    assert {"memory_insert", "conversation_search"} <= builtin
+    assert not builtin & set(names)
+
+
+def test_a_tool_is_attached_detached_and_deleted(client: Letta, provider: Provider) -> None:
+    name = _name("moving")
+    tool = client.tools.create(source_code=echo_source(name))
+    agent = bare_agent(client)
+    client.agents.tools.attach(tool.id, agent_id=agent.id)
+    assert [item.id for item in client.agents.tools.list(agent.id)] == [tool.id]
+    client.agents.messages.create(agent.id, input="one")
+    client.agents.tools.detach(tool.id, agent_id=agent.id)
+    assert client.agents.tools.list(agent.id).items == []
+    client.agents.messages.create(agent.id, input="two")
+    assert [name in request.tools for request in provider.requests] == [True, False]
+    client.agents.tools.attach(tool.id, agent_id=agent.id)
+    client.tools.delete(tool.id)
+    with pytest.raises(NotFoundError):
+        client.tools.retrieve(tool.id)
+    client.agents.messages.create(agent.id, input="three")
+    assert name not in provider.requests[-1].tools
+
+
+def test_a_run_by_hand_says_what_happened(client: Letta) -> None:
+    good, bad = _name("good"), _name("bad")
+    source = f'def {good}(n: int) -> dict:\n    """Do."""\n    print("working")\n    return {{"n": n}}'
+    ids = [
+        client.tools.create(source_code=source).id,
+        client.tools.create(source_code=f'def {bad}() -> str:\n    """Do."""\n    raise ValueError("no luck")').id,
+    ]
+    agent = bare_agent(client, tool_ids=ids)
+    done = client.agents.tools.run(good, agent_id=agent.id, args={"n": 7})
+    assert (done.status, done.stdout) == ("success", ["working\n"])
+    assert "7" in str(done.func_return)
+    failed = client.agents.tools.run(bad, agent_id=agent.id, args={})
+    assert failed.status == "error"
+    assert "no luck" in str(failed.func_return) + str(failed.stderr)
+    with pytest.raises(NotFoundError):
+        client.agents.tools.run("no_such_tool", agent_id=agent.id, args={})
+
+
+def test_secrets_reach_the_tool_and_are_nowhere_in_clear(client: Letta, server: Server, provider: Provider) -> None:
+    secret = f"s3cret-{uuid4().hex}"
+    name = _name("peek")
+    source = (
+        f'def {name}() -> str:\n    """Look."""\n    import os\n'
+        '    return os.environ["TOKEN"][::-1] + " " + os.environ["LETTA_AGENT_ID"]'
+    )
+    tool = client.tools.create(source_code=source)
+    agent = bare_agent(client, tool_ids=[tool.id], secrets={"TOKEN": secret})
+    provider.script(call(name), say("ok"))
+    answer = client.agents.messages.create(agent.id, input="look")
+    assert answer.messages[1].tool_return == f"{secret[::-1]} {agent.id}"  # type: ignore[union-attr]
+    assert all(secret.encode() not in text for text in stored_bytes(server))
+    assert secret not in str(provider.requests[0].body)
