@@ -200,7 +200,7 @@ _turn = st.tuples(st.lists(_said, max_size=4), st.sampled_from(["approve", "deny
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(_turn, min_size=1, max_size=5))
 def test_no_history_ever_stops_an_agent(turns: list[tuple[list[Said], str, int]]) -> None:
-    asyncio.run(_live_through(turns))
+    asyncio.run(asyncio.wait_for(_live_through(turns), 60))
 
 
 async def _live_through(turns: Sequence[tuple[list[Said], str, int]]) -> None:

@@ -58,7 +58,10 @@ class _Live:
 
     run: Run
     log: RunLog
-    task: "asyncio.Task[None] | None" = None
+    conductor: "asyncio.Task[None] | None"
+    """Ends when everything about the run is done."""
+    turn: "asyncio.Task[None] | None" = None
+    """The part that a cancel interrupts."""
     stop: Literal["cancel", "drain"] | None = None
 
 
@@ -198,7 +201,7 @@ class RunEngine:
     async def drain(self, timeout_s: float | None = None) -> None:
         """Refuse new runs, let running ones reach their next commit, and stop what takes longer than `timeout_s`."""
         self._draining = True
-        tasks = [live.task for live in self._live.values() if live.task is not None]
+        tasks = [live.conductor for live in self._live.values() if live.conductor is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=self._options.drain_timeout_s if timeout_s is None else timeout_s)
         for live in list(self._live.values()):
@@ -302,34 +305,42 @@ class RunEngine:
         return TurnState(run=run, request=request, view=view, started_ns=started_ns)
 
     async def _drive(self, turn: Turn, live: _Live) -> None:
+        """Drive a turn to its end, whatever happens on the way.
+
+        The turn runs in a task of its own, the only one that a cancel touches: what must be saved
+        once it has been cancelled, or has failed, is saved out of reach of a further cancel.
+        """
         keeper = asyncio.create_task(self._store_events(live)) if live.run.background else None
+        live.turn = asyncio.create_task(self._forward(turn, live), name=f"turn of {live.run.id}")
         try:
-            try:
-                async with aclosing(turn.drive()) as events:
-                    async for event in events:
-                        self._show(live, event)
-            except asyncio.CancelledError:
-                if live.stop is None:
-                    raise
-                await self._abandon_cancelled(turn, live)
-            except RunLost:
-                log.warning("run_lost", run_id=live.run.id)
-                self._show(live, await self._end_of(live.run))
-            except ReverieError as error:
-                await self._abandon_failed(turn, live, error)
-            except Exception:  # the run driver's border: whatever breaks becomes a failed run
-                log.exception("run_crashed", run_id=live.run.id, agent_id=live.run.agent_id)
-                inside = ReverieError("an error inside the server ended the run; its log has the details")
-                await self._abandon_failed(turn, live, inside)
+            await live.turn
+        except asyncio.CancelledError:
+            if live.stop is None:
+                live.turn.cancel()
+                raise
+            await self._abandon_cancelled(turn, live)
+        except RunLost:
+            log.warning("run_lost", run_id=live.run.id)
+            live.log.append(await self._end_of(live.run))
+        except ReverieError as error:
+            await self._abandon_failed(turn, live, error)
+        except Exception:  # the run driver's border: whatever breaks becomes a failed run
+            log.exception("run_crashed", run_id=live.run.id, agent_id=live.run.agent_id)
+            inside = ReverieError("an error inside the server ended the run; its log has the details")
+            await self._abandon_failed(turn, live, inside)
         finally:
+            if not live.log.ended:  # nobody may wait for an end that never comes
+                live.log.append(_broken_end(live.run))
             if keeper is not None:
                 await keeper
             self._live.pop(live.run.id, None)
 
+    async def _forward(self, turn: Turn, live: _Live) -> None:
+        async with aclosing(turn.drive()) as events:
+            async for event in events:
+                live.log.append(event)
+
     async def _abandon_cancelled(self, turn: Turn, live: _Live) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            task.uncancel()
         if live.stop == "cancel":
             await self._abandon(turn, live, StopReason.CANCELLED, CANCELLED_NOTE, None)
         else:
@@ -345,12 +356,9 @@ class RunEngine:
     async def _abandon(self, turn: Turn, live: _Live, stop: StopReason, note: str, failure: RunFailure | None) -> None:
         try:
             for event in await turn.abandon(stop, note, failure):
-                self._show(live, event)
+                live.log.append(event)
         except RunLost:
-            self._show(live, await self._end_of(live.run))
-
-    def _show(self, live: _Live, event: Event) -> None:
-        live.log.append(event)
+            live.log.append(await self._end_of(live.run))
 
     async def _end_of(self, run: Run) -> RunEnded:
         """The last event of a run that somebody else ended."""
@@ -380,9 +388,9 @@ class RunEngine:
                 return
 
     def _stop(self, live: _Live, why: Literal["cancel", "drain"]) -> None:
-        if live.stop is None and not live.log.ended and live.task is not None:
+        if live.stop is None and live.turn is not None and not live.turn.done():
             live.stop = why
-            live.task.cancel()
+            live.turn.cancel()
 
     # -- other processes, living and dead --------------------------------------------------
 
@@ -449,6 +457,13 @@ class RunEngine:
             live = self._live.get(run.id)
             if run.cancel_requested and live is not None:
                 self._stop(live, "cancel")
+
+
+def _broken_end(run: Run) -> RunEnded:
+    failure = RunFailure(
+        error_type="internal_error", message="the run could not be ended properly; see the server's log"
+    )
+    return RunEnded(run_id=run.id, stop_reason=StopReason.ERROR, usage=run.usage, failure=failure)
 
 
 def _claim(c: Connection, conversation: Conversation, run_id: RunId) -> None:
