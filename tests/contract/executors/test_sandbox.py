@@ -275,7 +275,7 @@ async def test_endless_loops_are_stopped(executor: SandboxExecutor) -> None:
 
 async def test_a_process_that_ends_early_is_told(executor: SandboxExecutor) -> None:
     assert "ended with code 3" in text(await run(executor, "import os\ndef probe():\n    os._exit(3)"))
-    assert "SystemExit" in text(await run(executor, "def probe():\n    exit(1)"))
+    assert "SystemExit" in text(await run(executor, "def probe():\n    raise SystemExit(1)"))
     assert "SIGSEGV" in text(await run(executor, "import ctypes\ndef probe():\n    ctypes.string_at(0)"))
 
 
