@@ -46,9 +46,7 @@ def fetch_rows(
         query = query.where(_beyond(c, table, keys, page.before, organization_id, what, rising=not rising))
     # The rows nearest to `before` are wanted, so the cut is made from there.
     backwards = page.before is not None and page.after is None
-    # The databases disagree on where NULL stands; here it is before everything, as SQLite's indexes have it.
-    order = (key.asc().nulls_first() if rising != backwards else key.desc().nulls_last() for key in keys)
-    query = query.order_by(*order)
+    query = query.order_by(*(_ordered(key, rising=rising != backwards) for key in keys))
     if page.limit is not None:
         query = query.limit(page.limit)
     rows = c.execute(query).all()
@@ -61,6 +59,13 @@ def _keys(table: Table, order_by: str, *, by_time: bool) -> tuple[Column[Any], .
     if order_by not in table.c:
         raise InvalidInput(f"lists of {table.name} cannot be ordered by {order_by!r}; use 'created_at'")
     return (table.c[order_by], table.c.seq)
+
+
+def _ordered(key: Column[Any], *, rising: bool) -> ColumnElement[Any]:
+    if not key.nullable:  # said of such a column too, the rest would keep PostgreSQL from using its index
+        return key.asc() if rising else key.desc()
+    # The databases disagree on where NULL stands; here it is before everything, as SQLite's indexes have it.
+    return key.asc().nulls_first() if rising else key.desc().nulls_last()
 
 
 def _beyond(

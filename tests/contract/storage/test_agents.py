@@ -7,7 +7,7 @@ from sqlalchemy import event
 
 from reverie.auth.keys import LOCAL_CALLER, Caller, Scope
 from reverie.domain.agent import AgentChanges, AgentDraft, AgentFilter, AgentType, CompactionSettings
-from reverie.domain.block import BlockChanges, BlockDraft
+from reverie.domain.block import BlockChanges, BlockDraft, BlockFilter
 from reverie.domain.content import TextPart
 from reverie.domain.errors import Conflict, InvalidInput, NotAllowed, NotFound
 from reverie.domain.ids import AgentId, BlockId, OrganizationId, ToolId, UserId, make_id
@@ -19,6 +19,7 @@ from reverie.domain.tool import ToolDraft
 from reverie.domain.tool_rule import ChildToolRule, ContinueToolRule, ToolCallNode
 from reverie.operations import agents, archives, blocks, passages, tags, tools
 from reverie.operations.base import Operations
+from reverie.storage import agents as store
 from tests.support.operations import EMBEDDING, MODEL
 
 ME = LOCAL_CALLER
@@ -125,7 +126,7 @@ async def test_a_draft_that_cannot_be_leaves_nothing_behind(
     with pytest.raises(error, match=text):
         await agents.create(ops, ME, draft)
     assert await agents.count(ops, ME, AgentFilter(include_hidden=True)) == 0
-    assert await blocks.count(ops, ME, blocks.BlockFilter()) == 0
+    assert await blocks.count(ops, ME, BlockFilter()) == 0
 
 
 async def test_an_update_changes_what_it_names(ops: Operations) -> None:
@@ -269,7 +270,7 @@ async def test_a_list_costs_the_same_number_of_queries_for_any_number_of_agents(
 
         def read(c):  # type: ignore[no-untyped-def]
             event.listen(c, "before_cursor_execute", add)
-            found = agents.agents.list_page(c, ME.organization_id, AgentFilter(), Page(limit=limit))
+            found = store.list_page(c, ME.organization_id, AgentFilter(), Page(limit=limit))
             assert len(found) == limit
             event.remove(c, "before_cursor_execute", add)
 

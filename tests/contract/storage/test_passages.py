@@ -10,15 +10,16 @@ from reverie.auth.keys import LOCAL_CALLER as ME
 from reverie.domain.agent import AgentDraft
 from reverie.domain.content import TextPart
 from reverie.domain.errors import InvalidInput, NotFound
-from reverie.domain.ids import AgentId
+from reverie.domain.ids import AgentId, MessageId
 from reverie.domain.inputs import SayInput
 from reverie.domain.paging import Page
 from reverie.domain.passage import ArchiveChanges, ArchiveDraft, PassageDraft, SearchQuery
 from reverie.operations import agents, archives, passages
 from reverie.operations.base import Operations
+from reverie.storage import agents as agent_rows
+from reverie.storage import archives as archive_rows
 from reverie.storage import passages as store
 from reverie.storage import search
-from reverie.storage.agents import get
 
 FACTS = (
     "My cat sleeps on the warm radiator.",
@@ -33,8 +34,7 @@ async def an_agent(ops: Operations) -> AgentId:
 
 
 async def count_of(ops: Operations, agent_id: AgentId) -> int:
-    found = await ops.database.read(lambda c: agents.agents.details(c, ME.organization_id, agent_id))
-    return found.passage_count
+    return (await ops.database.read(lambda c: agent_rows.details(c, ME.organization_id, agent_id))).passage_count
 
 
 async def test_an_archive_is_made_with_the_first_passage(ops: Operations) -> None:
@@ -77,7 +77,7 @@ async def test_no_text_breaks_the_search(ops: Operations, query: str) -> None:
     agent_id = await an_agent(ops)
     await passages.create(ops, ME, agent_id, FACTS[0])
     for mode in ("text", "hybrid", "vector"):
-        await passages.search_agent(ops, ME, agent_id, SearchQuery(text=query, mode=mode))  # type: ignore[arg-type]
+        await passages.search_agent(ops, ME, agent_id, SearchQuery(text=query, mode=mode))
 
 
 async def test_search_keeps_to_tags_times_and_archives(ops: Operations) -> None:
@@ -130,7 +130,7 @@ async def test_vectors_that_do_not_fit_are_refused_and_nothing_is_stored(ops: Op
     with pytest.raises(InvalidInput, match="64 numbers"):
         await ops.database.write(
             lambda c: store.insert_passages(
-                c, archives.archives.get(c, ME.organization_id, archive.id), [PassageDraft(text="y", vector=[1.0])], now
+                c, archive_rows.get(c, ME.organization_id, archive.id), [PassageDraft(text="y", vector=[1.0])], now
             )
         )
     assert (await archives.retrieve(ops, ME, archive.id)).passage_count == 1
@@ -176,9 +176,9 @@ async def test_messages_are_found_by_role_and_words(ops: Operations) -> None:
     ids = made.message_ids
     assert ids is not None
 
-    async def found(words: str, *roles: str) -> list[str]:
+    async def found(words: str, *roles: str) -> list[MessageId]:
         query = SearchQuery(text=words)
-        return await ops.database.read(  # type: ignore[return-value]
+        return await ops.database.read(
             lambda c: search.search_messages(c, ME.organization_id, query, agent_id=made.id, roles=roles)
         )
 
@@ -202,7 +202,7 @@ async def test_without_an_extension_search_still_answers(ops: Operations) -> Non
 
     def without(c):  # type: ignore[no-untyped-def]
         c.info["pgvector"] = False
-        agent = get(c, ME.organization_id, agent_id)
+        agent = agent_rows.get(c, ME.organization_id, agent_id)
         query = SearchQuery(text="cat", vector=[1.0] * 64)
         found = store.search_for_agent(c, agent.organization_id, agent.id, query)
         del c.info["pgvector"]
