@@ -212,7 +212,7 @@ async def test_a_tool_of_a_root_server_is_another_user_to_the_kernel(executor: S
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert not any(process.is_running() for process in spinning)
+    assert (await asyncio.to_thread(psutil.wait_procs, spinning, 5))[1] == []
 
 
 async def test_a_fork_bomb_is_stopped(executor: SandboxExecutor) -> None:
