@@ -176,7 +176,7 @@ async def reset(
     def write(c: Connection) -> AgentDetails:
         messages.delete_all(c, thread, keep_prompt=True)
         load_view(c, caller.organization_id, thread, ops.clock())
-        return agents.complete(c, [agents.get(c, caller.organization_id, agent_id)])[0]
+        return agents.get_whole(c, caller.organization_id, agent_id)
 
     return await ops.database.write(write)
 

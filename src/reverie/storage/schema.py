@@ -261,6 +261,7 @@ messages = Table(
 Index(
     "ix_messages_context",
     messages.c.conversation_id,
+    messages.c.in_context,  # always true here; without it SQLite prefers the index of all messages
     messages.c.seq,
     sqlite_where=text("in_context = 1"),
     postgresql_where=text("in_context"),

@@ -1,6 +1,7 @@
 """Agents and what they are attached to, on both databases."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import event
@@ -8,10 +9,11 @@ from sqlalchemy import event
 from reverie.auth.keys import LOCAL_CALLER, Caller, Scope
 from reverie.domain.agent import AgentChanges, AgentDraft, AgentFilter, AgentType, CompactionSettings
 from reverie.domain.block import BlockChanges, BlockDraft, BlockFilter
-from reverie.domain.content import TextPart
+from reverie.domain.content import TextPart, ToolCall, ToolReturn
 from reverie.domain.errors import Conflict, InvalidInput, NotAllowed, NotFound
-from reverie.domain.ids import AgentId, BlockId, OrganizationId, ToolId, UserId, make_id
+from reverie.domain.ids import AgentId, BlockId, ConversationId, MessageId, OrganizationId, ToolId, UserId, make_id
 from reverie.domain.inputs import SayInput
+from reverie.domain.message import ApprovalRequestBody, ApprovalResponseBody, Body, Decision, Message, ToolReturnBody
 from reverie.domain.paging import Page
 from reverie.domain.passage import ArchiveDraft
 from reverie.domain.stop_reason import StopReason
@@ -20,6 +22,7 @@ from reverie.domain.tool_rule import ChildToolRule, ContinueToolRule, ToolCallNo
 from reverie.operations import agents, archives, blocks, passages, tags, tools
 from reverie.operations.base import Operations
 from reverie.storage import agents as store
+from reverie.storage import messages
 from tests.support.operations import EMBEDDING, MODEL
 
 ME = LOCAL_CALLER
@@ -326,3 +329,41 @@ async def test_a_tool_runs_with_the_agents_secrets(ops: Operations) -> None:
         "arguments": {"a": 1, "b": 2},
         "environment": {"TOKEN": "s3cret", "LETTA_AGENT_ID": agent_id},
     }
+
+
+async def test_the_unanswered_approval_is_told(ops: Operations) -> None:
+    agent_id = (await agents.create(ops, ME, AgentDraft(include_base_tools=False))).agent.id
+    other = (await agents.create(ops, ME, AgentDraft(include_base_tools=False))).agent.id
+
+    def stored(body: Body) -> Message:
+        return Message(
+            id=MessageId(make_id("message")),
+            organization_id=ME.organization_id,
+            agent_id=agent_id,
+            conversation_id=ConversationId(agent_id),
+            body=body,
+            created_at=ops.clock(),
+        )
+
+    async def add(body: Body) -> MessageId:
+        message = stored(body)
+        await ops.database.write(lambda c: messages.append(c, [message]))
+        return message.id
+
+    async def pending() -> list[MessageId | None]:
+        found = await agents.list_agents(ops, ME, AgentFilter(), Page(order="asc"))
+        assert found[1].agent.id == other
+        return [item.pending_approval.id if item.pending_approval else None for item in found]
+
+    call = ToolCall(id="call-1", name="add", arguments="{}", requires_approval=True)
+    assert await pending() == [None, None]
+    request = await add(ApprovalRequestBody(calls=(call,)))
+    assert await pending() == [request, None]
+    decision = Decision(tool_call_id="call-1", approve=True)
+    await add(ApprovalResponseBody(request_id=request, decisions=(decision,)))
+    assert await pending() == [None, None]
+    second = await add(ApprovalRequestBody(calls=(replace(call, id="call-2"),)))
+    assert await pending() == [second, None]
+    done = ToolReturn(tool_call_id="call-2", name="add", status="error", content=())
+    await add(ToolReturnBody(returns=(done,)))
+    assert await pending() == [None, None]

@@ -5,9 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, event, text
 
 from reverie.domain.errors import Unavailable
+from reverie.domain.ids import ConversationId
+from reverie.storage import messages
 from reverie.storage.database import Database, DatabaseOptions
 from reverie.storage.migrate import bring_up_to_date, schema_version
 from reverie.storage.migrations import known_revisions
@@ -60,7 +62,7 @@ def _copies(directory: Path) -> list[Path]:
     return list(directory.glob("*.before-*"))
 
 
-def _back_to_the_first_revision(c):  # type: ignore[no-untyped-def]
+def _back_to_the_first_revision(c: Connection) -> None:
     for statement in (
         "INSERT INTO organizations (id, name, created_at) VALUES ('org-1', 'kept', 0)",
         "DROP TRIGGER passages_forget_words",
@@ -82,3 +84,23 @@ sys.exit("alembic" in sys.modules)
 """
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
     assert await process.wait() == 0
+
+
+async def test_a_context_is_read_through_its_own_index() -> None:
+    """Else a turn's cost grows with everything that was ever said."""
+    context = messages.load_context
+    seen: list[str] = []
+
+    def explained(c: Connection) -> None:
+        def note(_c: object, _cursor: object, statement: str, *_: object) -> None:
+            seen.append(statement)
+
+        event.listen(c, "before_cursor_execute", note)
+        context(c, ConversationId("agent-1"))
+        event.remove(c, "before_cursor_execute", note)
+        plan = c.exec_driver_sql(f"EXPLAIN QUERY PLAN {seen[0]}", ("agent-1",)).all()
+        assert any("ix_messages_context" in row[3] for row in plan), plan
+
+    with database_urls("sqlite") as url:
+        async with opened(url) as db:
+            await db.read(explained)

@@ -378,7 +378,7 @@ def upgrade() -> None:
         )
         batch_op.create_index(
             "ix_messages_context",
-            ["conversation_id", "seq"],
+            ["conversation_id", "in_context", "seq"],
             unique=False,
             sqlite_where=sa.text("in_context = 1"),
             postgresql_where=sa.text("in_context"),
