@@ -41,7 +41,8 @@ class TransactionMemory:
         return self._now
 
     def blocks(self) -> Sequence[Block]:
-        return block_store.of_agent(self._c, self.agent.organization_id, self.agent.id)
+        # Locked: an agent that shares a block waits for this transaction instead of losing the race.
+        return block_store.of_agent(self._c, self.agent.organization_id, self.agent.id, lock=True)
 
     def block(self, label: str) -> Block:
         found = self.blocks()
