@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from letta_client import APIError, Letta
 from tests.conftest import MODEL
-from tests.support.provider import Provider
+from tests.support.provider import Provider, roles
 from tests.support.replies import call, hang, reply, say
 from tests.support.server import Server
 
@@ -26,11 +26,20 @@ AFTER_CRASH = {
     "run_accepted": ["system", "user", "user"],
     "model_called": ["system", "user", "user"],
     "reply_streaming": ["system", "user", "user"],
-    "reply_saved": ["system", "user", "assistant:count_up,memory_insert", "tool", "tool", "user"],
-    "tools_done": ["system", "user", "assistant:count_up,memory_insert", "tool", "tool", "user"],
-    "results_saved": ["system", "user", "assistant:count_up,memory_insert", "tool", "tool", "user"],
-    "model_called:2": ["system", "user", "assistant:count_up,memory_insert", "tool", "tool", "user"],
-    "run_ended": ["system", "user", "assistant:count_up,memory_insert", "tool", "tool", "assistant", "user"],
+    "reply_saved": ["system", "user", "assistant:count_up", "assistant:memory_insert", "tool", "tool", "user"],
+    "tools_done": ["system", "user", "assistant:count_up", "assistant:memory_insert", "tool", "tool", "user"],
+    "results_saved": ["system", "user", "assistant:count_up", "assistant:memory_insert", "tool", "tool", "user"],
+    "model_called:2": ["system", "user", "assistant:count_up", "assistant:memory_insert", "tool", "tool", "user"],
+    "run_ended": [
+        "system",
+        "user",
+        "assistant:count_up",
+        "assistant:memory_insert",
+        "tool",
+        "tool",
+        "assistant",
+        "user",
+    ],
 }
 EDITED = {"results_saved", "model_called:2", "run_ended"}
 """Points after which the memory edit is there; before them it is not. Never is it half there."""
@@ -38,9 +47,7 @@ EDITED = {"results_saved", "model_called:2", "run_ended"}
 
 def _agent(client: Letta) -> str:
     tool = client.tools.create(source_code=COUNT)
-    agent = client.agents.create(
-        model=MODEL, memory_blocks=[{"label": "human", "value": "start"}], tool_ids=[tool.id]
-    )
+    agent = client.agents.create(model=MODEL, memory_blocks=[{"label": "human", "value": "start"}], tool_ids=[tool.id])
     return agent.id
 
 
@@ -48,7 +55,7 @@ def _send(client: Letta, agent_id: str, mode: str) -> None:
     if mode == "blocking":
         client.agents.messages.create(agent_id, input="count")
     else:
-        for _ in client.agents.messages.stream(agent_id, input="count", stream_tokens=True):
+        for _ in client.agents.messages.create(agent_id, input="count", streaming=True, stream_tokens=True):
             pass
 
 
@@ -75,7 +82,7 @@ def test_after_kill_9_the_next_message_succeeds_and_nothing_is_lost_or_doubled(
     provider.script(say("still here"))
     answer = client.agents.messages.create(agent_id, input="are you there?")
     assert answer.stop_reason.stop_reason == "end_turn"
-    assert provider.requests[0].shape == AFTER_CRASH[point]
+    assert roles(provider.requests[0]) == AFTER_CRASH[point]
     runs = client.runs.list(agent_id=agent_id).items
     assert all(run.status in ("completed", "failed") for run in runs)
     assert len(runs) == 2

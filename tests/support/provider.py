@@ -220,6 +220,11 @@ Default: TypeAlias = Scripted | Callable[[Request], Scripted]
 Matcher: TypeAlias = Callable[[Request], bool]
 
 
+def roles(request: Request) -> list[str]:
+    """Its shape without what the tools returned: `["system", "user", "assistant:add", "tool"]`."""
+    return [line.partition(":")[0] if line.startswith("tool:") else line for line in request.shape]
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
     answer: Default

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from letta_client import Letta
 from letta_client.types import AgentState
 from tests.conftest import MODEL
-from tests.support.provider import Provider
+from tests.support.provider import Provider, roles
 from tests.support.replies import call, reply, say, think
 from tests.support.server import Server
 
@@ -54,9 +54,7 @@ def test_a_blocking_reply_has_messages_stop_reason_and_usage(client: Letta, prov
     assert request.shape == ["system", "user"]
 
 
-def test_a_memory_edit_is_in_the_very_next_prompt_and_survives_kill_9(
-    provider: Provider, own_server: Server
-) -> None:
+def test_a_memory_edit_is_in_the_very_next_prompt_and_survives_kill_9(provider: Provider, own_server: Server) -> None:
     client = own_server.client
     agent = new_agent(client)
     provider.script(
@@ -76,7 +74,7 @@ def test_a_memory_edit_is_in_the_very_next_prompt_and_survives_kill_9(
     client.agents.messages.create(agent.id, input="Who am I?")
     last = provider.requests[-1]
     assert "Name: Ada" in last.system
-    assert last.shape == ["system", "user", "assistant:memory_replace", "tool", "assistant", "user"]
+    assert roles(last) == ["system", "user", "assistant:memory_replace", "tool", "assistant", "user"]
 
 
 def test_a_custom_tool_runs_and_its_result_reaches_the_model(client: Letta, provider: Provider) -> None:
@@ -87,7 +85,7 @@ def test_a_custom_tool_runs_and_its_result_reaches_the_model(client: Letta, prov
     result = answer.messages[1]
     assert result.message_type == "tool_return_message"
     assert (result.tool_return, result.status, result.stdout) == ("5", "success", ["adding\n"])
-    assert provider.requests[1].turns[-1].text == "5"
+    assert provider.requests[1].shape[-1] == "tool:5"
 
 
 def test_steps_stream_as_whole_messages_and_end_in_order(client: Letta, provider: Provider) -> None:
@@ -110,7 +108,7 @@ def test_steps_stream_as_whole_messages_and_end_in_order(client: Letta, provider
 def test_tokens_stream_as_pieces_that_share_the_stored_id(client: Letta, provider: Provider) -> None:
     agent = new_agent(client)
     provider.script(say("one two three four"))
-    stream = client.agents.messages.stream(agent.id, input="count", stream_tokens=True)
+    stream = client.agents.messages.create(agent.id, input="count", streaming=True, stream_tokens=True)
     events = list(stream)
     pieces = [event for event in events if event.message_type == "assistant_message"]
     assert len(pieces) > 1
@@ -137,7 +135,7 @@ def test_a_failing_unknown_or_wrongly_called_tool_is_a_result_and_the_turn_goes_
     assert "boom" in texts[0]
     assert "no_such_tool" in texts[1]
     assert "x" in texts[2]
-    assert provider.requests[1].shape[-3:] == ["tool", "tool", "tool"]
+    assert roles(provider.requests[1])[-3:] == ["tool", "tool", "tool"]
     assert answer.messages[-1].content == "Three failures."
 
 
@@ -149,9 +147,7 @@ def test_max_steps_ends_a_turn_that_would_go_on(client: Letta, provider: Provide
     assert len(provider.requests) == 3
 
 
-def test_the_system_prompt_stays_the_same_to_the_byte_while_nothing_changed(
-    client: Letta, provider: Provider
-) -> None:
+def test_the_system_prompt_stays_the_same_to_the_byte_while_nothing_changed(client: Letta, provider: Provider) -> None:
     agent = new_agent(client)
     provider.script(say("a"), say("b"), say("c"))
     for word in ("x", "y", "z"):
@@ -172,5 +168,4 @@ def test_eight_messages_at_once_never_mix(client: Letta, provider: Provider) -> 
     assert all(answer.stop_reason.stop_reason == "end_turn" for answer in answers)
     provider.script(say("end"))
     client.agents.messages.create(agent.id, input="last")
-    shape = provider.requests[-1].shape
-    assert shape == ["system", *(["user", "assistant"] * 8), "user"]
+    assert roles(provider.requests[-1]) == ["system", *(["user", "assistant"] * 8), "user"]
