@@ -528,8 +528,8 @@ class _Connection(asyncio.Protocol):
         self._transport.write(head + b"\r\n\r\n")
         try:
             for event in body.split(b"\n\n")[:-1]:
-                self._transport.write(event + b"\n\n")
                 await asyncio.sleep(interval_s)
+                self._transport.write(event + b"\n\n")  # nothing waits after the last: the next request may come
         finally:
             self._task = None
 

@@ -361,3 +361,17 @@ async def test_silence_is_a_time_out(stage: Stage) -> None:
     with pytest.raises(ModelTimedOut):
         await read(endpoint.model(stage.model.info), ask())
     gate.release()
+
+
+async def test_anthropic_is_told_what_to_cache(stage: Stage) -> None:
+    if stage.speaker.dialect not in ("anthropic", "bedrock"):
+        pytest.skip("caches on its own")
+    stage.provider.script(say("ok"))
+    await read(stage.model, ask(user("a"), AssistantTurn(parts=(TextPart(text="b"),)), user("c"), tools=(ADD,)))
+    body = stage.provider.requests[0].body
+    marks = "cache_control" if stage.speaker.dialect == "anthropic" else "cachePoint"
+    tools = body["tools"] if stage.speaker.dialect == "anthropic" else body["toolConfig"]
+    assert marks in json.dumps(tools)
+    assert marks in json.dumps(body["system"])
+    assert marks in json.dumps(body["messages"][-1])
+    assert marks not in json.dumps(body["messages"][:-1])
