@@ -309,6 +309,14 @@ class Settings(BaseSettings):
         note="Longest wait for running turns and open streams after SIGTERM.",
         ge=0,
     )
+    ping_interval_s: float = _setting(
+        15.0,
+        "REVERIE_PING_INTERVAL_S",
+        section=_SERVER,
+        expects=_POSITIVE,
+        note="Silence in a stream after which a ping is sent, for clients that ask for pings.",
+        gt=0,
+    )
     max_body_bytes: int = _setting(
         50_000_000,
         "REVERIE_MAX_BODY_BYTES",

@@ -114,7 +114,8 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
             allowed_origins=tuple(settings.allowed_origins),
             max_body_bytes=settings.max_body_bytes,
         )
-        app = create_app(operations, security, ApiOptions(allow_private_addresses=settings.is_loopback))
+        options = ApiOptions(ping_interval_s=settings.ping_interval_s, allow_private_addresses=settings.is_loopback)
+        app = create_app(operations, security, options)
         yield Server(app, operations, made, engine)
 
 

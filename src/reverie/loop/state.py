@@ -58,6 +58,12 @@ class View:
         """The conversation's own model where it has one, else the agent's."""
         return self.conversation.model or self.agent.model
 
+    @property
+    def window_limit(self) -> int | None:
+        """Tokens of context to use at most: the conversation's own limit, else the agent's."""
+        own = self.conversation.metadata.get("context_window_limit")
+        return own if isinstance(own, int) else self.agent.context_window_limit
+
 
 @dataclass(slots=True, kw_only=True)
 class TurnState:

@@ -337,7 +337,7 @@ class Turn:
         )
 
     def _window(self, model: ChatModel) -> int:
-        limit = self.state.view.agent.context_window_limit
+        limit = self.state.view.window_limit
         return min(limit, model.info.context_window) if limit else model.info.context_window
 
     def _fresh_draft(self, model: ChatModel) -> Draft:
@@ -404,7 +404,7 @@ class Turn:
             model_endpoint=info.endpoint if info else None,
             provider_name=info.provider_name if info else None,
             provider_category=info.category if info else None,
-            context_window_limit=self._window(model) if model else view.agent.context_window_limit,
+            context_window_limit=self._window(model) if model else view.window_limit,
             usage=self._usage(draft, view),
             error_type=None if failure is None else failure.error_type,
             error_data=None if failure is None else {"message": failure.message, "detail": failure.detail},

@@ -1,6 +1,7 @@
 """Conversations: made, listed, forked, compacted."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -27,6 +28,8 @@ class ConversationDraft:
     summary: str | None = None
     model: str | None = None
     model_settings: JsonObject | None = None
+    description: str | None = None
+    context_window_limit: int | None = None
     isolated_block_labels: tuple[str, ...] = ()
 
 
@@ -37,7 +40,10 @@ class ConversationChanges:
     summary: str | Unset | None = UNSET
     model: str | Unset | None = UNSET
     model_settings: JsonObject | Unset | None = UNSET
+    description: str | Unset | None = UNSET
+    context_window_limit: int | Unset | None = UNSET
     archived: bool | Unset = UNSET
+    last_message_at: datetime | Unset | None = UNSET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +72,7 @@ async def create(ops: Operations, caller: Caller, agent_id: AgentId, draft: Conv
             summary=draft.summary,
             model=draft.model,
             model_settings=draft.model_settings,
+            metadata={"description": draft.description, "context_window_limit": draft.context_window_limit},
             created_at=now,
             updated_at=now,
             created_by_id=caller.user_id,
@@ -121,12 +128,19 @@ async def update(
         "model": changes.model,
         "model_settings": changes.model_settings,
         "archived": changes.archived,
+        "last_message_at": changes.last_message_at,
     }
     values: dict[str, Any] = {name: value for name, value in given.items() if value is not UNSET}
+    beside = {"description": changes.description, "context_window_limit": changes.context_window_limit}
+    notes: dict[str, Any] = {name: value for name, value in beside.items() if value is not UNSET}
 
     def write(c: Connection) -> ConversationView:
-        conversations.get(c, caller.organization_id, conversation_id)
-        stamp = {"updated_at": ops.clock(), "last_updated_by_id": caller.user_id}
+        before = conversations.get(c, caller.organization_id, conversation_id)
+        stamp = {
+            "metadata": {**before.metadata, **notes},
+            "updated_at": ops.clock(),
+            "last_updated_by_id": caller.user_id,
+        }
         conversations.update_conversation(c, conversation_id, values | stamp)
         return _view(c, caller, conversation_id)
 
@@ -213,7 +227,7 @@ async def compact(ops: Operations, caller: Caller, conversation_id: Conversation
     caller.require(Scope.WRITE)
     view = await ops.database.write(lambda c: load_view(c, caller.organization_id, conversation_id, ops.clock()))
     model = await ops.catalog.chat_model(view.model_handle)
-    window = min(view.agent.context_window_limit or model.info.context_window, model.info.context_window)
+    window = min(view.window_limit or model.info.context_window, model.info.context_window)
     plan = await plan_compaction(view, ops.catalog, model, window)
     if plan is None:
         raise InvalidInput("the conversation is too short to be summarised; nothing was changed")

@@ -83,6 +83,8 @@ class ConversationCreate(Body):
             summary=self.summary,
             model=self.model,
             model_settings=None if self.model_settings is None else self.model_settings.to_domain(),
+            description=self.description,
+            context_window_limit=self.context_window_limit,
             isolated_block_labels=tuple(self.isolated_block_labels or ()),
         )
 
@@ -103,7 +105,8 @@ class ConversationUpdate(Body):
         given = self.given()
         if self.model_settings is not None:
             given["model_settings"] = self.model_settings.to_domain()
-        return changes_of(ConversationChanges, given, frozenset({"summary", "model", "model_settings"}))
+        nullable = {"summary", "description", "model", "model_settings", "context_window_limit"}
+        return changes_of(ConversationChanges, given, frozenset(nullable))
 
 
 class Compact(Body):
