@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-
 from letta_client import Letta
 from letta_client.types import AgentState
 from tests.conftest import MODEL
@@ -13,9 +12,7 @@ from tests.support.databases import run_apart
 from tests.support.server import Server
 
 ANTHROPIC_MODEL = "anthropic/claude-sonnet-4-5"
-PIXEL = (
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-)
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 ECHO = '''
 def {name}(text: str) -> str:

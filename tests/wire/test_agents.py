@@ -15,9 +15,9 @@ from tests.support.provider import Provider
 from tests.support.replies import say
 from tests.wire.samples import bare_agent, echo_source, new_agent
 
-Check = Callable[[AgentState], object]
+Check = Callable[[Any], object]
 EMBEDDING = "openai/scripted-embedding"
-ALL = ["agent.blocks", "agent.tools", "agent.tags", "agent.secrets", "agent.identities", "agent.sources"]
+ALL: Any = ["agent.blocks", "agent.tools", "agent.tags", "agent.secrets", "agent.identities", "agent.sources"]
 
 LLM_CONFIG = {
     "model": "gpt-4o-mini",
@@ -83,14 +83,19 @@ CREATE: dict[str, tuple[Any, Check]] = {
     "block_ids": ([], lambda s: s.blocks == []),
     "compaction_settings": (
         COMPACTION,
-        lambda s: s.compaction_settings and {**s.compaction_settings.model_dump(), **COMPACTION}
-        == s.compaction_settings.model_dump(),
+        lambda s: (
+            s.compaction_settings
+            and {**s.compaction_settings.model_dump(), **COMPACTION} == s.compaction_settings.model_dump()
+        ),
     ),
     "context_window_limit": (12_345, lambda s: s.llm_config.context_window == 12_345),
     "description": ("who I am", lambda s: s.description == "who I am"),
     "embedding": (EMBEDDING, lambda s: s.embedding == EMBEDDING and s.embedding_config.handle == EMBEDDING),
     "embedding_chunk_size": (400, lambda s: True),
-    "embedding_config": (EMBEDDING_CONFIG, lambda s: s.embedding == EMBEDDING and s.embedding_config.handle == EMBEDDING),
+    "embedding_config": (
+        EMBEDDING_CONFIG,
+        lambda s: s.embedding == EMBEDDING and s.embedding_config.handle == EMBEDDING,
+    ),
     "enable_reasoner": (False, lambda s: s.llm_config.enable_reasoner is False),
     "enable_sleeptime": (False, lambda s: not s.enable_sleeptime),
     "folder_ids": ([], lambda s: s.sources == []),
@@ -106,16 +111,21 @@ CREATE: dict[str, tuple[Any, Check]] = {
     ),
     "llm_config": (
         LLM_CONFIG,
-        lambda s: (s.model, s.llm_config.context_window, s.llm_config.temperature, s.llm_config.max_tokens)
-        == (MODEL, 24_000, 0.25, 777),
+        lambda s: (
+            (s.model, s.llm_config.context_window, s.llm_config.temperature, s.llm_config.max_tokens)
+            == (MODEL, 24_000, 0.25, 777)
+        ),
     ),
     "max_files_open": (3, lambda s: s.max_files_open == 3),
     "max_reasoning_tokens": (2048, lambda s: s.llm_config.max_reasoning_tokens == 2048),
     "max_tokens": (512, lambda s: s.llm_config.max_tokens == 512 and _settings(s).max_output_tokens == 512),
     "memory_blocks": (
         [{"label": "human", "value": "v", "description": "d", "limit": 99, "read_only": True, "metadata": {"k": 1}}],
-        lambda s: [(b.label, b.value, b.description, b.limit, b.read_only, b.metadata) for b in s.blocks]
-        == [("human", "v", "d", 99, True, {"k": 1})] and [b.label for b in s.memory.blocks] == ["human"],
+        lambda s: (
+            [(b.label, b.value, b.description, b.limit, b.read_only, b.metadata) for b in s.blocks]
+            == [("human", "v", "d", 99, True, {"k": 1})]
+            and [b.label for b in s.memory.blocks] == ["human"]
+        ),
     ),
     "memory_variables": ({"name": "Ada"}, lambda s: True),
     "message_buffer_autoclear": (True, lambda s: s.message_buffer_autoclear is True),
@@ -123,8 +133,11 @@ CREATE: dict[str, tuple[Any, Check]] = {
     "model": (MODEL, lambda s: s.model == MODEL and s.llm_config.handle == MODEL),
     "model_settings": (
         SETTINGS,
-        lambda s: (_settings(s).temperature, _settings(s).max_output_tokens, _settings(s).parallel_tool_calls)
-        == (0.5, 321, False) and _settings(s).reasoning.reasoning_effort == "low",
+        lambda s: (
+            (_settings(s).temperature, _settings(s).max_output_tokens, _settings(s).parallel_tool_calls)
+            == (0.5, 321, False)
+            and _settings(s).reasoning.reasoning_effort == "low"
+        ),
     ),
     "name": ("Ada's friend", lambda s: s.name == "Ada's friend"),
     "parallel_tool_calls": (False, lambda s: _settings(s).parallel_tool_calls is False),
@@ -229,9 +242,7 @@ def test_blocks_and_tools_given_by_id_are_attached(client: Letta) -> None:
 
 
 def test_settings_reach_the_model(client: Letta, provider: Provider) -> None:
-    agent = bare_agent(
-        client, model_settings={"provider_type": "openai", "temperature": 0.5, "max_output_tokens": 321}
-    )
+    agent = bare_agent(client, model_settings={"provider_type": "openai", "temperature": 0.5, "max_output_tokens": 321})
     provider.script(say("ok"))
     client.agents.messages.create(agent.id, input="hi")
     body = provider.requests[0].body

@@ -138,15 +138,13 @@ def test_the_limit_holds_for_the_api(client: Letta) -> None:
     block = client.blocks.create(label="small", value="12345", limit=5)
     for change in ({"value": "123456"}, {"limit": 4}):
         with pytest.raises(APIStatusError) as refused:
-            client.blocks.update(block.id, **change)  # type: ignore[arg-type]
+            client.blocks.update(block.id, **change)
         assert refused.value.status_code == too_long.value.status_code
     assert client.blocks.update(block.id, value="123456", limit=6).value == "123456"
 
 
 def test_the_limit_holds_for_tools(client: Letta, provider: Provider) -> None:
-    agent = bare_agent(
-        client, memory_blocks=[{"label": "tiny", "value": "12345", "limit": 8}], include_base_tools=True
-    )
+    agent = bare_agent(client, memory_blocks=[{"label": "tiny", "value": "12345", "limit": 8}], include_base_tools=True)
     provider.script(call("memory_insert", label="tiny", new_string="too much for it"), say("full"))
     answer = client.agents.messages.create(agent.id, input="write")
     assert kinds(answer.messages) == ["tool_call_message", "tool_return_message", "assistant_message"]

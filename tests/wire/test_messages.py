@@ -25,7 +25,7 @@ def test_a_message_may_be_said_in_several_ways(client: Letta, provider: Provider
     agent = bare_agent(client)
     provider.script(say("hi"))
     answer = client.agents.messages.create(agent.id, **sent)
-    assert answer.messages[-1].content == "hi"  # type: ignore[union-attr]
+    assert answer.messages[-1].content == "hi"
     assert provider.requests[0].text == "hello"
 
 
@@ -115,7 +115,7 @@ def test_a_step_of_several_messages_pages_as_one_list(client: Letta, provider: P
     answer = client.agents.messages.create(agent.id, input="go")
     wanted = ["reasoning_message", "assistant_message", "tool_call_message", "tool_return_message", "assistant_message"]
     assert kinds(answer.messages) == wanted
-    listed = [item for item in client.agents.messages.list(agent.id, order="asc", limit=2)]
+    listed = list(client.agents.messages.list(agent.id, order="asc", limit=2))
     tail = [item for item in listed if item.message_type not in ("system_message", "user_message")]
     assert kinds(tail) == wanted
     assert [item.id for item in tail] == [item.id for item in answer.messages]

@@ -67,8 +67,8 @@ def test_tokens_of_every_kind_join_to_what_is_stored(client: Letta, provider: Pr
     names: dict[str, str] = {}
     for event in events:
         if event.message_type == "tool_call_message":
-            arguments[event.tool_call.tool_call_id] = (
-                arguments.get(event.tool_call.tool_call_id, "") + (event.tool_call.arguments or "")
+            arguments[event.tool_call.tool_call_id] = arguments.get(event.tool_call.tool_call_id, "") + (
+                event.tool_call.arguments or ""
             )
             names.setdefault(event.tool_call.tool_call_id, event.tool_call.name)
     assert {key: json.loads(text) for key, text in arguments.items()} == {
@@ -77,7 +77,8 @@ def test_tokens_of_every_kind_join_to_what_is_stored(client: Letta, provider: Pr
     }
     assert names == {"c1": "echo_tokens", "c2": "echo_tokens"}
     texts = {
-        key: "".join(e.content for e in group) for key, group in by_id.items()
+        key: "".join(e.content for e in group)
+        for key, group in by_id.items()
         if group[0].message_type == "assistant_message"
     }
     assert list(texts.values()) == ["I will call it twice", "all done now"]
@@ -119,7 +120,7 @@ def test_the_stream_method_streams_always(client: Letta, provider: Provider) -> 
     assert kinds(stream) == ["assistant_message", "stop_reason", "usage_statistics"]
 
 
-def test_pings_come_only_when_asked_for(server: Server, own_ping_server: Server, provider: Provider) -> None:
+def test_pings_come_when_asked_for(own_ping_server: Server, provider: Provider) -> None:
     client = own_ping_server.client
     agent = bare_agent(client)
     gate = provider.gate("silence")
@@ -130,6 +131,15 @@ def test_pings_come_only_when_asked_for(server: Server, own_ping_server: Server,
     gate.release()
     rest = kinds(events)
     assert [kind for kind in rest if kind != "ping"] == ["assistant_message", "stop_reason", "usage_statistics"]
+    slow, slower = provider.gate("slow"), provider.gate("slower")
+    provider.script(reply(say("a"), slow, say("b")), hang(slower, say("x")))
+    unasked: Any = iter(client.agents.messages.create(agent.id, input="hi", streaming=True, stream_tokens=True))
+    first = next(unasked)
+    other: Any = client.agents.messages.create(bare_agent(client).id, input="hi", streaming=True, include_pings=True)
+    assert next(iter(other)).message_type == "ping"  # an interval of silence has passed for both
+    slower.release()
+    slow.release()
+    assert kinds([first, *unasked]) == ["assistant_message"] * 2 + ["stop_reason", "usage_statistics"]
 
 
 def test_a_background_run_is_numbered_and_resumes_exactly(client: Letta, provider: Provider) -> None:
@@ -158,9 +168,7 @@ def test_a_reader_that_hangs_up_goes_on_where_it_stopped(client: Letta, provider
     agent = bare_agent(client)
     gate = provider.gate("middle")
     provider.script(reply(say("a", "b"), gate, say("c", "d")))
-    stream = client.agents.messages.create(
-        agent.id, input="go", streaming=True, background=True, stream_tokens=True
-    )
+    stream = client.agents.messages.create(agent.id, input="go", streaming=True, background=True, stream_tokens=True)
     events: Any = iter(stream)
     first, second = next(events), next(events)
     stream.close()
@@ -177,9 +185,9 @@ def test_two_readers_follow_one_run(client: Letta, provider: Provider) -> None:
     agent = bare_agent(client)
     gate = provider.gate("both")
     provider.script(reply(say("a"), gate, say("b")))
-    first: Any = iter(client.agents.messages.create(
-        agent.id, input="go", streaming=True, background=True, stream_tokens=True
-    ))
+    first: Any = iter(
+        client.agents.messages.create(agent.id, input="go", streaming=True, background=True, stream_tokens=True)
+    )
     head = next(first)
     second: Any = iter(client.runs.messages.stream(head.run_id, starting_after=0))
     assert next(second).content == "a"
@@ -192,7 +200,8 @@ def test_a_background_run_is_followed_after_a_restart(own_server: Server, provid
     agent = bare_agent(client)
     provider.script(say("kept"))
     events: list[Any] = list(client.agents.messages.create(agent.id, input="go", streaming=True, background=True))
-    own_server.restart()
+    own_server.stop()
+    own_server.start()
     again: list[Any] = list(own_server.client.runs.messages.stream(events[0].run_id, starting_after=1))
     assert [event.seq_id for event in again] == [event.seq_id for event in events[1:]]
     assert kinds(again) == kinds(events[1:])

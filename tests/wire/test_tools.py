@@ -47,10 +47,10 @@ def {name}(guest: Guest, table: int) -> str:
     return f"{{guest.name}} ({{guest.age + 1}}) sits at {{table}}"
 '''
 
-UNDOCUMENTED = '''
+UNDOCUMENTED = """
 def {name}(x: float, y):
     return x
-'''
+"""
 
 
 def _name(kind: str) -> str:
@@ -100,17 +100,19 @@ def test_pydantic_arguments_are_described_and_built(client: Letta, provider: Pro
 
 
 def test_a_tool_without_docstring_or_with_undescribed_parameters_is_accepted(client: Letta) -> None:
-    tool = client.tools.create(source_code='def {0}(a: int) -> int:\n    """Add."""\n    return a'.format(_name("terse")))
+    tool = client.tools.create(
+        source_code='def {}(a: int) -> int:\n    """Add."""\n    return a'.format(_name("terse"))
+    )
     assert _parameters(tool)["properties"]["a"]["type"] == "integer"
 
 
 def test_a_given_argument_schema_is_used(client: Letta) -> None:
-    given = {
+    given: dict[str, object] = {
         "type": "object",
         "properties": {"x": {"type": "string", "description": "mine"}},
         "required": ["x"],
     }
-    source = 'def {0}(x):\n    """Do."""\n    return x'.format(_name("given"))
+    source = 'def {}(x):\n    """Do."""\n    return x'.format(_name("given"))
     tool = client.tools.create(source_code=source, args_json_schema=given)
     assert _parameters(tool)["properties"] == given["properties"]
     assert _parameters(tool)["required"] == ["x"]

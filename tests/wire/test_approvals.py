@@ -1,0 +1,204 @@
+"""Calls that wait for a person, and calls that the client runs itself."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from letta_client import APIStatusError, ConflictError, Letta
+from letta_client.types import AgentState
+from tests.support.provider import Provider
+from tests.support.replies import call, reply, say
+from tests.wire.samples import bare_agent, echo_source, kinds
+
+WHERE: Any = {
+    "name": "where_am_i",
+    "description": "Ask the client's GPS.",
+    "parameters": {"type": "object", "properties": {"precise": {"type": "boolean"}}, "required": ["precise"]},
+}
+
+
+def _gated(client: Letta, **more: Any) -> tuple[AgentState, str, str]:
+    """An agent with a tool that asks and one that does not."""
+    mark = uuid4().hex[:8]
+    asks, free = f"asks_{mark}", f"free_{mark}"
+    ids = [
+        client.tools.create(source_code=echo_source(asks), default_requires_approval=True).id,
+        client.tools.create(source_code=echo_source(free)).id,
+    ]
+    return bare_agent(client, tool_ids=ids, **more), asks, free
+
+
+def _answer(call_id: str, approve: bool = True, **more: Any) -> Any:
+    item = {"type": "approval", "tool_call_id": call_id, "approve": approve, **more}
+    return [{"type": "approval", "approvals": [item]}]
+
+
+def test_a_gated_call_waits_and_runs_once_it_is_approved(client: Letta, provider: Provider) -> None:
+    agent, asks, _ = _gated(client)
+    provider.script(call(asks, text="a", id="c1"), say("done"))
+    asked = client.agents.messages.create(agent.id, input="go")
+    assert kinds(asked.messages) == ["approval_request_message"]
+    assert asked.stop_reason.stop_reason == "requires_approval"
+    request: Any = asked.messages[0]
+    assert (request.tool_call.name, request.tool_call.tool_call_id) == (asks, "c1")
+    assert [item.tool_call_id for item in request.tool_calls] == ["c1"]
+    pending = client.agents.retrieve(agent.id, include=["agent.pending_approval"]).pending_approval
+    assert pending is not None
+    assert pending.id == request.id
+    done = client.agents.messages.create(agent.id, messages=_answer("c1"))
+    assert kinds(done.messages) == ["tool_return_message", "assistant_message"]
+    assert done.messages[0].tool_return == "echo: a"  # type: ignore[union-attr]
+    assert client.agents.retrieve(agent.id, include=["agent.pending_approval"]).pending_approval is None
+    assert [item.split(":")[0] for item in provider.requests[1].shape] == ["system", "user", "assistant", "tool"]
+
+
+def test_a_denied_call_does_not_run_and_the_model_reads_why(client: Letta, provider: Provider) -> None:
+    agent, asks, _ = _gated(client)
+    provider.script(call(asks, text="a", id="c1"), say("I understand"))
+    client.agents.messages.create(agent.id, input="go")
+    done = client.agents.messages.create(agent.id, messages=_answer("c1", False, reason="too dangerous"))
+    assert done.messages[-1].content == "I understand"  # type: ignore[union-attr]
+    result = provider.requests[1].turns[-1]
+    assert "too dangerous" in str(result.results)
+    assert "echo: a" not in str(result.results)
+
+
+def test_the_old_form_of_an_answer_is_understood(client: Letta, provider: Provider) -> None:
+    agent, asks, _ = _gated(client)
+    provider.script(call(asks, text="a"), say("done"))
+    asked = client.agents.messages.create(agent.id, input="go")
+    done = client.agents.messages.create(
+        agent.id, messages=[{"type": "approval", "approve": True, "approval_request_id": asked.messages[0].id}]
+    )
+    assert kinds(done.messages) == ["tool_return_message", "assistant_message"]
+
+
+def test_in_a_parallel_batch_only_the_gated_call_asks(client: Letta, provider: Provider) -> None:
+    agent, asks, free = _gated(client)
+    provider.script(
+        reply(call(free, text="f", id="c1"), call(asks, text="a", id="c2"), call(free, text="g", id="c3")), say("done")
+    )
+    asked = client.agents.messages.create(agent.id, input="go")
+    request: Any = asked.messages[-1]
+    assert request.message_type == "approval_request_message"
+    assert [item.tool_call_id for item in request.tool_calls] == ["c2"]
+    assert len(provider.requests) == 1
+    client.agents.messages.create(agent.id, messages=_answer("c2"))
+    results = [result for turn in provider.requests[1].turns for result in turn.results]
+    assert dict(results) == {"c1": "echo: f", "c2": "echo: a", "c3": "echo: g"}
+    assert len(provider.requests) == 2
+
+
+def test_each_of_two_gated_calls_is_answered_by_itself(client: Letta, provider: Provider) -> None:
+    agent, asks, _ = _gated(client)
+    provider.script(reply(call(asks, text="a", id="c1"), call(asks, text="b", id="c2")), say("done"))
+    client.agents.messages.create(agent.id, input="go")
+    answers: Any = [
+        {"type": "approval", "tool_call_id": "c1", "approve": True},
+        {"type": "approval", "tool_call_id": "c2", "approve": False, "reason": "no"},
+    ]
+    client.agents.messages.create(agent.id, messages=[{"type": "approval", "approvals": answers}])
+    results = dict(result for turn in provider.requests[1].turns for result in turn.results)
+    assert results["c1"] == "echo: a"
+    assert "no" in results["c2"]
+
+
+def test_a_user_message_while_an_approval_is_pending_is_409(client: Letta, provider: Provider) -> None:
+    agent, asks, _ = _gated(client)
+    provider.script(call(asks, text="a", id="c1"), say("done"))
+    asked = client.agents.messages.create(agent.id, input="go")
+    with pytest.raises(ConflictError) as refused:
+        client.agents.messages.create(agent.id, input="hello?")
+    detail: Any = refused.value.body["detail"]  # type: ignore[index]
+    assert detail["code"] == "PENDING_APPROVAL"
+    assert "waiting for approval" in detail["message"]
+    assert detail["pending_request_id"] == asked.messages[0].id
+    with pytest.raises(ConflictError):
+        list(client.agents.messages.create(agent.id, input="hello?", streaming=True))
+    done = client.agents.messages.create(agent.id, messages=_answer("c1"))
+    assert done.stop_reason.stop_reason == "end_turn"
+    with pytest.raises(APIStatusError) as second:
+        client.agents.messages.create(agent.id, messages=_answer("c1"))
+    assert second.value.status_code in (400, 409)
+    assert "No tool call is currently awaiting approval" in str(second.value.body)
+
+
+def test_an_answer_to_another_call_is_refused_and_the_call_still_waits(client: Letta, provider: Provider) -> None:
+    agent, asks, _ = _gated(client)
+    provider.script(call(asks, text="a", id="c1"), say("done"))
+    client.agents.messages.create(agent.id, input="go")
+    with pytest.raises(APIStatusError) as refused:
+        client.agents.messages.create(agent.id, messages=_answer("other"))
+    assert refused.value.status_code in (400, 409, 422)
+    assert client.agents.messages.create(agent.id, messages=_answer("c1")).stop_reason.stop_reason == "end_turn"
+
+
+def test_approval_streams_like_any_message(client: Letta, provider: Provider) -> None:
+    agent, asks, _ = _gated(client)
+    provider.script(call(asks, text="a b c", id="c1"), say("done"))
+    asked = list(client.agents.messages.create(agent.id, input="go", streaming=True, stream_tokens=True))
+    assert set(kinds(asked)) == {"approval_request_message", "stop_reason", "usage_statistics"}
+    assert asked[-2].stop_reason == "requires_approval"  # type: ignore[union-attr]
+    stream = client.agents.messages.create(agent.id, messages=_answer("c1"), streaming=True)
+    assert kinds(stream) == ["tool_return_message", "assistant_message", "stop_reason", "usage_statistics"]
+
+
+def test_approval_can_be_switched_for_one_agent(client: Letta, provider: Provider) -> None:
+    agent, asks, free = _gated(client)
+    client.agents.tools.update_approval(asks, agent_id=agent.id, body_requires_approval=False)
+    client.agents.tools.update_approval(free, agent_id=agent.id, body_requires_approval=True)
+    provider.script(call(asks, text="a"), call(free, text="f", id="c1"), say("done"))
+    answer = client.agents.messages.create(agent.id, input="go")
+    assert kinds(answer.messages) == ["tool_call_message", "tool_return_message", "approval_request_message"]
+    client.agents.messages.create(agent.id, messages=_answer("c1"))
+    tool_id = next(tool.id for tool in agent.tools if tool.name == asks)
+    assert client.tools.retrieve(tool_id).default_requires_approval is True
+
+
+def test_a_cancelled_approval_lets_the_next_message_in(client: Letta, provider: Provider) -> None:
+    agent, asks, _ = _gated(client)
+    provider.script(call(asks, text="a", id="c1"), say("never mind then"))
+    client.agents.messages.create(agent.id, input="go")
+    client.agents.messages.create(agent.id, messages=_answer("c1", False))
+    provider.script(say("hello"))
+    answer = client.agents.messages.create(agent.id, input="hi")
+    assert answer.messages[-1].content == "hello"  # type: ignore[union-attr]
+
+
+def test_a_client_tool_goes_to_the_client_and_comes_back(client: Letta, provider: Provider) -> None:
+    agent = bare_agent(client)
+    provider.script(call("where_am_i", precise=True, id="c1"), say("In Bern."))
+    asked = client.agents.messages.create(agent.id, input="where?", client_tools=[WHERE])
+    assert asked.stop_reason.stop_reason == "requires_approval"
+    request: Any = asked.messages[-1]
+    assert request.message_type == "approval_request_message"
+    assert [(item.name, item.arguments.replace(" ", "")) for item in request.tool_calls] == [
+        ("where_am_i", '{"precise":true}')
+    ]
+    assert "where_am_i" in provider.requests[0].tools
+    returned: Any = {
+        "type": "tool", "tool_call_id": "c1", "tool_return": "Bern", "status": "success", "stdout": ["gps on"],
+    }  # fmt: skip
+    done = client.agents.messages.create(
+        agent.id, messages=[{"type": "approval", "approvals": [returned]}], client_tools=[WHERE]
+    )
+    assert done.messages[-1].content == "In Bern."  # type: ignore[union-attr]
+    assert provider.requests[1].shape[-1] == "tool:Bern"
+    assert client.tools.list(name="where_am_i").items == []
+    client.agents.messages.create(agent.id, input="and now?")
+    assert "where_am_i" not in provider.requests[2].tools
+
+
+def test_a_client_tool_and_a_server_tool_in_one_reply(client: Letta, provider: Provider) -> None:
+    agent, _, free = _gated(client)
+    provider.script(reply(call(free, text="f", id="c1"), call("where_am_i", precise=False, id="c2")), say("ok"))
+    asked = client.agents.messages.create(agent.id, input="go", client_tools=[WHERE])
+    request: Any = asked.messages[-1]
+    assert [item.tool_call_id for item in request.tool_calls] == ["c2"]
+    returned: Any = {"type": "tool", "tool_call_id": "c2", "tool_return": "no signal", "status": "error"}
+    client.agents.messages.create(
+        agent.id, messages=[{"type": "approval", "approvals": [returned]}], client_tools=[WHERE]
+    )
+    results = dict(result for turn in provider.requests[1].turns for result in turn.results)
+    assert results["c1"] == "echo: f"
+    assert "no signal" in results["c2"]
