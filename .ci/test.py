@@ -19,6 +19,7 @@ BIN = Path(sys.executable).parent
 CODE = [name for name in ("src", "tests", "bench", "examples", ".ci") if (ROOT / name).is_dir()]
 TYPESCRIPT = ROOT / "tests" / "typescript"
 SKIPPED = re.compile(r"^SKIPPED \[(\d+)\] (\S+?): (.*)$")
+SUMMARY = re.compile(r"^=* ?(\d+ (passed|failed|skipped|errors?)\b.* in [\d.]+s.*?) ?=*$")
 
 
 @dataclass
@@ -27,6 +28,8 @@ class Outcome:
 
     code: int = 0
     skipped: list[str] = field(default_factory=list)
+    summary: str = ""
+    """The part's own last word, repeated as the last line of everything."""
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> Outcome:
@@ -70,8 +73,8 @@ def typescript() -> Outcome:
 
 def tests() -> Outcome:
     """Pytest, on both databases."""
-    workers = os.environ.get("PYTEST_WORKERS", str(os.cpu_count() or 2))
-    command = [str(BIN / "pytest"), "-rs", "-n", workers, *shlex.split(os.environ.get("PYTEST_ARGS", ""))]
+    workers = os.environ.get("PYTEST_WORKERS", str(max(2, os.cpu_count() or 2)))
+    command = [str(BIN / "pytest"), "-q", "-rs", "--durations=10", "-n", workers, *shlex.split(os.environ.get("PYTEST_ARGS", ""))]
     outcome = Outcome()
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -79,6 +82,8 @@ def tests() -> Outcome:
             print(line, end="", flush=True)
             if match := SKIPPED.match(line):
                 outcome.skipped.append(f"{match[1]} x {match[2]}: {match[3]}")
+            elif match := SUMMARY.match(line.rstrip()):
+                outcome.summary = match[1]
     outcome.code = process.returncode
     return outcome
 
@@ -100,6 +105,7 @@ def main(names: list[str]) -> int:
         return 2
     report: list[str] = []
     skipped: list[str] = []
+    summaries: list[str] = []
     failed = False
     for name in names or PARTS:
         print(f"\n── {name} " + "─" * (76 - len(name)), flush=True)
@@ -107,12 +113,15 @@ def main(names: list[str]) -> int:
         outcome = PARTS[name]()
         failed |= outcome.code != 0
         skipped += outcome.skipped
+        summaries += [outcome.summary] if outcome.summary else []
         report.append(f"  {'FAILED' if outcome.code else 'passed'}  {name:<12}{time.monotonic() - started:7.1f} s")
     print("\n── result " + "─" * 70)
     print("\n".join(report))
     print("  nothing was skipped" if not skipped else "  skipped:")
     for line in skipped:
         print(f"    {line}")
+    for line in summaries:
+        print(line)
     return int(failed)
 
 
