@@ -4,6 +4,7 @@ This is the only place that names adapters, executors and tools; every other roo
 contracts.
 """
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from reverie.api.errors import status_of
 from reverie.api.security import SecurityOptions
 from reverie.auth.keys import Gate
 from reverie.auth.secrets import load_secrets
+from reverie.background.sweep import Sweep
 from reverie.config import Settings
 from reverie.domain.clock import utc_now
 from reverie.faults import crash_point
@@ -63,7 +65,7 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
         await bring_up_to_date(settings.database_options())
         catalog = Catalog(settings.model_options())
         stack.push_async_callback(catalog.aclose)
-        executor = SandboxExecutor(settings.sandbox_options())
+        executor = SandboxExecutor(settings.sandbox_options(), environment=os.environ)
         stack.push_async_callback(executor.aclose)
         drain = _Drain()
         engine = RunEngine(
@@ -89,6 +91,8 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
         drain.asks = lambda: engine.draining
         await engine.start()
         stack.push_async_callback(engine.close)
+        if database.sqlite_path is None:
+            await stack.enter_async_context(Sweep(engine, settings.lease_s))
         operations = Operations(
             database=database,
             catalog=catalog,
@@ -116,6 +120,7 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
         )
         options = ApiOptions(ping_interval_s=settings.ping_interval_s, allow_private_addresses=settings.is_loopback)
         app = create_app(operations, security, options)
+        await executor.start()
         yield Server(app, operations, made, engine)
 
 

@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from letta_client import APIError, Letta
 from tests.conftest import MODEL
+from tests.support.databases import database_urls
 from tests.support.provider import Provider, roles
 from tests.support.replies import call, hang, reply, say
-from tests.support.server import Server
+from tests.support.server import Server, provider_environment, running_server
 
 COUNT = '''
 def count_up(amount: int) -> str:
@@ -62,11 +63,15 @@ def _send(client: Letta, agent_id: str, mode: str) -> None:
 @pytest.mark.parametrize("mode", ["blocking", "streamed"])
 @pytest.mark.parametrize("point", AFTER_CRASH)
 def test_after_kill_9_the_next_message_succeeds_and_nothing_is_lost_or_doubled(
-    own_server: Server, provider: Provider, point: str, mode: str
+    provider: Provider, database: str, point: str, mode: str
 ) -> None:
+    crashing = {**provider_environment(provider), "REVERIE_CRASH_AT": point}
+    with database_urls(database) as url, running_server(url, crashing) as server:
+        _crash_and_go_on(server, provider, point, mode)
+
+
+def _crash_and_go_on(own_server: Server, provider: Provider, point: str, mode: str) -> None:
     agent_id = _agent(own_server.client)
-    own_server.stop()
-    own_server.start(REVERIE_CRASH_AT=point)
     provider.script(
         reply(call("count_up", amount=2), call("memory_insert", label="human", new_string="counted")),
         say("done counting"),
@@ -76,6 +81,7 @@ def test_after_kill_9_the_next_message_succeeds_and_nothing_is_lost_or_doubled(
     own_server.wait_dead()
 
     provider.reset()
+    del own_server.environment["REVERIE_CRASH_AT"]
     own_server.start()
     client = own_server.client
     assert ("counted" in client.agents.blocks.retrieve("human", agent_id=agent_id).value) == (point in EDITED)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 
 from reverie.api.wire.agents import AgentFacts
 from reverie.api.wire.base import Order
-from reverie.auth.keys import LOCAL_CALLER, Caller
+from reverie.auth.keys import LOCAL_CALLER, Caller, Scope
 from reverie.domain.clock import Clock, utc_now
 from reverie.domain.paging import Page
 from reverie.domain.provider import EmbedderInfo, ModelInfo
@@ -48,7 +48,8 @@ class Call:
         """What the catalog knows of models, for answers that describe agents."""
         models = await self.ops.catalog.list_models()
         found = await self.ops.catalog.list_embedders() if embedders else []
-        return AgentFacts(models=_by_handle(models), embedders=_embedders(found))
+        open_secret = self.ops.cipher.decrypt if self.caller.holds(Scope.WRITE) else None
+        return AgentFacts(models=_by_handle(models), embedders=_embedders(found), open_secret=open_secret)
 
 
 def _by_handle(models: Iterable[ModelInfo]) -> dict[str, ModelInfo]:

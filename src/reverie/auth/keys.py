@@ -44,13 +44,17 @@ class Caller:
     key_id: str | None
     """None: let in without a key, because the server listens on loopback only."""
 
+    def holds(self, scope: Scope) -> bool:
+        """Whether the caller holds `scope` or a wider one."""
+        return any(_RANK[held] >= _RANK[scope] for held in self.scopes)
+
     def require(self, scope: Scope) -> None:
         """Pass when the caller holds `scope` or a wider one.
 
         Raises:
             NotAllowed: the text names the scope that is missing.
         """
-        if not any(_RANK[held] >= _RANK[scope] for held in self.scopes):
+        if not self.holds(scope):
             raise NotAllowed(f"this key lacks the scope {scope.value!r}; use a key made with `--scope {scope.value}`")
 
 

@@ -23,6 +23,7 @@ from reverie.domain.paging import Page
 from reverie.domain.tool import Tool, ToolType
 from reverie.domain.tool_rule import ContinueToolRule, TerminalToolRule, ToolRule
 from reverie.domain.unset import UNSET
+from reverie.loop.state import load_view
 from reverie.operations.authorship import actor_of
 from reverie.operations.base import Operations
 from reverie.operations.builtin import ensure_builtin
@@ -69,10 +70,11 @@ async def create(ops: Operations, caller: Caller, draft: AgentDraft) -> AgentDet
         blocks.attach(c, whole.id, *own_blocks, *shared)
         tools.attach(c, whole.id, own_tools)
         conversations.insert_conversation(c, _own_thread(whole))
+        prompt = load_view(c, whole.organization_id, ConversationId(whole.id), now).context
         opening = _opening(whole, draft.initial_messages or ())
         messages.append(c, opening)
         return AgentDetails(
-            agent=replace(whole, message_ids=tuple(message.id for message in opening)),
+            agent=replace(whole, message_ids=tuple(message.id for message in (*prompt, *opening))),
             blocks=(*own_blocks, *shared),
             tools=tuple(own_tools),
         )

@@ -198,6 +198,17 @@ class RunEngine:
         """Stop every run of an agent."""
         return await self.cancel_active(organization_id, agent_id=agent_id)
 
+    async def bury_dead(self) -> list[Run]:
+        """End the runs of processes that died since anyone looked; returns them as they ended."""
+
+        def look(c: Connection) -> list[str]:
+            return workers.dead_workers(c, self._worker, self._deps.clock(), alone=self._options.alone)
+
+        dead = await self._deps.database.read(look)
+        if not dead:
+            return []
+        return await self._deps.database.write(lambda c: workers.bury(c, self._worker, dead, self._deps.clock()))
+
     async def drain(self, timeout_s: float | None = None) -> None:
         """Refuse new runs, let running ones reach their next commit, and stop what takes longer than `timeout_s`."""
         self._draining = True

@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool, SingletonThreadPool
 from reverie.domain.errors import Unavailable
 from reverie.storage.dialect import Dialect, PostgresDialect, SqliteDialect
 from reverie.storage.drivers import load_vector_extension, sqlite_driver
+from reverie.storage.nul import clean_json, clean_parameters_of
 
 T = TypeVar("T")
 
@@ -75,7 +76,7 @@ class Database:
 
 
 def _orjson_text(value: Any) -> str:
-    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    return clean_json(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode())
 
 
 class _SqliteRunner:
@@ -139,6 +140,8 @@ def sqlite_engine(options: DatabaseOptions, url: URL, *, begin: str) -> Engine:
         json_deserializer=orjson.loads,
     )
 
+    clean_parameters_of(engine)
+
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
         load_vector_extension(connection)
@@ -174,6 +177,7 @@ class _PostgresRunner:
             json_deserializer=orjson.loads,
             connect_args={"server_settings": {"application_name": "reverie", "jit": "off"}},
         )
+        clean_parameters_of(self._engine.sync_engine)
 
     async def read(self, fn: Callable[[Connection], T]) -> T:
         async with self._engine.connect() as connection:

@@ -68,7 +68,7 @@ async def run_tool(
     return Json(
         {
             "status": outcome.status,
-            "func_return": content_of(outcome.content),
+            "func_return": outcome.value if outcome.status == "success" else content_of(outcome.content),
             "stdout": list(outcome.stdout),
             "stderr": list(outcome.stderr),
             "agent_state": None,

@@ -1,6 +1,6 @@
 """Agents on the wire. Source: `AgentState`, `AgentCreateParams`, `AgentUpdateParams`, client SDK, read 2026-11."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, TypeAlias
@@ -223,6 +223,8 @@ class AgentFacts:
     models: Mapping[str, ModelInfo] = field(default_factory=dict)
     """By handle."""
     embedders: Mapping[str, EmbedderInfo] = field(default_factory=dict)
+    open_secret: Callable[[str, str], str] | None = None
+    """From a sealed value and its agent's id to the value; None: the caller sees names only."""
 
 
 def agent_state(details: AgentDetails, facts: AgentFacts, wanted: frozenset[str] = ALL_RELATIONSHIPS) -> AgentState:
@@ -230,7 +232,7 @@ def agent_state(details: AgentDetails, facts: AgentFacts, wanted: frozenset[str]
     agent = details.agent
     model = facts.models.get(agent.model) or guessed_model(agent.model)
     blocks = [block_state(block) for block in details.blocks] if "blocks" in wanted else []
-    secrets = _secrets(agent) if "secrets" in wanted else []
+    secrets = _secrets(agent, facts) if "secrets" in wanted else []
     pending = details.pending_approval if "pending_approval" in wanted else None
     return {
         "id": agent.id,
@@ -296,14 +298,14 @@ def _memory(agent: Agent, blocks: list[BlockState]) -> MemoryState:
     }
 
 
-def _secrets(agent: Agent) -> list[AgentEnvironmentVariable]:
-    """Names only: what a tool is trusted with is not told to whoever can read the agent."""
+def _secrets(agent: Agent, facts: AgentFacts) -> list[AgentEnvironmentVariable]:
+    """Values are for callers who may also set them: programs read all, change one and write all back."""
     return [
         {
             "id": None,
             "agent_id": agent.id,
             "key": key,
-            "value": "",
+            "value": "" if facts.open_secret is None else facts.open_secret(sealed, agent.id),
             "value_enc": None,
             "description": None,
             "created_at": None,
@@ -311,7 +313,7 @@ def _secrets(agent: Agent) -> list[AgentEnvironmentVariable]:
             "created_by_id": None,
             "last_updated_by_id": None,
         }
-        for key in agent.sealed_secrets
+        for key, sealed in agent.sealed_secrets.items()
     ]
 
 

@@ -3,7 +3,7 @@
 It is started ahead of need, with nothing of any call in it, and waits for a request on
 standard input:
 
-    {"name", "function", "source", "arguments", "environment", "packages", "limits"}
+    {"name", "function", "source", "models", "arguments", "environment", "packages", "limits"}
 
 The answer, JSON too, goes to the file descriptor named by the first argument, so what the tool
 prints never mixes with what it returns.
@@ -22,6 +22,7 @@ import types
 import typing
 from typing import Any, get_args, get_origin
 
+_JSON_TYPES = {"string": str, "integer": int, "number": float, "boolean": bool, "object": dict, "null": None}
 _PLAIN = {str, int, float, bool, list, dict, type(None), Any, object, typing.Literal, typing.Union, types.UnionType}
 
 
@@ -69,6 +70,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     sys.modules["tool"] = module  # Pydantic and dataclasses look names up there
     try:
         os.environ.update(request["environment"])
+        module.__dict__.update(_unimported(source, request["models"]))
         exec(compile(source, filename, "exec"), module.__dict__)
         function = module.__dict__[request["function"]]
         value = function(**_bind(function, request["arguments"]))
@@ -81,6 +83,50 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         return {"ok": False, "error": _describe(error, filename)}
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return {"ok": True, "text": text, "value": value}
+
+
+def _unimported(source: str, schemas: dict[str, Any]) -> dict[str, Any]:
+    """Names that a function cut out of its file uses and cannot import: those of `typing`, and its argument models.
+
+    Clients send such functions with their source alone; `schemas` describes the models.
+    """
+    names = {name: getattr(typing, name) for name in typing.__all__}
+    used = [name for name in schemas if name in source]
+    if used:
+        models: dict[str, Any] = {}
+        names.update({name: _model(name, schemas, models) for name in used})
+    return names
+
+
+def _model(name: str, schemas: dict[str, Any], models: dict[str, Any]) -> Any:
+    if name not in models:
+        from pydantic import create_model  # costs 100 ms, and most tools have no models
+
+        models[name] = Any  # where a model holds others of its own kind
+        schema = schemas[name]
+        if "properties" in schema:
+            required = schema.get("required", ())
+            fields: dict[str, Any] = {
+                field: (_type(part, schemas, models), ... if field in required else part.get("default"))
+                for field, part in schema["properties"].items()
+            }
+            models[name] = create_model(name, **fields)
+        else:
+            models[name] = _type(schema, schemas, models)
+    return models[name]
+
+
+def _type(schema: dict[str, Any], schemas: dict[str, Any], models: dict[str, Any]) -> Any:
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return _model(name, schemas, models) if name in schemas else Any
+    if "enum" in schema:
+        return typing.Literal[tuple(schema["enum"])]
+    if "anyOf" in schema:
+        return typing.Union[tuple(_type(part, schemas, models) for part in schema["anyOf"])]
+    if schema.get("type") == "array":
+        return list[_type(schema.get("items", {}), schemas, models)]  # type: ignore[misc]  # made at run time
+    return _JSON_TYPES.get(schema.get("type", ""), Any)
 
 
 def _bind(function: Any, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -123,6 +123,7 @@ class SandboxExecutor:
             "name": tool.name,
             "function": source_schema.entry_function(tool.source_code or "", tool.name),
             "source": tool.source_code,
+            "models": (tool.args_json_schema or {}).get("$defs") or {},
             "arguments": call.arguments,
             "environment": environment,
             "packages": packages,
