@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from letta_client import APIError, Letta
+from letta_client.types.agents import AssistantMessage, UserMessage
 from tests.conftest import MODEL
 from tests.support.databases import database_urls
 from tests.support.provider import Provider, roles
@@ -95,7 +96,7 @@ def _crash_and_go_on(own_server: Server, provider: Provider, point: str, mode: s
     stored = list(client.agents.messages.list(agent_id, order="asc", limit=100))
     ids = [message.id for message in stored]
     assert len(ids) == len(set(ids))
-    said = [message.content for message in stored if message.message_type == "user_message"]
+    said = [message.content for message in stored if isinstance(message, UserMessage)]
     assert said == ["count", "are you there?"]
 
 
@@ -110,5 +111,7 @@ def test_sigterm_lets_a_turn_reach_its_next_commit_and_exits(own_server: Server,
         assert own_server.process is not None
         own_server.process.send_signal(signal.SIGTERM)
         gate.release()
-        assert waiting.result(timeout=60).messages[-1].content == "late but whole"
+        said = waiting.result(timeout=60).messages[-1]
+        assert isinstance(said, AssistantMessage)
+        assert said.content == "late but whole"
         assert own_server.process.wait(timeout=60) == 0

@@ -74,7 +74,8 @@ def with_skills(prompt: str, skills: Sequence[ClientSkill]) -> str:
 
 def _memory(blocks: Sequence[Block]) -> str:
     rendered = "\n\n".join(_block(block) for block in blocks)
-    return f"<memory_blocks>\nThese blocks are your core memory. You see them at every step:\n\n{rendered}\n</memory_blocks>"
+    head = "These blocks are your core memory. You see them at every step:"
+    return f"<memory_blocks>\n{head}\n\n{rendered}\n</memory_blocks>"
 
 
 def _block(block: Block) -> str:
@@ -95,7 +96,7 @@ def _metadata(inputs: PromptInputs) -> str:
         f"- AGENT_ID: {inputs.agent.id}",
         f"- CONVERSATION_ID: {conversation}",
         f"- Today is {_local(inputs):%A, %Y-%m-%d} ({inputs.agent.timezone})",
-        f"- {inputs.message_count} earlier messages of this conversation are stored in recall memory (search it with tools)",
+        f"- {inputs.message_count} earlier messages of this conversation are in recall memory (search it with tools)",
     ]
     if inputs.passage_count:
         lines.append(f"- {inputs.passage_count} passages are stored in archival memory (search it with tools)")

@@ -1,16 +1,13 @@
 """From stored messages to the turns a model reads."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from reverie.domain.content import TextPart, ToolCall, ToolReturn
+from reverie.domain.content import Part, TextPart, ToolCall, ToolReturn
 from reverie.domain.message import (
     ApprovalRequestBody,
-    ApprovalResponseBody,
     AssistantBody,
-    EventBody,
     Message,
-    PromptBody,
     ReasoningBody,
     SummaryBody,
     SystemBody,
@@ -32,46 +29,56 @@ def turns_of(context: Sequence[Message]) -> tuple[Turn, ...]:
     """
     results = _results(context)
     turns: list[Turn] = []
-    reply: list[TextPart | ReasoningPart | ToolCall] = []
+    reply: list[Part | ReasoningPart | ToolCall] = []
     step: str | None = None
-
-    def close() -> None:
-        if reply:
-            turns.append(AssistantTurn(parts=tuple(reply)))
-            calls = [part for part in reply if isinstance(part, ToolCall)]
-            if calls:
-                turns.append(ToolTurn(returns=tuple(results.get(call.id) or _lost(call) for call in calls)))
-            reply.clear()
-
     for message in context:
         body = message.body
-        match body:
-            case AssistantBody() | ReasoningBody() | ToolCallBody() | ApprovalRequestBody():
-                if reply and (message.step_id is None or message.step_id != step):
-                    close()
-                step = message.step_id
-                reply.extend(_reply_parts(body))
-            case UserBody():
-                close()
-                turns.append(UserTurn(parts=body.parts, name=message.name))
-            case SystemBody():
-                close()
-                turns.append(SystemTurn(parts=body.parts))
-            case SummaryBody():
-                close()
-                turns.append(UserTurn(parts=(TextPart(text=body.text),)))
-            case PromptBody() | ToolReturnBody() | ApprovalResponseBody() | EventBody():
-                close()
-    close()
-    return tuple(turns)
+        if isinstance(body, AssistantBody | ReasoningBody | ToolCallBody | ApprovalRequestBody):
+            if message.step_id is None or message.step_id != step:
+                turns += _closed(reply, results)
+                reply = []
+            step = message.step_id
+            reply += _reply_parts(body)
+            continue
+        turns += _closed(reply, results)
+        reply = []
+        said = _said(message)
+        if said is not None:
+            turns.append(said)
+    return (*turns, *_closed(reply, results))
+
+
+def _closed(parts: Sequence[Part | ReasoningPart | ToolCall], results: Mapping[str, ToolReturn]) -> list[Turn]:
+    """One reply, with the results of its calls behind it."""
+    if not parts:
+        return []
+    calls = [part for part in parts if isinstance(part, ToolCall)]
+    turn = AssistantTurn(parts=tuple(parts))
+    if not calls:
+        return [turn]
+    return [turn, ToolTurn(returns=tuple(results.get(call.id) or _lost(call) for call in calls))]
+
+
+def _said(message: Message) -> SystemTurn | UserTurn | None:
+    """What somebody else than the agent said; None for records that the model does not read in their place."""
+    body = message.body
+    match body:
+        case UserBody():
+            return UserTurn(parts=body.parts, name=message.name)
+        case SystemBody():
+            return SystemTurn(parts=body.parts)
+        case SummaryBody():
+            return UserTurn(parts=(TextPart(text=body.text),))
+        case _:
+            return None
 
 
 def _reply_parts(
     body: AssistantBody | ReasoningBody | ToolCallBody | ApprovalRequestBody,
-) -> tuple[TextPart | ReasoningPart | ToolCall, ...]:
+) -> tuple[Part | ReasoningPart | ToolCall, ...]:
     match body:
         case AssistantBody():
-            return tuple(part for part in body.parts if isinstance(part, TextPart))
+            return body.parts
         case ReasoningBody():
             return (
                 ReasoningPart(
