@@ -52,7 +52,7 @@ JSON_SCHEMA = {
     "type": "json_schema",
     "json_schema": {"name": "mood", "schema": {"type": "object", "properties": {"mood": {"type": "string"}}}},
 }
-RULES = [
+RULES: list[dict[str, Any]] = [
     {"type": "run_first", "tool_name": "a"},
     {"type": "exit_loop", "tool_name": "b"},
     {"type": "continue_loop", "tool_name": "c"},

@@ -239,6 +239,33 @@ def test_a_tool_is_attached_detached_and_deleted(client: Letta, provider: Provid
     assert name not in provider.requests[-1].tools
 
 
+def test_a_function_cut_out_of_its_file_runs(client: Letta, provider: Provider) -> None:
+    name = _name("cut")
+    source = (
+        f"def {name}(guests: List[Guest], host: Optional[Guest] = None, note: Optional[str] = None) -> str:\n"
+        '    """Welcome guests.\n\n    Args:\n        guests: who comes\n        host: who asks\n    """\n'
+        '    return ", ".join(f"{guest.name} ({guest.room.number})" for guest in guests) + f" {host} {note}"'
+    )
+    room = {"type": "object", "title": "Room", "properties": {"number": {"type": "integer"}}, "required": ["number"]}
+    guest = {
+        "type": "object",
+        "title": "Guest",
+        "properties": {"name": {"type": "string"}, "room": {"$ref": "#/$defs/Room"}},
+        "required": ["name", "room"],
+    }
+    schema: dict[str, object] = {
+        "type": "object",
+        "$defs": {"Guest": guest, "Room": room},
+        "properties": {"guests": {"type": "array", "items": {"$ref": "#/$defs/Guest"}}, "note": {"type": "string"}},
+        "required": ["guests"],
+    }
+    tool = client.tools.create(source_code=source, args_json_schema=schema)
+    agent = bare_agent(client, tool_ids=[tool.id])
+    provider.script(call(name, guests=[{"name": "Ada", "room": {"number": 7}}]), say("done"))
+    answer = client.agents.messages.create(agent.id, input="welcome them")
+    assert answer.messages[1].tool_return == "Ada (7) None None"  # type: ignore[union-attr]
+
+
 def test_a_run_by_hand_says_what_happened(client: Letta) -> None:
     good, bad = _name("good"), _name("bad")
     source = f'def {good}(n: int) -> dict:\n    """Do."""\n    print("working")\n    return {{"n": n}}'
@@ -249,7 +276,7 @@ def test_a_run_by_hand_says_what_happened(client: Letta) -> None:
     agent = bare_agent(client, tool_ids=ids)
     done = client.agents.tools.run(good, agent_id=agent.id, args={"n": 7})
     assert (done.status, done.stdout) == ("success", ["working\n"])
-    assert "7" in str(done.func_return)
+    assert done.func_return == {"n": 7}
     failed = client.agents.tools.run(bad, agent_id=agent.id, args={})
     assert failed.status == "error"
     assert "no luck" in str(failed.func_return) + str(failed.stderr)
