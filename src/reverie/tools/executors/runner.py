@@ -10,10 +10,12 @@ prints never mixes with what it returns.
 """
 
 import dataclasses
+import functools
 import inspect
 import json
 import linecache
 import math
+import operator
 import os
 import resource
 import sys
@@ -123,7 +125,7 @@ def _type(schema: dict[str, Any], schemas: dict[str, Any], models: dict[str, Any
     if "enum" in schema:
         return typing.Literal[tuple(schema["enum"])]
     if "anyOf" in schema:
-        return typing.Union[tuple(_type(part, schemas, models) for part in schema["anyOf"])]
+        return functools.reduce(operator.or_, (_type(part, schemas, models) for part in schema["anyOf"]))
     if schema.get("type") == "array":
         return list[_type(schema.get("items", {}), schemas, models)]  # type: ignore[misc]  # made at run time
     return _JSON_TYPES.get(schema.get("type", ""), Any)
