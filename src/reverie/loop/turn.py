@@ -445,7 +445,7 @@ def failure_of(error: ReverieError, http_status: int) -> tuple[StopReason, RunFa
     """What a run that died of `error` is said to have died of."""
     if isinstance(error, ModelError):
         return error.stop_reason, RunFailure(
-            error_type=error.error_type, message=str(error), detail=type(error).__name__, http_status=http_status
+            error_type=error.error_type, message=str(error), http_status=http_status
         )
     return StopReason.ERROR, RunFailure(
         error_type="internal_error", message=str(error), detail=type(error).__name__, http_status=http_status
