@@ -11,8 +11,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from reverie.domain.errors import Unavailable
-from reverie.storage.database import DatabaseOptions, migration_engine, sqlite_engine
 from reverie.storage.migrations import known_revisions
+from reverie.storage.runner import DatabaseOptions
+from reverie.storage.sqlite import sqlite_engine
 
 Progress = Callable[[str], None]
 _LOCK: Final = 0x72657665  # "reve"; any number will do as long as it never changes
@@ -44,10 +45,11 @@ async def schema_version(options: DatabaseOptions) -> str | None:
     """The revision of the database's schema; None: it has none yet."""
     if make_url(options.url).get_backend_name() == "sqlite":
         return await asyncio.to_thread(_sqlite_version, options)
-    engine = migration_engine(options)
+    engine = _postgresql_engine(options)
     try:
         async with engine.connect() as connection:
-            return await connection.run_sync(_version)
+            version: str | None = await connection.run_sync(_version)
+            return version
     finally:
         await engine.dispose()
 
@@ -109,7 +111,7 @@ def _sqlite_version(options: DatabaseOptions) -> str | None:
 
 
 async def _postgresql(options: DatabaseOptions, progress: Progress) -> None:
-    engine = migration_engine(options)
+    engine = _postgresql_engine(options)
     try:
         async with engine.connect() as connection:
             version = await connection.run_sync(_version)
@@ -121,6 +123,11 @@ async def _postgresql(options: DatabaseOptions, progress: Progress) -> None:
                 await connection.run_sync(_upgrade, progress)
     finally:
         await engine.dispose()
+
+
+def _postgresql_engine(options: DatabaseOptions) -> Any:
+    # Not imported above: SQLite has no use for SQLAlchemy's asyncio part.
+    return importlib.import_module("reverie.storage.postgres").migration_engine(options)
 
 
 def _upgrade(c: Connection, progress: Progress) -> None:

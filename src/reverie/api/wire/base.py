@@ -21,7 +21,7 @@ T = TypeVar("T")
 class Body(BaseModel):
     """A request body. Unknown fields are ignored, as the API does."""
 
-    model_config = ConfigDict(extra="ignore", populate_by_name=True, protected_namespaces=())
+    model_config = ConfigDict(extra="ignore", populate_by_name=True, protected_namespaces=(), defer_build=True)
 
     def given(self) -> dict[str, Any]:
         """The fields the client sent, by their names here, nested models left as they are."""

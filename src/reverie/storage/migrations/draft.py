@@ -10,9 +10,10 @@ import tempfile
 
 from sqlalchemy.engine import make_url
 
-from reverie.storage.database import DatabaseOptions, sqlite_engine
 from reverie.storage.migrations import VERSIONS, known_revisions
 from reverie.storage.migrations.history import draft_body, upgrade
+from reverie.storage.runner import DatabaseOptions
+from reverie.storage.sqlite import sqlite_engine
 
 _FILE = '''"""{title}."""
 

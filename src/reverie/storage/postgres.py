@@ -1,0 +1,55 @@
+"""PostgreSQL through asyncpg.
+
+Loaded when a URL says so: SQLAlchemy's asyncio part brings its whole ORM along (60 ms, 8 MB).
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+import orjson
+from sqlalchemy import Connection
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from reverie.storage.nul import clean_parameters_of
+from reverie.storage.runner import DatabaseOptions, finish_despite_cancel, json_text
+
+T = TypeVar("T")
+
+
+class PostgresRunner:
+    """A pool of connections in the event loop."""
+
+    def __init__(self, options: DatabaseOptions, url: URL) -> None:
+        self._engine: AsyncEngine = create_async_engine(
+            url.set(drivername="postgresql+asyncpg"),
+            pool_size=options.pool_size,
+            max_overflow=options.pool_size,
+            pool_pre_ping=False,
+            pool_recycle=1800,
+            json_serializer=json_text,
+            json_deserializer=orjson.loads,
+            connect_args={"server_settings": {"application_name": "reverie", "jit": "off"}},
+        )
+        clean_parameters_of(self._engine.sync_engine)
+
+    async def read(self, fn: Callable[[Connection], T]) -> T:
+        async with self._engine.connect() as connection:
+            return await connection.run_sync(fn)
+
+    async def write(self, fn: Callable[[Connection], T]) -> T:
+        return await finish_despite_cancel(asyncio.ensure_future(self._write(fn)))
+
+    async def _write(self, fn: Callable[[Connection], T]) -> T:
+        async with self._engine.begin() as connection:
+            return await connection.run_sync(fn)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+def migration_engine(options: DatabaseOptions) -> AsyncEngine:
+    """An engine for PostgreSQL that keeps no connection; migrations run through its `run_sync`."""
+    return create_async_engine(make_url(options.url).set(drivername="postgresql+asyncpg"), poolclass=NullPool)
