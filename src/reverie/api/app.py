@@ -1,5 +1,7 @@
 """The ASGI application: routes, the layers around them, and the page that describes them."""
 
+import warnings
+
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -23,6 +25,9 @@ def create_app(
     options: ApiOptions | None = None,
 ) -> FastAPI:
     """Build the application over `ops`. Nothing is read or opened until a request comes."""
+    # FastAPI marks every body that may be left out in a way that this Pydantic finds pointless;
+    # it says so once for each route, at the first request.
+    warnings.filterwarnings("ignore", message="The 'alias' attribute with value 'body'", category=UserWarning)
     app = DescribedApp(
         title="Reverie",
         version=__version__,
