@@ -74,7 +74,8 @@ def typescript() -> Outcome:
 def tests() -> Outcome:
     """Pytest, on both databases."""
     workers = os.environ.get("PYTEST_WORKERS", str(max(2, os.cpu_count() or 2)))
-    command = [str(BIN / "pytest"), "-q", "-rs", "--durations=10", "-n", workers, *shlex.split(os.environ.get("PYTEST_ARGS", ""))]
+    command = [str(BIN / "pytest"), "-q", "-rs", "--durations=10", "-n", workers]
+    command += shlex.split(os.environ.get("PYTEST_ARGS", ""))
     outcome = Outcome()
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -20,7 +20,6 @@ import httpx
 import psutil
 from rich.console import Console
 from rich.table import Table
-
 from tests.support.databases import database_urls
 from tests.support.server import Server, running_server
 

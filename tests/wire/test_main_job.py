@@ -1,6 +1,7 @@
 """An agent that remembers: through the real SDK, against a real server, across kill -9."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from letta_client import Letta
 from letta_client.types import AgentState
@@ -43,7 +44,7 @@ def new_agent(client: Letta, **more: object) -> AgentState:
 def test_a_blocking_reply_has_messages_stop_reason_and_usage(client: Letta, provider: Provider) -> None:
     agent = new_agent(client)
     provider.script(say("Hello, Ada."))
-    answer = client.agents.messages.create(agent.id, messages=[{"role": "user", "content": "I am Ada"}])
+    answer: Any = client.agents.messages.create(agent.id, messages=[{"role": "user", "content": "I am Ada"}])
     assert [message.message_type for message in answer.messages] == ["assistant_message"]
     assert answer.messages[0].content == "Hello, Ada."
     assert answer.stop_reason.stop_reason == "end_turn"
@@ -61,7 +62,7 @@ def test_a_memory_edit_is_in_the_very_next_prompt_and_survives_kill_9(provider: 
         call("memory_replace", label="human", old_string="unknown", new_string="Ada"),
         say("Noted."),
     )
-    answer = client.agents.messages.create(agent.id, input="I am Ada")
+    answer: Any = client.agents.messages.create(agent.id, input="I am Ada")
     assert [message.message_type for message in answer.messages] == [
         "tool_call_message",
         "tool_return_message",
@@ -81,7 +82,7 @@ def test_a_custom_tool_runs_and_its_result_reaches_the_model(client: Letta, prov
     tool = client.tools.create(source_code=ADD.replace("def add", "def add_numbers"))
     agent = new_agent(client, tool_ids=[tool.id])
     provider.script(call("add_numbers", a=2, b=3), say("5"))
-    answer = client.agents.messages.create(agent.id, input="2+3?")
+    answer: Any = client.agents.messages.create(agent.id, input="2+3?")
     result = answer.messages[1]
     assert result.message_type == "tool_return_message"
     assert (result.tool_return, result.status, result.stdout) == ("5", "success", ["adding\n"])
@@ -115,7 +116,7 @@ def test_tokens_stream_as_pieces_that_share_the_stored_id(client: Letta, provide
     assert len({piece.id for piece in pieces}) == 1
     text = "".join(str(piece.content) for piece in pieces)
     assert text == "one two three four"
-    stored = client.agents.messages.list(agent.id, limit=1).items[0]
+    stored: Any = client.agents.messages.list(agent.id, limit=1).items[0]
     assert (stored.id, stored.content) == (pieces[0].id, text)
 
 
@@ -128,7 +129,7 @@ def test_a_failing_unknown_or_wrongly_called_tool_is_a_result_and_the_turn_goes_
         reply(call("explode", x=1), call("no_such_tool"), call("explode", y="wrong")),
         say("Three failures."),
     )
-    answer = client.agents.messages.create(agent.id, input="go")
+    answer: Any = client.agents.messages.create(agent.id, input="go")
     returns = answer.messages[1].tool_returns
     assert [item.status for item in returns] == ["error", "error", "error"]
     texts = [str(item.tool_return) for item in returns]
@@ -142,7 +143,7 @@ def test_a_failing_unknown_or_wrongly_called_tool_is_a_result_and_the_turn_goes_
 def test_max_steps_ends_a_turn_that_would_go_on(client: Letta, provider: Provider) -> None:
     agent = new_agent(client)
     provider.default = call("memory_insert", label="human", new_string="x")
-    answer = client.agents.messages.create(agent.id, input="loop", max_steps=3)
+    answer: Any = client.agents.messages.create(agent.id, input="loop", max_steps=3)
     assert answer.stop_reason.stop_reason == "max_steps"
     assert len(provider.requests) == 3
 

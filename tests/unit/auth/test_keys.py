@@ -97,7 +97,11 @@ async def test_a_stored_key_names_its_owner() -> None:
     )
 
 
-@pytest.mark.parametrize("header", [None, "Bearer", "Bearer nonsense", f"Bearer {make_token()}", f"Basic {TOKEN}"])
+@pytest.mark.parametrize(
+    "header",
+    [None, "Bearer", "Bearer nonsense", f"Bearer {make_token()}", f"Basic {TOKEN}"],
+    ids=["none", "scheme only", "no token", "another token", "another scheme"],
+)
 async def test_without_a_good_key_nobody_enters(header: str | None) -> None:
     with pytest.raises(NotAuthenticated):
         await gate(RECORD, configured_key="pass").identify(header)
