@@ -147,7 +147,7 @@ class Turn:
                 returns = [lost_result(call, note) for call in lost]
                 results.append(results_message(state.view, state.run, step_id, returns, now))
             messages.append(c, [*fresh, *results])
-            if draft is not None and not known & {item.message_id for item in draft.written()}:
+            if draft is not None and not runs.has_step(c, draft.step_id):
                 runs.insert_step(c, self._step(draft, None, now, reason, failure))
             return results
 
@@ -210,14 +210,18 @@ class Turn:
     async def _draft_reply(self, model: ChatModel) -> AsyncGenerator[Event, None]:
         """Write a reply into the draft, making room first where the request would not fit."""
         window = self._window(model)
-        if estimate_prompt(self._prompt(model)) > window * TRIGGER_SHARE:
+        prompt, tokens = self._measured_prompt(model)
+        if tokens > window * TRIGGER_SHARE:
             async for event in self._compact(model, window):
                 yield event
+            prompt, tokens = self._measured_prompt(model)
         overflows = empty = 0
         while True:
             budget = int(window * TRIGGER_SHARE) >> overflows
+            if tokens > budget:
+                prompt = replace(prompt, turns=fit_turns(prompt, budget))
             try:
-                async with aclosing(self._request(model, budget)) as events:
+                async with aclosing(self._request(model, prompt)) as events:
                     async for event in events:
                         yield event
             except ModelContextOverflow as error:
@@ -227,6 +231,7 @@ class Turn:
                     raise
                 async for event in self._compact(model, window >> overflows):
                     yield event
+                prompt, tokens = self._measured_prompt(model)
                 continue
             if self._answered(model):
                 return
@@ -234,10 +239,8 @@ class Turn:
             if empty > EMPTY_REPLIES:
                 raise ModelEmptyReply(f"{model.info.handle} answered {empty} times with neither text nor a tool call")
 
-    async def _request(self, model: ChatModel, budget_tokens: int) -> AsyncGenerator[Event, None]:
+    async def _request(self, model: ChatModel, prompt: Prompt) -> AsyncGenerator[Event, None]:
         """Send one request and stream what comes into a fresh draft."""
-        prompt = self._prompt(model)
-        prompt = replace(prompt, turns=fit_turns(prompt, budget_tokens))
         draft = self._draft = self._fresh_draft(model)
         self._deps.fault("model_called")
         async with aclosing(stream_with_retries(model, prompt, self._deps.retries)) as chunks:
@@ -318,6 +321,11 @@ class Turn:
 
         state.view = await self._deps.database.write(save)
         yield MessageSaved(message=summary)
+
+    def _measured_prompt(self, model: ChatModel) -> tuple[Prompt, int]:
+        """The next request with its estimated tokens: made once for each, a long context takes a while to go through."""
+        prompt = self._prompt(model)
+        return prompt, estimate_prompt(prompt)
 
     def _prompt(self, model: ChatModel) -> Prompt:
         state = self.state

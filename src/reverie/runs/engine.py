@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import structlog
 from sqlalchemy import Connection
@@ -89,6 +89,8 @@ class RunEngine:
         self._next_beat: datetime | None = None
         self._live: dict[RunId, _Live] = {}
         self._turnstiles = Turnstiles()
+        self._tasks: set[asyncio.Task[None]] = set()
+        """All conductors, those in line too: the event loop alone would not keep them alive."""
         self._draining = False
         self._pulse: asyncio.Task[None] | None = None
 
@@ -121,11 +123,11 @@ class RunEngine:
         """
         policy = when_busy or self._options.when_busy
         accepted: asyncio.Future[RunHandle] = asyncio.get_running_loop().create_future()
-        if policy == "reject" and (holder := self._holder(conversation_id)) is not None:
-            raise Busy(conversation_id, holder)
         task = asyncio.create_task(
             self._conduct(organization_id, conversation_id, request, policy, accepted), name=f"run of {conversation_id}"
         )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         try:
             return await asyncio.shield(accepted)
         except asyncio.CancelledError:
@@ -160,6 +162,9 @@ class RunEngine:
                 if isinstance(event, RunEnded):
                     return
             if run.status.is_final and not stored:
+                for number, event in await self._deps.database.read(lambda c, run=run: _rest(c, run)):  # type: ignore[misc]
+                    if number > place:
+                        yield number, event
                 return
             await asyncio.sleep(POLL_S)
 
@@ -242,6 +247,8 @@ class RunEngine:
     ) -> None:
         """Wait in line, start the run, and drive it to its end."""
         try:
+            if policy == "reject" and self._turnstiles.is_taken(conversation_id):
+                raise Busy(conversation_id, self._holder(conversation_id) or "not known yet")
             async with self._turnstiles.pass_through(conversation_id):
                 state = await self._accept(organization_id, conversation_id, request, policy)
                 live = _Live(state.run, RunLog(), asyncio.current_task())
@@ -475,6 +482,15 @@ def _broken_end(run: Run) -> RunEnded:
         error_type="internal_error", message="the run could not be ended properly; see the server's log"
     )
     return RunEnded(run_id=run.id, stop_reason=StopReason.ERROR, usage=run.usage, failure=failure)
+
+
+def _rest(c: Connection, run: Run) -> list[tuple[int, Event]]:
+    """The end of an ended run whose process died before its last events were stored."""
+    first, saved = workers.unlogged(c, run)
+    error: dict[str, Any] = dict(run.error or {})
+    failure = RunFailure(**error) if error else None
+    last = RunEnded(run_id=run.id, stop_reason=run.stop_reason or StopReason.ERROR, usage=run.usage, failure=failure)
+    return list(enumerate([*saved, last], start=first))
 
 
 def _claim(c: Connection, conversation: Conversation, run_id: RunId) -> None:

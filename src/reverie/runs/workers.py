@@ -13,6 +13,7 @@ from reverie.domain.errors import NotFound
 from reverie.domain.events import MessageSaved, RunEnded, RunFailure
 from reverie.domain.ids import RunId, make_id
 from reverie.domain.message import calls_of
+from reverie.domain.paging import Page
 from reverie.domain.run import Run
 from reverie.domain.stop_reason import StopReason
 from reverie.loop.state import load_view, lost_result, results_message
@@ -84,27 +85,34 @@ def end_dead_run(c: Connection, worker: Worker, run_id: RunId, now: datetime) ->
     )
     conversations.release(c, run.conversation_id, run.id, now)
     last = RunEnded(run_id=run.id, stop_reason=StopReason.ERROR, usage=run.usage, failure=failure)
-    saved = _pair_calls(c, run, now)
+    _pair_calls(c, run, now)
     if run.background:
-        stored = run_events.read(c, run.id, 0)
-        run_events.append(c, run.id, len(stored) + 1, [*saved, last])
+        first, saved = unlogged(c, run)
+        run_events.append(c, run.id, first, [*saved, last])
     log.warning("run_of_dead_worker_ended", run_id=run.id, agent_id=run.agent_id)
     return replace(run, status=StopReason.ERROR.run_status, stop_reason=StopReason.ERROR, completed_at=now)
 
 
-def _pair_calls(c: Connection, run: Run, now: datetime) -> list[MessageSaved]:
+def unlogged(c: Connection, run: Run) -> tuple[int, list[MessageSaved]]:
+    """What a run saved and its stored log lacks, as its process died between the two; and the number it goes on at."""
+    stored = run_events.read(c, run.id, 0)
+    logged = {event.message.id for _, event in stored if isinstance(event, MessageSaved)}
+    saved = messages.list_page(c, run.organization_id, Page(limit=None, order="asc"), run_id=run.id)
+    return len(stored) + 1, [MessageSaved(message=item) for item in saved if item.id not in logged]
+
+
+def _pair_calls(c: Connection, run: Run, now: datetime) -> None:
     try:
         view = load_view(c, run.organization_id, run.conversation_id, now)
     except NotFound:
-        return []
+        return
     mine = [message for message in view.context if message.run_id == run.id]
     lost = lost_calls(mine, waiting=None)
     if not lost:
-        return []
+        return
     step_id = next((message.step_id for message in reversed(mine) if calls_of(message.body)), None)
     message = results_message(view, run, step_id, [lost_result(call) for call in lost], now)
     messages.append(c, [message])
-    return [MessageSaved(message=message)]
 
 
 def _runs_here(pid: int, worker: Worker) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from reverie.domain.errors import NotFound, RunLost
 from reverie.domain.events import RunFailure
@@ -22,6 +22,12 @@ _usage = loaded_by(usage_adapter.validate_python)
 _runs = RowMap(runs, Run, {"status": loaded_by(RunStatus), "stop_reason": loaded_by(StopReason), "usage": _usage})
 _steps = RowMap(steps, Step, {"stop_reason": loaded_by(StopReason), "usage": _usage, "tags": TUPLE})
 
+# Every turn runs these; what they set comes with the parameters, by the names of the columns.
+_held = update(runs).where(
+    runs.c.id == bindparam("run"), runs.c.fence == bindparam("held"), runs.c.completed_at.is_(None)
+)
+_agent = update(agents).where(agents.c.id == bindparam("agent"))
+
 
 def insert_run(c: Connection, run: Run) -> None:
     """Store a new run."""
@@ -34,8 +40,8 @@ def hold_fence(c: Connection, run: Run, values: Mapping[str, Any] | None = None)
     Raises:
         RunLost: it was cancelled, ended or taken over since it was claimed.
     """
-    query = update(runs).where(runs.c.id == run.id, runs.c.fence == run.fence, runs.c.completed_at.is_(None))
-    if c.execute(query.values(dict(values) if values else {"fence": run.fence})).rowcount != 1:
+    given = {"run": run.id, "held": run.fence, **(values or {"fence": run.fence})}
+    if c.execute(_held, given).rowcount != 1:
         raise RunLost(f"run {run.id!r} was ended or taken over by another worker")
 
 
@@ -75,7 +81,7 @@ def note_on_agent(
 ) -> None:
     """Remember on the agent how its last run ended."""
     values = {"last_run_completion": now, "last_run_duration_ms": duration_ms, "last_stop_reason": stop_reason}
-    c.execute(update(agents).where(agents.c.id == agent_id).values(values))
+    c.execute(_agent, {"agent": agent_id, **values})
 
 
 def request_cancel(c: Connection, run_id: RunId) -> None:
@@ -169,6 +175,11 @@ def delete_run(c: Connection, run_id: RunId) -> None:
 def insert_step(c: Connection, step: Step) -> None:
     """Store a new step."""
     _steps.insert(c, step)
+
+
+def has_step(c: Connection, step_id: StepId) -> bool:
+    """Whether the step was stored."""
+    return c.execute(select(steps.c.seq).where(steps.c.id == step_id)).first() is not None
 
 
 def update_step(c: Connection, step_id: StepId, values: Mapping[str, Any]) -> None:
