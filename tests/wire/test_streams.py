@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from letta_client import Letta
+from letta_client import APIStatusError, Letta
 from tests.support.provider import Provider
 from tests.support.replies import call, hang, reply, say, think
 from tests.support.server import Server
@@ -195,16 +195,36 @@ def test_two_readers_follow_one_run(client: Letta, provider: Provider) -> None:
     assert [event.seq_id for event in first] == [event.seq_id for event in second]
 
 
-def test_a_background_run_is_followed_after_a_restart(own_server: Server, provider: Provider) -> None:
+@pytest.mark.parametrize("kill", [False, True])
+def test_a_background_run_is_followed_after_a_restart(own_server: Server, provider: Provider, kill: bool) -> None:
     client = own_server.client
-    agent = bare_agent(client)
-    provider.script(say("kept"))
+    agent = new_agent(client)
+    provider.script(call("memory_insert", label="human", new_string="x"), say("kept"))
     events: list[Any] = list(client.agents.messages.create(agent.id, input="go", streaming=True, background=True))
-    own_server.stop()
-    own_server.start()
+    if not kill:
+        own_server.stop()
+    own_server.restart()
     again: list[Any] = list(own_server.client.runs.messages.stream(events[0].run_id, starting_after=1))
     assert [event.seq_id for event in again] == [event.seq_id for event in events[1:]]
+    assert [getattr(event, "id", None) for event in again] == [getattr(event, "id", None) for event in events[1:]]
     assert kinds(again) == kinds(events[1:])
+
+
+def test_a_background_run_that_was_killed_ends_with_an_error_event(own_server: Server, provider: Provider) -> None:
+    client = own_server.client
+    agent = new_agent(client)
+    provider.script(call("memory_insert", label="human", new_string="x"), hang(provider.gate("never")))
+    events: Any = iter(client.agents.messages.create(agent.id, input="go", streaming=True, background=True))
+    seen = [next(events), next(events)]
+    provider.wait_for_requests(2)
+    own_server.restart()
+    again: list[Any] = []
+    with pytest.raises(APIStatusError) as told:
+        for event in own_server.client.runs.messages.stream(seen[0].run_id, starting_after=1):
+            again.append(event)
+    assert [(event.message_type, event.seq_id) for event in again] == [("tool_return_message", 2), ("stop_reason", 3)]
+    assert again[0].id == seen[1].id
+    assert told.value.body["error_type"] == "internal_error"  # type: ignore[index]
 
 
 def test_a_run_goes_on_when_its_reader_hangs_up(client: Letta, provider: Provider) -> None:
