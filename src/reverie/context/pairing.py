@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from reverie.domain.content import ToolCall, ToolReturn
 from reverie.domain.message import (
+    CALLING,
     ApprovalRequestBody,
     ApprovalResponseBody,
     Decision,
     Message,
-    ToolCallBody,
     ToolReturnBody,
     calls_of,
 )
@@ -84,7 +84,7 @@ def _returned(context: Iterable[Message]) -> set[str]:
 
 def _last_step_with_calls(context: Sequence[Message]) -> str | None:
     for message in reversed(context):
-        if isinstance(message.body, ToolCallBody | ApprovalRequestBody):
+        if isinstance(message.body, CALLING):
             return _step(message)
     return None
 

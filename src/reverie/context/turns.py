@@ -17,6 +17,8 @@ from reverie.domain.message import (
 )
 from reverie.models.base import AssistantTurn, ReasoningPart, SystemTurn, ToolTurn, Turn, UserTurn
 
+_REPLY: Final = (AssistantBody, ReasoningBody, ToolCallBody, ApprovalRequestBody)
+"""What the model wrote. A tuple: `A | B` in `isinstance` is a new object for every message."""
 LOST_RESULT: Final = "The result of this call was lost: the server stopped before the call was finished."
 
 
@@ -33,15 +35,16 @@ def turns_of(context: Sequence[Message]) -> tuple[Turn, ...]:
     step: str | None = None
     for message in context:
         body = message.body
-        if isinstance(body, AssistantBody | ReasoningBody | ToolCallBody | ApprovalRequestBody):
-            if message.step_id is None or message.step_id != step:
+        if isinstance(body, _REPLY):
+            if reply and (message.step_id is None or message.step_id != step):
                 turns += _closed(reply, results)
                 reply = []
             step = message.step_id
             reply += _reply_parts(body)
             continue
-        turns += _closed(reply, results)
-        reply = []
+        if reply:
+            turns += _closed(reply, results)
+            reply = []
         said = _said(message)
         if said is not None:
             turns.append(said)

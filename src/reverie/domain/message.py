@@ -8,7 +8,7 @@ looking up by id are the same for storage and for clients.
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from reverie.domain.content import Part, TextPart, ToolCall, ToolReturn, join_text
 from reverie.domain.ids import AgentId, ConversationId, MessageId, OrganizationId, RunId, StepId
@@ -190,9 +190,13 @@ class Message:
         return MessageKind(self.body.kind)
 
 
+CALLING: Final = (ToolCallBody, ApprovalRequestBody)
+"""The bodies that hold calls; a tuple, since `A | B` in `isinstance` makes a new object each time."""
+
+
 def calls_of(body: Body) -> tuple[ToolCall, ...]:
     """The calls that `body` asks for, gated or not."""
-    return body.calls if isinstance(body, ToolCallBody | ApprovalRequestBody) else ()
+    return body.calls if isinstance(body, CALLING) else ()
 
 
 def text_of(body: Body) -> str:

@@ -218,10 +218,9 @@ class Turn:
         overflows = empty = 0
         while True:
             budget = int(window * TRIGGER_SHARE) >> overflows
-            if tokens > budget:
-                prompt = replace(prompt, turns=fit_turns(prompt, budget))
+            fitting = prompt if tokens <= budget else replace(prompt, turns=fit_turns(prompt, budget))
             try:
-                async with aclosing(self._request(model, prompt)) as events:
+                async with aclosing(self._request(model, fitting)) as events:
                     async for event in events:
                         yield event
             except ModelContextOverflow as error:
@@ -323,7 +322,7 @@ class Turn:
         yield MessageSaved(message=summary)
 
     def _measured_prompt(self, model: ChatModel) -> tuple[Prompt, int]:
-        """The next request with its estimated tokens: made once for each, a long context takes a while to go through."""
+        """The next request with its estimated tokens; going through a long context takes a while, so once is enough."""
         prompt = self._prompt(model)
         return prompt, estimate_prompt(prompt)
 
@@ -452,9 +451,7 @@ class Turn:
 def failure_of(error: ReverieError, http_status: int) -> tuple[StopReason, RunFailure]:
     """What a run that died of `error` is said to have died of."""
     if isinstance(error, ModelError):
-        return error.stop_reason, RunFailure(
-            error_type=error.error_type, message=str(error), http_status=http_status
-        )
+        return error.stop_reason, RunFailure(error_type=error.error_type, message=str(error), http_status=http_status)
     return StopReason.ERROR, RunFailure(
         error_type="internal_error", message=str(error), detail=type(error).__name__, http_status=http_status
     )

@@ -122,20 +122,25 @@ def details(c: Connection, organization_id: OrganizationId, agent_id: str) -> Ag
     Raises:
         NotFound: there is none in the organisation.
     """
-    agent = get(c, organization_id, agent_id)
+    row = c.execute(_with_passages, {"organization": organization_id, "agent": agent_id}).one_or_none()
+    if row is None:
+        raise NotFound("agent", agent_id)
+    agent = _map.read(row)
     return AgentDetails(
         agent=agent,
         blocks=blocks.of_agent(c, organization_id, agent.id),
         tools=tools.of_agent(c, agent.id),
-        passage_count=int(c.execute(_passage_count, {"agent": agent.id}).scalar_one()),
+        passage_count=int(row[-1]),
     )
 
 
-_passage_count = (
+_with_passages = select(
+    agents,
     select(func.coalesce(func.sum(archives.c.passage_count), 0))
     .join(agent_archives, agent_archives.c.archive_id == archives.c.id)
-    .where(agent_archives.c.agent_id == bindparam("agent"))
-)
+    .where(agent_archives.c.agent_id == agents.c.id)
+    .scalar_subquery(),
+).where(agents.c.organization_id == bindparam("organization"), agents.c.id == bindparam("agent"))
 
 
 def _complete(

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, delete, false, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, delete, false, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -22,6 +22,13 @@ from reverie.storage.rows import TUPLE, RowMap, contains, equals
 from reverie.storage.schema import agent_blocks, block_changes, blocks
 
 _map = RowMap(blocks, Block, {"tags": TUPLE})
+_of_agent = (
+    select(blocks)
+    .join(agent_blocks, blocks.c.id == agent_blocks.c.block_id)
+    .where(agent_blocks.c.agent_id == bindparam("agent"), blocks.c.organization_id == bindparam("organization"))
+    .order_by(agent_blocks.c.position)
+)
+_of_agent_locked = _of_agent.with_for_update(of=blocks)
 
 
 def make_block(draft: BlockDraft, organization_id: OrganizationId, author: str | None, now: datetime) -> Block:
@@ -141,13 +148,8 @@ def of_agent(
     c: Connection, organization_id: OrganizationId, agent_id: AgentId, *, lock: bool = False
 ) -> tuple[Block, ...]:
     """The agent's blocks in the order of attachment; `lock` holds other writers off."""
-    query = (
-        select(blocks)
-        .join(agent_blocks, blocks.c.id == agent_blocks.c.block_id)
-        .where(agent_blocks.c.agent_id == agent_id, blocks.c.organization_id == organization_id)
-        .order_by(agent_blocks.c.position)
-    )
-    rows = c.execute(query.with_for_update(of=blocks) if lock else query)
+    query = _of_agent_locked if lock else _of_agent
+    rows = c.execute(query, {"agent": agent_id, "organization": organization_id})
     return tuple(_map.read(row) for row in rows.all())
 
 

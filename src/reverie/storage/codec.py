@@ -3,14 +3,16 @@
 Writing needs no code: the JSON serialiser knows dataclasses.
 """
 
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args
 
+import orjson
 from pydantic import Field, TypeAdapter
 
 from reverie.domain.agent import CompactionSettings
+from reverie.domain.content import TextPart
 from reverie.domain.events import Event
 from reverie.domain.inputs import Request
-from reverie.domain.message import Body
+from reverie.domain.message import AssistantBody, Body, UserBody
 from reverie.domain.run import Usage
 from reverie.domain.tool import PipRequirement
 from reverie.domain.tool_rule import ToolRule
@@ -24,3 +26,20 @@ tool_rules_adapter: TypeAdapter[tuple[ToolRule, ...]] = TypeAdapter(
 )
 compaction_adapter: TypeAdapter[CompactionSettings] = TypeAdapter(CompactionSettings)
 requirements_adapter: TypeAdapter[tuple[PipRequirement, ...]] = TypeAdapter(tuple[PipRequirement, ...])
+
+_WORDS: dict[str, type[UserBody] | type[AssistantBody]] = {"user": UserBody, "assistant": AssistantBody}
+
+
+def body_of(text: str) -> Body:
+    """The body that a row's JSON holds.
+
+    One text of a user or an assistant is what most messages of a long context are, and is made
+    by hand; everything else goes through the adapter.
+    """
+    data: dict[str, Any] = orjson.loads(text)
+    words = _WORDS.get(data["kind"])
+    if words is not None:
+        parts = data["parts"]
+        if len(parts) == 1 and parts[0]["type"] == "text":
+            return words(parts=(TextPart(text=parts[0]["text"]),))
+    return body_adapter.validate_python(data)

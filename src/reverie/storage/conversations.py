@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, or_, select, update
+from sqlalchemy import Connection, bindparam, or_, select, update
 
 from reverie.domain.conversation import Conversation
 from reverie.domain.errors import NotFound
@@ -15,6 +15,20 @@ from reverie.storage.rows import TUPLE, RowMap
 from reverie.storage.schema import conversations
 
 _map = RowMap(conversations, Conversation, {"isolated_block_ids": TUPLE})
+
+# Every turn runs these, so they are built once: building a statement takes longer than running it.
+_get = select(conversations).where(
+    conversations.c.organization_id == bindparam("organization"), conversations.c.id == bindparam("conversation")
+)
+_this = update(conversations).where(conversations.c.id == bindparam("conversation"))
+_free = conversations.c.active_run_id.is_(None)
+_claim = _this.where(_free).values(active_run_id=bindparam("run"))
+_claim_from = _this.where(or_(_free, conversations.c.active_run_id == bindparam("dead"))).values(
+    active_run_id=bindparam("run")
+)
+_release = _this.where(conversations.c.active_run_id == bindparam("run")).values(
+    active_run_id=None, last_message_at=bindparam("now")
+)
 
 
 def insert_conversation(c: Connection, conversation: Conversation) -> None:
@@ -28,14 +42,11 @@ def get(c: Connection, organization_id: OrganizationId, conversation_id: Convers
     Raises:
         NotFound: there is none in the organisation.
     """
-    query = select(conversations).where(
-        conversations.c.organization_id == organization_id, conversations.c.id == conversation_id
-    )
-    row = c.execute(query).mappings().one_or_none()
+    row = c.execute(_get, {"organization": organization_id, "conversation": conversation_id}).one_or_none()
     if row is None:
         is_agent = conversation_id.startswith("agent-")
         raise NotFound("agent" if is_agent else "conversation", conversation_id)
-    return _map.record(row)
+    return _map.read(row)
 
 
 def list_page(
@@ -75,20 +86,15 @@ def claim(c: Connection, conversation_id: ConversationId, run_id: RunId, *, inst
 
     `instead_of` names a run that is known to be dead.
     """
-    free: ColumnElement[bool] = conversations.c.active_run_id.is_(None)
-    if instead_of is not None:
-        free = or_(free, conversations.c.active_run_id == instead_of)
-    query = update(conversations).where(conversations.c.id == conversation_id, free).values(active_run_id=run_id)
-    return c.execute(query).rowcount == 1
+    given = {"conversation": conversation_id, "run": run_id}
+    if instead_of is None:
+        return c.execute(_claim, given).rowcount == 1
+    return c.execute(_claim_from, {**given, "dead": instead_of}).rowcount == 1
 
 
 def release(c: Connection, conversation_id: ConversationId, run_id: RunId, now: datetime) -> None:
     """Let the next run in; nothing happens when `run_id` is not the active one."""
-    c.execute(
-        update(conversations)
-        .where(conversations.c.id == conversation_id, conversations.c.active_run_id == run_id)
-        .values(active_run_id=None, last_message_at=now)
-    )
+    c.execute(_release, {"conversation": conversation_id, "run": run_id, "now": now})
 
 
 def set_prompt(c: Connection, conversation_id: ConversationId, prompt_id: MessageId, fingerprint: str) -> None:

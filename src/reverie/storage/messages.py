@@ -1,14 +1,14 @@
 """Messages: append, read by page, and the set that is in context."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, String, bindparam, delete, func, insert, select, type_coerce, update
 
 from reverie.domain.errors import NotFound
 from reverie.domain.ids import AgentId, ConversationId, MessageId, OrganizationId, RunId, StepId
 from reverie.domain.message import Body, Message, MessageKind
 from reverie.domain.paging import Page
-from reverie.storage.codec import body_adapter
+from reverie.storage.codec import body_adapter, body_of
 from reverie.storage.paging import fetch_page
 from reverie.storage.rows import RowMap, loaded_by
 from reverie.storage.schema import messages
@@ -16,12 +16,28 @@ from reverie.storage.search import index_messages
 
 _append = insert(messages)
 _map = RowMap(messages, Message, {"body": loaded_by(body_adapter.validate_python)})
+# Thousands of rows in each turn of a long conversation, so the body comes as text and rows by place.
 _context = (
-    select(messages)
+    select(
+        messages.c.kind,
+        type_coerce(messages.c.body, String),
+        messages.c.id,
+        messages.c.organization_id,
+        messages.c.agent_id,
+        messages.c.created_at,
+        messages.c.run_id,
+        messages.c.step_id,
+        messages.c.otid,
+        messages.c.name,
+        messages.c.sender_id,
+        messages.c.group_id,
+        messages.c.is_err,
+        messages.c.model,
+    )
     .where(messages.c.conversation_id == bindparam("conversation"), messages.c.in_context)
     .order_by(messages.c.seq)
 )
-_FIRST = {MessageKind.PROMPT: 0, MessageKind.SUMMARY: 1}
+_FIRST: Mapping[str, int] = {MessageKind.PROMPT: 0, MessageKind.SUMMARY: 1}
 """What stands before all other messages of a context, whenever it was written."""
 
 
@@ -34,8 +50,31 @@ def append(c: Connection, new: Sequence[Message]) -> None:
 
 def load_context(c: Connection, conversation_id: ConversationId) -> list[Message]:
     """What the next request to the model holds: prompt, summary, then the rest as it was said."""
-    rows = c.execute(_context, {"conversation": conversation_id}).mappings()
-    return sorted((_map.record(row) for row in rows), key=lambda message: _FIRST.get(message.kind, 2))
+    found: tuple[list[Message], ...] = ([], [], [])
+    for (
+        kind, body, message_id, organization_id, agent_id, created_at, run_id, step_id, otid, name, sender_id,
+        group_id, is_err, model,
+    ) in c.execute(_context, {"conversation": conversation_id}).all():  # fmt: skip
+        found[_FIRST.get(kind, 2)].append(
+            Message(
+                id=message_id,
+                organization_id=organization_id,
+                agent_id=agent_id,
+                conversation_id=conversation_id,
+                body=body_of(body),
+                created_at=created_at,
+                run_id=run_id,
+                step_id=step_id,
+                otid=otid,
+                name=name,
+                sender_id=sender_id,
+                group_id=group_id,
+                is_err=is_err,
+                model=model,
+            )
+        )
+    prompt, summary, rest = found
+    return [*prompt, *summary, *rest]
 
 
 def count(c: Connection, conversation_id: ConversationId) -> int:
@@ -56,7 +95,7 @@ def context_ids(c: Connection, conversation_ids: Sequence[str]) -> dict[str, tup
     )
     found: dict[str, list[tuple[int, MessageId]]] = {}
     for conversation_id, message_id, kind in c.execute(query):
-        found.setdefault(conversation_id, []).append((_FIRST.get(MessageKind(kind), 2), message_id))
+        found.setdefault(conversation_id, []).append((_FIRST.get(kind, 2), message_id))
     return {key: tuple(item[1] for item in sorted(ids, key=lambda item: item[0])) for key, ids in found.items()}
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from operator import itemgetter
 from typing import Any, Final, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, Table, delete, insert, update
@@ -39,13 +40,14 @@ class RowMap(Generic[R]):
         self.table = table
         self._record = record
         self._forms = forms
-        self._columns = tuple(table.columns.keys())
+        self._insert = insert(table)
+        columns = list(table.columns.keys())
         self._names = tuple(
             item.name
             for item in fields(record)  # type: ignore[arg-type]  # every record is a dataclass
             if item.name not in absent
         )
-        self._surplus = frozenset(self._columns) - frozenset(self._names)
+        self._places = itemgetter(*(columns.index(name) for name in self._names))
 
     def record(self, row: RowMapping, **absent: Any) -> R:
         """The record of `row` with its `absent` fields; columns that are no fields are passed over."""
@@ -53,10 +55,7 @@ class RowMap(Generic[R]):
 
     def read(self, row: Sequence[Any], **absent: Any) -> R:
         """The same from a row of `select(table)`, by place: for lists, where looking up names takes longest."""
-        values = dict(zip(self._columns, row, strict=True))
-        for name in self._surplus:
-            del values[name]
-        return self._build(values, absent)
+        return self._build(dict(zip(self._names, self._places(row), strict=True)), absent)
 
     def _build(self, values: dict[str, Any], absent: Mapping[str, Any]) -> R:
         for name, form in self._forms.items():
@@ -75,7 +74,7 @@ class RowMap(Generic[R]):
     def insert(self, c: Connection, *records: R) -> None:
         """Store new records, in order."""
         if records:
-            c.execute(insert(self.table), [self.values(record) for record in records])
+            c.execute(self._insert, [self.values(record) for record in records])
 
     def update(self, c: Connection, before: R, after: R) -> None:
         """Store what differs, and nothing else: another writer may have changed the rest meanwhile."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, or_, select
+from sqlalchemy import Connection, Select, bindparam, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -28,6 +28,12 @@ _map = RowMap(
         "pip_requirements": loaded_by(requirements_adapter.validate_python),
         "npm_requirements": loaded_by(requirements_adapter.validate_python),
     },
+)
+_of_agent = (
+    select(tools)
+    .join(agent_tools, tools.c.id == agent_tools.c.tool_id)
+    .where(agent_tools.c.agent_id == bindparam("agent"))
+    .order_by(agent_tools.c.position)
 )
 
 
@@ -157,13 +163,7 @@ def of_agents(c: Connection, agent_ids: Sequence[str]) -> dict[str, tuple[Tool, 
 
 def of_agent(c: Connection, agent_id: AgentId) -> tuple[Tool, ...]:
     """The agent's tools in the order of attachment."""
-    query = (
-        select(tools)
-        .join(agent_tools, tools.c.id == agent_tools.c.tool_id)
-        .where(agent_tools.c.agent_id == agent_id)
-        .order_by(agent_tools.c.position)
-    )
-    return tuple(_map.read(row) for row in c.execute(query).all())
+    return tuple(_map.read(row) for row in c.execute(_of_agent, {"agent": agent_id}).all())
 
 
 def named_of_agent(c: Connection, agent: Agent, name: str) -> Tool:

@@ -178,6 +178,8 @@ class _Writer:
                 assert_never(other)
 
     def _reply(self, turn: AssistantTurn) -> JsonObject:
+        if len(turn.parts) == 1 and isinstance(first := turn.parts[0], TextPart):  # most of a long context
+            return {"role": "assistant", "content": first.text}
         text = "".join(part.text for part in turn.parts if isinstance(part, TextPart))
         calls = [part for part in turn.parts if isinstance(part, ToolCall)]
         reasoning = [part for part in turn.parts if isinstance(part, ReasoningPart) and part.origin == self.origin]
@@ -285,6 +287,8 @@ def nearest_effort(effort: str, known: Sequence[str]) -> str | None:
 
 
 def _content(parts: Sequence[Part]) -> JsonValue:
+    if len(parts) == 1 and isinstance(first := parts[0], TextPart):
+        return first.text
     if all(isinstance(part, TextPart) for part in parts):
         if len(parts) == 1 or not parts:
             return join_text(tuple(parts))
