@@ -271,6 +271,20 @@ def _probe_of(catalog: Catalog, provider: ProviderOptions) -> Callable[[], Await
     return probe
 
 
+def provider_problems(settings: Settings) -> list[str]:
+    """What is wrong with each configured provider that does not answer as it should."""
+
+    async def ask() -> list[Finding]:
+        catalog = Catalog(settings.model_options())
+        try:
+            probes = ((f"Provider {each.name}", _probe_of(catalog, each)) for each in settings.providers())
+            return await asyncio.gather(*(_bounded(name, probe) for name, probe in probes))
+        finally:
+            await catalog.aclose()
+
+    return [finding.detail for finding in asyncio.run(ask()) if finding.state is not State.WORKS]
+
+
 def _no_provider() -> Finding:
     return Finding(
         name="Providers",

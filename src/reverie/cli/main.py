@@ -79,7 +79,7 @@ def quickstart(port: Port = None, data_dir: DataDir = None) -> None:
 def create_key(
     name: Annotated[str, typer.Argument(help="What the key is for, such as a program or a person.")],
     scope: Annotated[Scope, typer.Option(help="What it allows; each includes those before it.")] = Scope.WRITE,
-    days: Annotated[float | None, typer.Option(help="Days until it ends. [default: never]")] = None,
+    days: Annotated[float | None, typer.Option(min=0, help="Days until it ends. [default: never]")] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     env_file: EnvFile = None,

@@ -84,7 +84,7 @@ def run(settings: Settings) -> int:
             if not configured:
                 environment = stack.enter_context(_toy(console))
             client = stack.enter_context(_server(settings, console, environment))
-            model = _choose(client, settings.default_model if configured else None, configured or [TOY_PROVIDER])
+            model = _choose(client, settings, configured)
             stage = Stage(console=console, client=client, model=model)
             (toy_tour if not configured else tour)(stage)
             _what_next(stage, settings)
@@ -146,15 +146,16 @@ def pick(handles: Sequence[str], providers: Sequence[str]) -> str | None:
     return None
 
 
-def _choose(client: Letta, default: str | None, providers: Sequence[str]) -> str:
-    if default:
-        return default
+def _choose(client: Letta, settings: Settings, configured: Sequence[str]) -> str:
+    if configured and settings.default_model:
+        return settings.default_model
     handles = [model.handle for model in client.models.list() if model.handle]
-    handle = pick(handles, providers)
+    handle = pick(handles, configured or [TOY_PROVIDER])
     if handle is None:
+        ask: Callable[[Settings], Sequence[str]] = pkgutil.resolve_name("reverie.cli.doctor:provider_problems")
+        reasons = "; ".join(ask(settings)) or f"{', '.join(configured)} listed none"
         raise QuickstartFailed(
-            f"{', '.join(providers)} {'is' if len(providers) == 1 else 'are'} configured but no model was listed; "
-            "see `reverie doctor` for the reason, or unset the variables to go on with a toy model"
+            f"there is no model to talk to: {reasons}. Or unset the variables to go on with a toy model"
         )
     return handle
 
@@ -192,6 +193,8 @@ class Reply:
         self._console = console
         self._calls: dict[str, str] = {}
         self._column = 0
+        self._line_ends = ""
+        """Held back until more text follows: a reply's last ones are not shown."""
 
     def event(self, event: Any) -> None:
         """Show one event of the stream."""
@@ -217,10 +220,16 @@ class Reply:
         self._break()
 
     def _write(self, text: str) -> None:
-        if self._column == 0 and text:
+        text = self._line_ends + text
+        shown = text.rstrip("\n")
+        self._line_ends = text[len(shown) :]
+        if not shown:
+            return
+        if self._column == 0:
+            shown = shown.lstrip("\n")
             self._console.print("[bold green]agent[/bold green]  ", end="")
             self._column = 7
-        for piece in text.splitlines(keepends=True):
+        for piece in shown.splitlines(keepends=True):
             line = piece.rstrip("\n")
             for index, word in enumerate(line.split(" ")):
                 spaced = f" {word}" if index else word
@@ -235,6 +244,7 @@ class Reply:
         self._console.file.flush()
 
     def _break(self) -> None:
+        self._line_ends = ""
         if self._column:
             self._console.file.write("\n")
             self._column = 0
@@ -251,8 +261,9 @@ def _seen_by_model(stage: Stage, agent: str) -> str:
     body = {"messages": [{"role": "user", "content": "Hello!"}]}
     request: Any = stage.client.post(f"/v1/agents/{agent}/messages/preview-raw-payload", cast_to=object, body=body)
     lines = next((text for text in _strings(request) if EMPTY_BLOCK in text), "").splitlines()
-    at = next((number for number, line in enumerate(lines) if EMPTY_BLOCK in line), 0)
-    return "\n".join(lines[max(0, at - 8) : at + 3])
+    first = next((number for number, line in enumerate(lines) if line == "<human>"), 0)
+    last = next((number for number, line in enumerate(lines) if line == "</human>"), len(lines))
+    return "\n".join(lines[first : last + 1])
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -171,7 +171,7 @@ class Catalog:
         count = sum(model.kind == "chat" for model in listing.models)
         return ProbeResult(
             outcome="reachable",
-            detail=f"provider {provider.name!r} answers and lists {count} chat models",
+            detail=f"provider {provider.name!r} answers and lists {count} chat model{'' if count == 1 else 's'}",
             models=count,
         )
 

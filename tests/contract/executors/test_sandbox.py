@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]  # has no stubs
+import psutil
 import pytest
 
 from reverie.domain.ids import OrganizationId, ToolId

@@ -56,6 +56,11 @@ def test_a_long_reply_is_wrapped_between_words() -> None:
     assert "".join(lines).count("many") == 20
 
 
+def test_line_ends_are_kept_inside_a_reply_and_dropped_around_it() -> None:
+    text = shown(said("\nHel"), said("lo\n"), said("\nthere\n\n"), said("\n"))
+    assert text == "agent  Hello\n       \n       there\n"
+
+
 def test_a_tool_call_has_a_line_of_its_own_with_its_outcome() -> None:
     call = SimpleNamespace(name="memory_insert", tool_call_id="c1", arguments="{}")
     text = shown(
