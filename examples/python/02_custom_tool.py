@@ -1,20 +1,25 @@
-"""A Python function as a tool. The server reads its signature and docstring, and runs it in a sandbox."""
+"""A Python function as a tool, with a secret.
+
+The server reads the function's signature and docstring, and runs it in a sandbox. The secret is in
+the tool's environment there; the model never sees it.
+"""
 
 import os
 
 from letta_client import Letta
 
 SOURCE = '''
-def days_between(first: str, second: str) -> int:
-    """Count the days from one date to another.
+def sign(text: str) -> str:
+    """Sign a text with the company's key, so that others can check where it comes from.
 
     Args:
-        first: the earlier date, such as 2026-01-31
-        second: the later date
+        text: exactly what is to be signed
     """
-    from datetime import date
+    import hashlib
+    import hmac
+    import os
 
-    return (date.fromisoformat(second) - date.fromisoformat(first)).days
+    return hmac.new(os.environ["SIGNING_KEY"].encode(), text.encode(), hashlib.sha256).hexdigest()
 '''
 
 client = Letta(
@@ -23,9 +28,15 @@ client = Letta(
 model = os.environ.get("REVERIE_MODEL") or client.models.list()[0].handle
 
 tool = client.tools.upsert(source_code=SOURCE)
-agent = client.agents.create(name="custom-tool", model=model, memory_blocks=[], tool_ids=[tool.id])
+agent = client.agents.create(
+    name="custom-tool",
+    model=model,
+    memory_blocks=[],
+    tool_ids=[tool.id],
+    secrets={"SIGNING_KEY": "octopus"},
+)
 try:
-    reply = client.agents.messages.create(agent.id, input="How many days are there from 2026-03-14 to 2026-12-24?")
+    reply = client.agents.messages.create(agent.id, input="Sign the words 'three hearts' for me.")
     for message in reply.messages:
         if message.message_type == "tool_call_message":
             print("calls:", message.tool_call.name, message.tool_call.arguments)

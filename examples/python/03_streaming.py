@@ -11,9 +11,10 @@ model = os.environ.get("REVERIE_MODEL") or client.models.list()[0].handle
 
 agent = client.agents.create(name="streaming", model=model, memory_blocks=[])
 try:
-    stream = client.agents.messages.stream(
+    stream = client.agents.messages.create(
         agent.id,
-        messages=[{"role": "user", "content": "Tell me three surprising facts about octopuses."}],
+        input="Tell me three surprising facts about octopuses.",
+        streaming=True,
         stream_tokens=True,
     )
     for event in stream:

@@ -177,9 +177,7 @@ def _make_agent(stage: Stage, **more: Any) -> str:
 def _say(stage: Stage, agent: str, text: str) -> None:
     """Send one message and show the reply as it comes."""
     stage.console.print(f"\n[bold cyan]you[/bold cyan]    {escape(text)}")
-    stream = stage.client.agents.messages.stream(
-        agent, messages=[{"role": "user", "content": text}], stream_tokens=True
-    )
+    stream = stage.client.agents.messages.create(agent, input=text, streaming=True, stream_tokens=True)
     show = Reply(stage.console)
     for event in stream:
         show.event(event)
