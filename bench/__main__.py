@@ -1,20 +1,26 @@
-"""`make bench`: what a turn costs, measured against an instant provider.
+"""`make bench`: what the server costs, measured against a provider that answers at once.
 
-CPU is the server process's own (user and system, with its tool workers where they are named),
-read before and after each block of work; figures are per operation.
+CPU is the server process's own (user and system; with its tool workers where that is said), read
+before and after each block of work, per operation. Machines differ and are shared, so the same
+table holds a floor measured in the same run: one streamed request to the provider with httpx and
+one SQLite transaction, both by hand. The column `× floor` is what to compare between machines.
 """
 
 import argparse
 import asyncio
+import itertools
 import json
+import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import psutil
@@ -23,8 +29,8 @@ from rich.table import Table
 from tests.support.databases import database_urls
 from tests.support.server import Server, running_server
 
-MODEL = "openai/gpt-4o-mini"
-SANDBOXED = '''
+MODEL: Final = "openai/gpt-4o-mini"
+SANDBOXED: Final = '''
 def add(a: int, b: int) -> int:
     """Add.
 
@@ -34,18 +40,63 @@ def add(a: int, b: int) -> int:
     """
     return a + b
 '''
+AIMS: Final = {
+    "start to first answer": "≤ 1.5 s",
+    "resident at idle": "< 130 MB",
+    "plain turn": "≤ 15 ms",
+    "streamed token": "≤ 0.7 ms",
+    "sandboxed call, warm": "p50 ≤ 40 ms",
+}
 console = Console()
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table."""
+
+    database: str
+    what: str
+    cpu_ms: float | None = None
+    """Of the server, per operation."""
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    figure: str = ""
+    """What is neither."""
+
+
 class Rows:
-    """Collected figures."""
+    """Collected figures, each shown as it comes."""
 
     def __init__(self) -> None:
-        self.rows: list[tuple[str, str, str]] = []
+        self.rows: list[Row] = []
+        self.floor_ms = 0.0
 
-    def add(self, database: str, what: str, figure: str) -> None:
-        self.rows.append((database, what, figure))
-        console.print(f"[dim]{database:>10}[/]  {what}: [bold]{figure}[/]")
+    def add(self, row: Row) -> None:
+        self.rows.append(row)
+        if console.is_terminal:
+            console.print(f"[dim]{row.database:>10}  {row.what}: {' · '.join(filter(None, self.cells(row)[2:]))}")
+
+    def cells(self, row: Row) -> tuple[str, ...]:
+        ratio = "" if row.cpu_ms is None or not self.floor_ms else f"{row.cpu_ms / self.floor_ms:.1f}"
+        return (
+            row.database,
+            row.what,
+            "" if row.cpu_ms is None else f"{row.cpu_ms:.2f}" if row.cpu_ms >= 0.1 else f"{row.cpu_ms:.3f}",
+            ratio,
+            "" if row.p50_ms is None else f"{row.p50_ms:.1f}",
+            "" if row.p95_ms is None else f"{row.p95_ms:.1f}",
+            row.figure,
+            AIMS.get(row.what, ""),
+        )
+
+    def table(self) -> Table:
+        table = Table("database", "what", title="Reverie, an instant provider, one process", title_justify="left")
+        for name in ("CPU ms", "× floor", "p50 ms", "p95 ms", "figure"):
+            table.add_column(name, justify="right")
+        table.add_column("aim")
+        for row in self.rows:
+            table.add_row(*self.cells(row))
+        return table
 
 
 @contextmanager
@@ -60,6 +111,23 @@ def instant_provider() -> Iterator[str]:
     finally:
         process.kill()
         process.wait()
+
+
+def say(text: str) -> dict[str, Any]:
+    """A scripted reply of words."""
+    return {"parts": [{"say": text}]}
+
+
+def call(name: str, **arguments: Any) -> dict[str, Any]:
+    """A scripted reply of one call."""
+    return {"parts": [{"call": name, "args": arguments}]}
+
+
+async def script(provider: str, first: dict[str, Any], after_tools: dict[str, Any] | None = None) -> None:
+    """Make the provider answer so from now on."""
+    body = {"first": first} | ({"after_tools": after_tools} if after_tools else {})
+    async with httpx.AsyncClient() as http:
+        (await http.post(f"{provider}/_default", json=body)).raise_for_status()
 
 
 class Load:
@@ -79,6 +147,7 @@ class Load:
         )
 
     def cpu(self, *, children: bool = False) -> float:
+        """Seconds used so far."""
         times = self.server.cpu_times()
         total = times.user + times.system
         if children:
@@ -91,28 +160,46 @@ class Load:
                     pass
         return float(total)
 
+    def add(self, what: str, **figures: Any) -> None:
+        """Note a figure of this database."""
+        self.rows.add(Row(self.database, what, **figures))
+
     async def default(self, first: dict[str, Any], after_tools: dict[str, Any] | None = None) -> None:
-        body = {"first": first} | ({"after_tools": after_tools} if after_tools else {})
-        async with httpx.AsyncClient() as http:
-            (await http.post(f"{self.provider}/_default", json=body)).raise_for_status()
+        """Make the provider answer so from now on."""
+        await script(self.provider, first, after_tools)
+
+    async def post(self, path: str, body: dict[str, Any]) -> Any:
+        """The answer's JSON."""
+        answer = await self.http.post(path, json=body)
+        answer.raise_for_status()
+        return answer.json()
+
+    async def get(self, path: str) -> None:
+        """Read and forget."""
+        (await self.http.get(path)).raise_for_status()
 
     async def agent(self, **more: Any) -> str:
-        body = {
-            "model": MODEL,
-            "memory_blocks": [{"label": "human", "value": "Ada"}, {"label": "persona", "value": "kind"}],
-            **more,
-        }
-        answer = await self.http.post("/v1/agents/", json=body)
-        answer.raise_for_status()
-        return str(answer.json()["id"])
+        """A fresh agent's id."""
+        blocks = [{"label": "human", "value": "Ada"}, {"label": "persona", "value": "kind"}]
+        return str((await self.post("/v1/agents/", {"model": MODEL, "memory_blocks": blocks, **more}))["id"])
+
+    async def agents(self, count: int, **more: Any) -> list[str]:
+        """Fresh agents' ids."""
+        return [await self.agent(**more) for _ in range(count)]
 
     async def turn(self, agent: str) -> None:
-        answer = await self.http.post(f"/v1/agents/{agent}/messages", json={"input": "hello there"})
-        answer.raise_for_status()
+        """One blocking turn."""
+        await self.post(f"/v1/agents/{agent}/messages", {"input": "hello there"})
+
+    def turns_of(self, agents: list[str]) -> Callable[[], Awaitable[None]]:
+        """Turns of these agents, ten of each before the next, so that contexts stay short."""
+        places = itertools.count()
+        return lambda: self.turn(agents[next(places) // 10 % len(agents)])
 
     async def measure(
-        self, what: str, count: int, work: Callable[[], Awaitable[None]], *, warm: int = 5, children: bool = False
+        self, what: str, count: int, work: Callable[[], Awaitable[Any]], *, warm: int = 5, children: bool = False
     ) -> None:
+        """Time `count` calls of `work`, one after the other."""
         for _ in range(warm):
             await work()
         waits: list[float] = []
@@ -120,142 +207,203 @@ class Load:
         for _ in range(count):
             began = time.perf_counter()
             await work()
-            waits.append(time.perf_counter() - began)
+            waits.append((time.perf_counter() - began) * 1000)
         spent = (self.cpu(children=children) - before) / count * 1000
         waits.sort()
-        self.rows.add(
-            self.database,
-            what,
-            f"{spent:.2f} CPU ms, p50 {waits[count // 2] * 1000:.1f} ms, p95 {waits[int(count * 0.95)] * 1000:.1f} ms",
-        )
+        self.add(what, cpu_ms=spent, p50_ms=waits[count // 2], p95_ms=waits[int(count * 0.95)])
 
 
-def say(text: str) -> dict[str, Any]:
-    return {"parts": [{"say": text}]}
-
-
-async def turns(load: Load, count: int) -> None:
-    """Plain, memory and sandboxed turns; history; many clients; tokens."""
+async def measure_turns(load: Load, count: int) -> None:
+    """Turns without and with a memory tool, and with long contexts."""
     await load.default(say("All right."))
-    fresh: list[str] = [await load.agent() for _ in range(count // 10 + 2)]
-    place = iter(range(10_000_000))
-
-    async def plain() -> None:
-        await load.turn(fresh[next(place) // 10 % len(fresh)])
-
-    await load.measure("plain turn (up to 20 messages in context)", count, plain)
-
-    await load.default(
-        {"parts": [{"call": "memory_insert", "args": {"label": "human", "new_string": "x"}}]}, say("Noted.")
-    )
-    memory = [await load.agent() for _ in range(count // 20 + 2)]
-    place_memory = iter(range(10_000_000))
-    await load.measure(
-        "turn with a memory tool (two model requests)",
-        count // 2,
-        lambda: load.turn(memory[next(place_memory) // 10 % len(memory)]),
-    )
-
-    tool = await load.http.post("/v1/tools/", json={"source_code": SANDBOXED})
-    tool.raise_for_status()
-    await load.default({"parts": [{"call": "add", "args": {"a": 1, "b": 2}}]}, say("3"))
-    sandboxed = await load.agent(tool_ids=[tool.json()["id"]])
-    await load.measure(
-        "turn with a sandboxed tool, its processes counted", count // 4, lambda: load.turn(sandboxed), children=True
-    )
-
+    await load.measure("plain turn", count, load.turns_of(await load.agents(count // 10 + 2)), warm=20)
     for stored in (10, 500, 2_000):
-        await load.default(say("All right."))
-        agent = await load.agent(
-            initial_message_sequence=[
-                {"role": "user" if number % 2 == 0 else "assistant", "content": f"message {number} about nothing"}
-                for number in range(stored)
-            ]
-        )
-        await load.measure(f"plain turn, {stored} messages in context", count // 5, lambda a=agent: load.turn(a))  # type: ignore[misc]
+        said = [
+            {"role": "user" if number % 2 == 0 else "assistant", "content": f"message {number} about nothing"}
+            for number in range(stored)
+        ]
+        agent = await load.agent(initial_message_sequence=said)
+        await load.measure(f"plain turn, {stored} messages in context", count // 4, lambda a=agent: load.turn(a))  # type: ignore[misc]
+    await load.default(call("memory_insert", label="human", new_string="x"), say("Noted."))
+    work = load.turns_of(await load.agents(count // 20 + 2))
+    await load.measure("turn with a memory tool (two requests)", count // 2, work)
 
+
+async def measure_sandbox(load: Load, count: int) -> None:
+    """Calls of a custom tool: alone, then within turns."""
+    body = {"source_code": SANDBOXED, "args": {"a": 1, "b": 2}}
+    began, before = time.perf_counter(), load.cpu(children=True)
+    outcome = await load.post("/v1/tools/run", body)
+    if outcome.get("status") != "success":
+        load.add("sandboxed call", figure="not possible here")
+        return
+    took = (time.perf_counter() - began) * 1000
+    load.add("sandboxed call, the server's first", cpu_ms=(load.cpu(children=True) - before) * 1000, p50_ms=took)
+    await load.measure("sandboxed call, warm", count // 4, lambda: load.post("/v1/tools/run", body), children=True)
+    tool = await load.post("/v1/tools/", {"source_code": SANDBOXED})
+    await load.default(call("add", a=1, b=2), say("3"))
+    agent = await load.agent(tool_ids=[tool["id"]])
+    await load.measure("turn with a sandboxed tool (two requests)", count // 4, lambda: load.turn(agent), children=True)
+
+
+async def measure_clients(load: Load, count: int) -> None:
+    """How many turns a second, by the number of clients."""
+    await load.default(say("All right."))
     for clients in (1, 8, 32):
-        agents = [await load.agent() for _ in range(clients)]
-        per_client = max(4, count // clients)
+        agents = await load.agents(clients)
+        each = max(4, min(40, count // clients))
 
         async def client(agent: str, times: int) -> None:
             for _ in range(times):
                 await load.turn(agent)
 
         began = time.perf_counter()
-        await asyncio.gather(*(client(agent, min(per_client, 40)) for agent in agents))
+        await asyncio.gather(*(client(agent, each) for agent in agents))
         took = time.perf_counter() - began
-        load.rows.add(
-            load.database,
-            f"{clients} clients, an agent each",
-            f"{clients * min(per_client, 40) / took:.0f} turns/s",
-        )
+        load.add(f"{clients} clients, an agent each", figure=f"{clients * each / took:.0f} turns/s")
 
-    words = 400
-    await load.default(say(" ".join(f"w{number}" for number in range(words))))
+
+async def measure_tokens(load: Load) -> None:
+    """A long reply, token by token."""
+    await load.default(say(" ".join(f"w{number}" for number in range(400))))
     agent = await load.agent()
-    pieces = 0
+    events = 0
 
     async def streamed() -> None:
-        nonlocal pieces
+        nonlocal events
         body = {"input": "count", "streaming": True, "stream_tokens": True}
         async with load.http.stream("POST", f"/v1/agents/{agent}/messages", json=body) as answer:
             async for line in answer.aiter_lines():
-                pieces += line.startswith("data: ")
+                events += line.startswith("data: ")
 
     await streamed()
-    pieces, before = 0, load.cpu()
-    for _ in range(10):
+    events, before = 0, load.cpu()
+    for _ in range(20):
         await streamed()
-    spent = (load.cpu() - before) * 1000
-    load.rows.add(load.database, f"streamed token ({pieces // 10} events a turn)", f"{spent / pieces:.3f} CPU ms")
+    load.add("streamed token", cpu_ms=(load.cpu() - before) * 1000 / events, figure=f"{events // 20} events a turn")
 
 
-def start_up(rows: Rows, environment: dict[str, str]) -> None:
+async def measure_agents(load: Load, count: int) -> None:
+    """Making, reading and listing agents, when there are many."""
+    await load.measure("create an agent", count, load.agent)
+    agent = await load.agent()
+    sdk_list = "include=agent.blocks&include=agent.tools&include=agent.tags"
+    await load.measure("retrieve an agent", count, lambda: load.get(f"/v1/agents/{agent}?{sdk_list}"))
+    listed = await load.http.get("/v1/agents/count")
+    many = f"of {listed.json()}" if listed.status_code == 200 else "of many"
+    await load.measure(f"list 50 agents {many}", count // 4, lambda: load.get(f"/v1/agents/?limit=50&{sdk_list}"))
+
+
+@asynccontextmanager
+async def stored_by_hand() -> AsyncIterator[Callable[[], None]]:
+    """One transaction with two rows, as a turn at least needs."""
+    with tempfile.TemporaryDirectory() as folder:
+        connection = sqlite3.connect(Path(folder) / "floor.db", isolation_level=None)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("CREATE TABLE message (seq INTEGER PRIMARY KEY, id TEXT UNIQUE, body TEXT)")
+        numbers = itertools.count()
+
+        def store() -> None:
+            connection.execute("BEGIN IMMEDIATE")
+            for _ in range(2):
+                row = (f"message-{next(numbers)}", "hello there")
+                connection.execute("INSERT INTO message (id, body) VALUES (?, ?)", row)
+            connection.execute("COMMIT")
+
+        yield store
+        connection.close()
+
+
+async def measure_floor(provider: str, rows: Rows, count: int) -> None:
+    """What nobody can do without: the request to the provider and one transaction, in this process."""
+    await script(provider, say("All right."))
+    body = {"model": "gpt-4o-mini", "stream": True, "messages": [{"role": "user", "content": "hello there"}]}
+    async with stored_by_hand() as store, httpx.AsyncClient(timeout=60) as http:
+
+        async def once() -> None:
+            async with http.stream("POST", f"{provider}/v1/chat/completions", json=body) as answer:
+                async for _ in answer.aiter_lines():
+                    pass
+            store()
+
+        for _ in range(20):
+            await once()
+        before = time.process_time()
+        for _ in range(count):
+            await once()
+        rows.floor_ms = (time.process_time() - before) / count * 1000
+    rows.add(Row("by hand", "one request to the provider, one transaction", cpu_ms=rows.floor_ms))
+
+
+def measure_start(rows: Rows, environment: dict[str, str]) -> None:
     """Time to the first answer, schema already there, and memory at idle."""
     with tempfile.TemporaryDirectory() as folder:
         server = Server(database_url=None, data_dir=Path(folder), environment=environment)
         server.start()
         server.stop()
-        waits = []
+        waits, spent = [], []
+        resident = 0
         for _ in range(5):
             began = time.perf_counter()
-            server.start()
-            waits.append(time.perf_counter() - began)
-            resident = psutil.Process(server.process.pid if server.process else 0).memory_info().rss
+            process = psutil.Process(server.spawn().pid)
+            wait_for_answer(server.port)
+            waits.append((time.perf_counter() - began) * 1000)
+            times = process.cpu_times()
+            spent.append(times.user + times.system)
+            resident = process.memory_info().rss
             server.stop()
-        rows.add("sqlite", "start to first answer, median of 5", f"{sorted(waits)[2]:.2f} s")
-        rows.add("sqlite", "resident at idle", f"{resident / 1e6:.0f} MB")
+        waits.sort()
+        figure = f"{sorted(spent)[2]:.2f} CPU s"
+        rows.add(Row("sqlite", "start to first answer", p50_ms=waits[2], p95_ms=waits[-1], figure=figure))
+        rows.add(Row("sqlite", "resident at idle", figure=f"{resident / 1e6:.0f} MB"))
+
+
+def wait_for_answer(port: int, timeout_s: float = 30) -> None:
+    """Ask for the server's health until there is an answer; with plain sockets, to take no CPU from it."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as line:
+                line.sendall(b"GET /v1/health/ HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+                if line.recv(64).startswith(b"HTTP/1.1 200"):
+                    return
+        except ConnectionError:
+            time.sleep(0.005)
+    raise TimeoutError("the server does not answer")
 
 
 async def drive(database: str, provider: str, count: int, rows: Rows) -> None:
+    """All rows of one database."""
     environment = {"OPENAI_API_KEY": "bench", "OPENAI_BASE_URL": f"{provider}/v1"}
     with database_urls(database) as url, running_server(url, environment) as server:
         load = Load(server, provider, database, rows)
-        await turns(load, count)
-        resident = load.server.memory_info().rss
-        rows.add(database, "resident after the load", f"{resident / 1e6:.0f} MB")
+        await measure_turns(load, count)
+        await measure_tokens(load)
+        await measure_sandbox(load, count)
+        await measure_clients(load, count)
+        await measure_agents(load, count)
+        load.add("resident after the load", figure=f"{load.server.memory_info().rss / 1e6:.0f} MB")
         await load.http.aclose()
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--count", type=int, default=200, help="plain turns to measure; other blocks follow from it")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], action="append")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     arguments = parser.parse_args()
     rows = Rows()
     with instant_provider() as provider:
-        start_up(rows, {"OPENAI_API_KEY": "bench", "OPENAI_BASE_URL": f"{provider}/v1"})
+        asyncio.run(measure_floor(provider, rows, arguments.count))
+        measure_start(rows, {"OPENAI_API_KEY": "bench", "OPENAI_BASE_URL": f"{provider}/v1"})
         for database in arguments.database or ["sqlite", "postgresql"]:
             asyncio.run(drive(database, provider, arguments.count, rows))
     if arguments.json:
-        print(json.dumps(rows.rows))
-        return
-    table = Table("database", "what", "figure")
-    for row in rows.rows:
-        table.add_row(*row)
-    console.print(table)
+        print(json.dumps([asdict(row) for row in rows.rows], indent=1))
+    else:
+        console.print(rows.table())
 
 
 if __name__ == "__main__":

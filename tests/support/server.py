@@ -53,6 +53,19 @@ class Server:
         Raises:
             RuntimeError: it ended instead; its log is in the message.
         """
+        with httpx.Client(base_url=self.url, timeout=2) as http:
+            process = self.spawn(*arguments, **environment)
+            deadline = time.monotonic() + START_TIMEOUT_S
+            while time.monotonic() < deadline:
+                if process.poll() is not None:
+                    raise RuntimeError(f"the server ended with {process.returncode}:\n{self.log[-4000:]}")
+                with contextlib.suppress(httpx.HTTPError):
+                    if http.get("/v1/health/").status_code == 200:
+                        return self
+        raise RuntimeError(f"the server does not answer:\n{self.log[-4000:]}")
+
+    def spawn(self, *arguments: str, **environment: str) -> "subprocess.Popen[bytes]":
+        """Start without waiting."""
         command = [sys.executable, "-m", "reverie.cli.main", "serve", "--port", str(self.port)]
         command += ["--data-dir", str(self.data_dir), *arguments]
         if self.database_url:
@@ -69,14 +82,7 @@ class Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                raise RuntimeError(f"the server ended with {self.process.returncode}:\n{self.log[-4000:]}")
-            with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(f"{self.url}/v1/health/", timeout=2).status_code == 200:
-                    return self
-        raise RuntimeError(f"the server does not answer:\n{self.log[-4000:]}")
+        return self.process
 
     def kill(self) -> None:
         """kill -9."""
