@@ -75,6 +75,7 @@ class Catalog:
         self._asking: dict[str, asyncio.Task[_Answer]] = {}
         self._endpoints: dict[tuple[str, str], Endpoint] = {}
         self._models: dict[str, ChatModel] = {}
+        self._windows: dict[tuple[str, str], int] = {}
         self._builtin: builtin.BuiltinEmbedder | None = None
         self._http: httpx.AsyncClient | None = None
 
@@ -313,8 +314,13 @@ class Catalog:
         if kind_of(provider.type).local:  # its real window depends on how the server was started
             return UNKNOWN_LOCAL_WINDOW
         name = model.display_name if provider.type == "azure" and model.display_name else model.name
-        known = await asyncio.to_thread(known_context_window, provider.type, name)
-        return known or UNKNOWN_HOSTED_WINDOW
+        key = (provider.type, name)
+        if key not in self._windows:
+            # In a thread, since the first look loads some 30 MB; remembered here, since a thread for
+            # each look was a fifth of a millisecond in every turn.
+            known = await asyncio.to_thread(known_context_window, *key)
+            self._windows[key] = known or UNKNOWN_HOSTED_WINDOW
+        return self._windows[key]
 
 
 def _by_name(providers: Iterable[ProviderOptions]) -> dict[str, ProviderOptions]:

@@ -99,8 +99,4 @@ def release(c: Connection, conversation_id: ConversationId, run_id: RunId, now: 
 
 def set_prompt(c: Connection, conversation_id: ConversationId, prompt_id: MessageId, fingerprint: str) -> None:
     """Remember which message holds the compiled prompt and what it was compiled from."""
-    c.execute(
-        update(conversations)
-        .where(conversations.c.id == conversation_id)
-        .values(prompt_id=prompt_id, prompt_fingerprint=fingerprint)
-    )
+    c.execute(_this, {"conversation": conversation_id, "prompt_id": prompt_id, "prompt_fingerprint": fingerprint})

@@ -37,6 +37,10 @@ _context = (
     .where(messages.c.conversation_id == bindparam("conversation"), messages.c.in_context)
     .order_by(messages.c.seq)
 )
+_count = select(func.count()).where(
+    messages.c.conversation_id == bindparam("conversation"),
+    messages.c.kind.not_in([MessageKind.PROMPT, MessageKind.EVENT]),
+)
 _FIRST: Mapping[str, int] = {MessageKind.PROMPT: 0, MessageKind.SUMMARY: 1}
 """What stands before all other messages of a context, whenever it was written."""
 
@@ -79,11 +83,7 @@ def load_context(c: Connection, conversation_id: ConversationId) -> list[Message
 
 def count(c: Connection, conversation_id: ConversationId) -> int:
     """How many messages the conversation ever had, prompt and notes left out."""
-    query = select(func.count()).where(
-        messages.c.conversation_id == conversation_id,
-        messages.c.kind.not_in([MessageKind.PROMPT, MessageKind.EVENT]),
-    )
-    return int(c.execute(query).scalar_one())
+    return int(c.execute(_count, {"conversation": conversation_id}).scalar_one())
 
 
 def context_ids(c: Connection, conversation_ids: Sequence[str]) -> dict[str, tuple[MessageId, ...]]:

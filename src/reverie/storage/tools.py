@@ -199,7 +199,7 @@ def attach(c: Connection, agent_id: AgentId, added: Sequence[Tool]) -> None:
         select(func.coalesce(func.max(agent_tools.c.position) + 1, 0)).where(agent_tools.c.agent_id == agent_id)
     ).scalar_one()
     rows = [{"agent_id": agent_id, "tool_id": tool.id, "position": first + place} for place, tool in enumerate(added)]
-    c.execute(dialect_of(c).insert(agent_tools).values(rows).on_conflict_do_nothing())
+    c.execute(dialect_of(c).insert(agent_tools).on_conflict_do_nothing(), rows)
 
 
 def detach(c: Connection, agent: Agent, tool_id: str) -> None:

