@@ -30,13 +30,13 @@ requirements_adapter: TypeAdapter[tuple[PipRequirement, ...]] = TypeAdapter(tupl
 _WORDS: dict[str, type[UserBody] | type[AssistantBody]] = {"user": UserBody, "assistant": AssistantBody}
 
 
-def body_of(text: str) -> Body:
-    """The body that a row's JSON holds.
+def body_of(held: str | dict[str, Any]) -> Body:
+    """The body that a row's JSON holds: text on SQLite, decoded by the driver already on PostgreSQL.
 
     One text of a user or an assistant is what most messages of a long context are, and is made
     by hand; everything else goes through the adapter.
     """
-    data: dict[str, Any] = orjson.loads(text)
+    data: dict[str, Any] = orjson.loads(held) if isinstance(held, str) else held
     words = _WORDS.get(data["kind"])
     if words is not None:
         parts = data["parts"]

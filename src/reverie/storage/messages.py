@@ -16,7 +16,7 @@ from reverie.storage.search import index_messages
 
 _append = insert(messages)
 _map = RowMap(messages, Message, {"body": loaded_by(body_adapter.validate_python)})
-# Thousands of rows in each turn of a long conversation, so the body comes as text and rows by place.
+# Thousands of rows in each turn of a long conversation, so the body comes as the driver gives it and rows by place.
 _context = (
     select(
         messages.c.kind,
