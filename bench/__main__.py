@@ -339,7 +339,9 @@ async def measure_floor(provider: str, rows: Rows, count: int) -> None:
 def measure_start(rows: Rows, environment: dict[str, str]) -> None:
     """Time to the first answer, schema already there, and memory at idle."""
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(database_url=None, data_dir=Path(folder), environment=environment)
+        # Byte code is kept, as on any machine where the server is used, wherever this one writes none.
+        kept = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": f"{folder}/pycache"}
+        server = Server(database_url=None, data_dir=Path(folder), environment={**environment, **kept})
         server.start()
         server.stop()
         waits, spent = [], []
