@@ -198,6 +198,9 @@ class _Http(uvicorn.Server):
         await super().startup(sockets)
         # What lives now lives as long as the process; the collector need not look at it again.
         gc.freeze()
+        # A long context is some ten thousand objects that come and go together; by default they
+        # are gone through a dozen times while they are built.
+        gc.set_threshold(20_000, 20, 20)
         gc.enable()
         self._on_ready()
 
