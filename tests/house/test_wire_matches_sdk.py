@@ -11,7 +11,7 @@ from pydantic import BaseModel as Body
 from typing_extensions import is_typeddict
 
 from reverie.api.encode import fold, messages, sse
-from reverie.api.wire import agents, archives, blocks, conversations, health, models, runs, tools
+from reverie.api.wire import agents, archives, blocks, conversations, health, identities, models, runs, tools
 from reverie.api.wire import messages as inputs
 
 ANSWERS = [
@@ -19,7 +19,8 @@ ANSWERS = [
     (agents.MemoryState, "agent_state.Memory"),
     (agents.Source, "agent_state.Source"),
     (agents.CompactionSettingsState, "agent_state.CompactionSettings"),
-    (agents.Identity, "agent_state.Identity"),
+    (identities.IdentityState, "agent_state.Identity"),
+    (identities.IdentityPropertyState, "agent_state.IdentityProperty"),
     (agents.Group, "agent_state.ManagedGroup"),
     (agents.Group, "agent_state.MultiAgentGroup"),
     (agents.AgentEnvironmentVariable, "agent_environment_variable.AgentEnvironmentVariable"),

@@ -106,9 +106,11 @@ StepPath: TypeAlias = Annotated[str, _id("step")]
 MessagePath: TypeAlias = Annotated[str, _id("message")]
 PassagePath: TypeAlias = Annotated[str, _id("passage")]
 ArchivePath: TypeAlias = Annotated[str, _id("archive")]
+IdentityPath: TypeAlias = Annotated[str, _id("identity")]
 _UUID: Final = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 ConversationPath: TypeAlias = Annotated[str, Path(pattern=rf"^(default|(conv|agent)-{_UUID})$", examples=["default"])]
 AgentQuery: TypeAlias = Annotated[str | None, Query(pattern=rf"^agent-{_UUID}$")]
+IdentityQuery: TypeAlias = Annotated[str | None, Query(pattern=rf"^identity-{_UUID}$")]
 
 LimitQuery: TypeAlias = Annotated[int | None, Query(ge=1, le=1000)]
 CursorQuery: TypeAlias = Annotated[str | None, Query(min_length=1, max_length=200)]

@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import Literal
 
 from reverie.domain.block import Block, BlockDraft
-from reverie.domain.ids import AgentId, BlockId, MessageId, OrganizationId, ToolId
+from reverie.domain.identity import Identity
+from reverie.domain.ids import AgentId, BlockId, IdentityId, MessageId, OrganizationId, ToolId
 from reverie.domain.inputs import MessageInput
 from reverie.domain.json import JsonObject
 from reverie.domain.message import Message
@@ -91,7 +92,6 @@ class Agent:
     base_template_id: str | None = None
     deployment_id: str | None = None
     entity_id: str | None = None
-    identity_ids: tuple[str, ...] = ()
     message_ids: tuple[MessageId, ...] | None = None
     """Ids in the context of the agent's own thread, in order; None where a reader did not ask for them."""
     last_run_completion: datetime | None = None
@@ -112,6 +112,8 @@ class AgentDetails:
     """In the order of attachment, which is their order in the prompt."""
     tools: tuple[Tool, ...]
     """In the order of attachment."""
+    identities: tuple[Identity, ...] = ()
+    """By age."""
     pending_approval: Message | None = None
     """The unanswered approval request of the agent's own thread."""
     passage_count: int = 0
@@ -143,7 +145,7 @@ class AgentDraft:
     include_multi_agent_tools: bool = False
     include_base_tool_rules: bool | None = None
     tags: tuple[str, ...] = ()
-    identity_ids: tuple[str, ...] = ()
+    identity_ids: tuple[IdentityId, ...] = ()
     folder_ids: tuple[str, ...] = ()
     secrets: dict[str, str] = field(default_factory=dict)
     initial_messages: tuple[MessageInput, ...] | None = None
@@ -178,7 +180,7 @@ class AgentChanges:
     folder_ids: tuple[str, ...] | Unset = UNSET
     tool_rules: tuple[ToolRule, ...] | Unset = UNSET
     tags: tuple[str, ...] | Unset = UNSET
-    identity_ids: tuple[str, ...] | Unset = UNSET
+    identity_ids: tuple[IdentityId, ...] | Unset = UNSET
     secrets: dict[str, str] | Unset = UNSET
     message_ids: tuple[MessageId, ...] | Unset = UNSET
     description: str | Unset | None = UNSET

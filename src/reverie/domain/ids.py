@@ -20,6 +20,7 @@ RunId = NewType("RunId", str)
 StepId = NewType("StepId", str)
 PassageId = NewType("PassageId", str)
 ArchiveId = NewType("ArchiveId", str)
+IdentityId = NewType("IdentityId", str)
 ProviderId = NewType("ProviderId", str)
 
 DEFAULT_ORGANIZATION: Final = OrganizationId("org-00000000-0000-4000-8000-000000000000")

@@ -13,7 +13,7 @@ from reverie.domain.agent import Agent, AgentChanges, AgentDetails, AgentDraft, 
 from reverie.domain.block import Block, BlockChanges
 from reverie.domain.conversation import Conversation
 from reverie.domain.errors import InvalidInput, NotFound
-from reverie.domain.ids import AgentId, ArchiveId, BlockId, ConversationId, MessageId, ToolId, make_id
+from reverie.domain.ids import AgentId, ArchiveId, BlockId, ConversationId, IdentityId, MessageId, ToolId, make_id
 from reverie.domain.inputs import MessageInput, SayInput
 from reverie.domain.instructions import instructions_of
 from reverie.domain.json import JsonObject
@@ -27,8 +27,9 @@ from reverie.loop.state import load_view
 from reverie.operations.authorship import actor_of
 from reverie.operations.base import Operations
 from reverie.operations.builtin import ensure_builtin
-from reverie.storage import agents, archives, blocks, conversations, messages, tools
+from reverie.storage import agents, archives, blocks, conversations, identities, messages, tools
 from reverie.storage.agents import EVERYTHING, Related
+from reverie.storage.identities import AGENTS
 from reverie.tools.base import ToolOutcome, ToolRun
 from reverie.tools.builtin import BUILTIN, base_tools
 from reverie.tools.rules import check_rules
@@ -43,7 +44,7 @@ async def create(ops: Operations, caller: Caller, draft: AgentDraft) -> AgentDet
     """Make an agent with all it shall be attached to, whole or not at all.
 
     Raises:
-        NotFound: an unknown model, tool, block or folder; the text names it.
+        NotFound: an unknown model, tool, block, identity or folder; the text names it.
         Conflict: two blocks of one label.
         InvalidInput: no model is configured, a value over its block's limit, a rule or time zone that cannot be.
     """
@@ -55,6 +56,7 @@ async def create(ops: Operations, caller: Caller, draft: AgentDraft) -> AgentDet
     wanted, now = _tool_names(draft), agent.created_at
 
     def store(c: Connection) -> AgentDetails:
+        owners = identities.get_many(c, caller.organization_id, draft.identity_ids)
         own_blocks = [blocks.make_block(item, agent.organization_id, caller.user_id, now) for item in draft.blocks]
         shared = blocks.get_many(c, caller.organization_id, draft.block_ids)
         own_tools = _distinct(
@@ -69,6 +71,7 @@ async def create(ops: Operations, caller: Caller, draft: AgentDraft) -> AgentDet
         blocks.insert_blocks(c, own_blocks)
         blocks.attach(c, whole.id, *own_blocks, *shared)
         tools.attach(c, whole.id, own_tools)
+        AGENTS.add(c, [whole.id], [owner.id for owner in owners])
         conversations.insert_conversation(c, _own_thread(whole))
         prompt = load_view(c, whole.organization_id, ConversationId(whole.id), now).context
         opening = _opening(whole, draft.initial_messages or ())
@@ -77,6 +80,7 @@ async def create(ops: Operations, caller: Caller, draft: AgentDraft) -> AgentDet
             agent=replace(whole, message_ids=tuple(message.id for message in (*prompt, *opening))),
             blocks=(*own_blocks, *shared),
             tools=tuple(own_tools),
+            identities=tuple(owners),
         )
 
     return await ops.database.write(store)
@@ -122,10 +126,7 @@ async def update(ops: Operations, caller: Caller, agent_id: AgentId, changes: Ag
         before = agents.get(c, caller.organization_id, agent_id, lock=True)
         after = replace(before, **values, updated_at=now, last_updated_by_id=caller.user_id)
         agents.update_agent(c, before, after)
-        if changes.block_ids is not UNSET:
-            blocks.replace_attached(c, before.id, blocks.get_many(c, caller.organization_id, changes.block_ids))
-        if changes.tool_ids is not UNSET:
-            tools.replace_attached(c, before.id, tools.get_many(c, caller.organization_id, changes.tool_ids))
+        _replace_attached(c, before, changes)
         if changes.tool_rules is not UNSET:
             _check_rules(after.tool_rules, tools.of_agent(c, before.id))
         if changes.message_ids is not UNSET:
@@ -229,6 +230,24 @@ async def detach_archive(ops: Operations, caller: Caller, agent_id: AgentId, arc
     await _change_attached(ops, caller, agent_id, lambda c, agent: archives.detach(c, agent.id, archive_id))
 
 
+async def attach_identity(ops: Operations, caller: Caller, agent_id: AgentId, identity_id: IdentityId) -> None:
+    """Say that the agent belongs to an identity; nothing happens when it does already."""
+
+    def change(c: Connection, agent: Agent) -> None:
+        AGENTS.add(c, [agent.id], [identities.get(c, caller.organization_id, identity_id).id])
+
+    await _change_attached(ops, caller, agent_id, change)
+
+
+async def detach_identity(ops: Operations, caller: Caller, agent_id: AgentId, identity_id: IdentityId) -> None:
+    """Say that the agent does not belong to an identity; nothing happens when it does not."""
+
+    def change(c: Connection, agent: Agent) -> None:
+        AGENTS.remove(c, agent.id, identities.get(c, caller.organization_id, identity_id).id)
+
+    await _change_attached(ops, caller, agent_id, change)
+
+
 async def set_approval(
     ops: Operations, caller: Caller, agent_id: AgentId, tool_name: str, requires: bool | None
 ) -> AgentDetails:
@@ -317,7 +336,6 @@ async def _make_agent(ops: Operations, caller: Caller, draft: AgentDraft) -> Age
         project_id=draft.project_id,
         template_id=draft.template_id,
         base_template_id=draft.base_template_id,
-        identity_ids=tuple(dict.fromkeys(draft.identity_ids)),
         created_at=now,
         updated_at=now,
         created_by_id=caller.user_id,
@@ -441,6 +459,17 @@ _APART: Final = frozenset({"block_ids", "tool_ids", "folder_ids", "message_ids",
 """Changes that are not a column of the agent as they stand."""
 
 
+def _replace_attached(c: Connection, agent: Agent, changes: AgentChanges) -> None:
+    if changes.block_ids is not UNSET:
+        blocks.replace_attached(c, agent.id, blocks.get_many(c, agent.organization_id, changes.block_ids))
+    if changes.tool_ids is not UNSET:
+        tools.replace_attached(c, agent.id, tools.get_many(c, agent.organization_id, changes.tool_ids))
+    if changes.identity_ids is not UNSET:
+        owners = identities.get_many(c, agent.organization_id, changes.identity_ids)
+        AGENTS.clear(c, thing_id=agent.id)
+        AGENTS.add(c, [agent.id], [owner.id for owner in owners])
+
+
 def _plain_values(ops: Operations, agent_id: AgentId, changes: AgentChanges) -> dict[str, Any]:
     values = {
         item.name: value
@@ -449,8 +478,6 @@ def _plain_values(ops: Operations, agent_id: AgentId, changes: AgentChanges) -> 
     }
     if changes.tags is not UNSET:
         values["tags"] = tuple(dict.fromkeys(changes.tags))
-    if changes.identity_ids is not UNSET:
-        values["identity_ids"] = tuple(dict.fromkeys(changes.identity_ids))
     if changes.secrets is not UNSET:
         values["sealed_secrets"] = _seal(ops, agent_id, changes.secrets)
     return values

@@ -5,12 +5,13 @@ from sqlalchemy import Connection
 from reverie.auth.keys import Caller, Scope
 from reverie.domain.agent import AgentDetails, AgentFilter
 from reverie.domain.block import Block, BlockChanges, BlockDraft, BlockFilter
-from reverie.domain.ids import BlockId
+from reverie.domain.ids import BlockId, IdentityId
 from reverie.domain.paging import Page
 from reverie.operations.authorship import actor_of
 from reverie.operations.base import Operations
-from reverie.storage import agents, blocks
+from reverie.storage import agents, blocks, identities
 from reverie.storage.agents import EVERYTHING, Related
+from reverie.storage.identities import BLOCKS
 
 
 async def create(ops: Operations, caller: Caller, draft: BlockDraft) -> Block:
@@ -81,3 +82,27 @@ async def list_agents(
         return agents.list_page(c, caller.organization_id, everyone, page, related, block_id=block_id)
 
     return await ops.database.read(read)
+
+
+async def attach_identity(ops: Operations, caller: Caller, block_id: BlockId, identity_id: IdentityId) -> Block:
+    """Say that the block belongs to an identity; nothing happens when it does already."""
+    caller.require(Scope.WRITE)
+
+    def store(c: Connection) -> Block:
+        block = blocks.get(c, caller.organization_id, block_id)
+        BLOCKS.add(c, [block.id], [identities.get(c, caller.organization_id, identity_id).id])
+        return block
+
+    return await ops.database.write(store)
+
+
+async def detach_identity(ops: Operations, caller: Caller, block_id: BlockId, identity_id: IdentityId) -> Block:
+    """Say that the block does not belong to an identity; nothing happens when it does not."""
+    caller.require(Scope.WRITE)
+
+    def store(c: Connection) -> Block:
+        block = blocks.get(c, caller.organization_id, block_id)
+        BLOCKS.remove(c, block.id, identities.get(c, caller.organization_id, identity_id).id)
+        return block
+
+    return await ops.database.write(store)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, false, func, insert, literal_column, select
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, literal_column, select
 
 from reverie.domain.agent import Agent, AgentDetails, AgentFilter, AgentType
 from reverie.domain.errors import NotFound
@@ -12,9 +12,8 @@ from reverie.domain.ids import AgentId, OrganizationId
 from reverie.domain.message import ApprovalResponseBody, Body, Message, MessageKind, ToolReturnBody, calls_of
 from reverie.domain.paging import Page
 from reverie.domain.stop_reason import StopReason
-from reverie.storage import blocks, messages, tools
+from reverie.storage import blocks, identities, messages, tools
 from reverie.storage.codec import compaction_adapter, tool_rules_adapter
-from reverie.storage.dialect import dialect_of
 from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import TUPLE, RowMap, contains, equals, loaded_by
 from reverie.storage.schema import agent_archives, agent_tags, agents, archives
@@ -28,7 +27,6 @@ _map = RowMap(
         "compaction_settings": loaded_by(compaction_adapter.validate_python),
         "tool_rules": loaded_by(lambda rules: tool_rules_adapter.validate_python(rules) if rules else ()),
         "tags": TUPLE,
-        "identity_ids": TUPLE,
         "last_stop_reason": loaded_by(StopReason),
     },
     absent=frozenset({"message_ids"}),
@@ -42,6 +40,7 @@ class Related(StrEnum):
     TOOLS = "tools"
     MESSAGE_IDS = "message_ids"
     PENDING_APPROVAL = "pending_approval"
+    IDENTITIES = "identities"
 
 
 EVERYTHING: Final = frozenset(Related)
@@ -151,6 +150,7 @@ def _complete(
         return []
     of_blocks = blocks.of_agents(c, ids) if Related.BLOCKS in related else {}
     of_tools = tools.of_agents(c, ids) if Related.TOOLS in related else {}
+    of_identities = identities.of_agents(c, ids) if Related.IDENTITIES in related else {}
     context = messages.context_ids(c, ids) if Related.MESSAGE_IDS in related else None
     pending = _pending_approvals(c, organization_id, ids) if Related.PENDING_APPROVAL in related else {}
     return [
@@ -158,6 +158,7 @@ def _complete(
             agent=_map.read(row, message_ids=None if context is None else context.get(row.id, ())),
             blocks=of_blocks.get(row.id, ()),
             tools=of_tools.get(row.id, ()),
+            identities=of_identities.get(row.id, ()),
             pending_approval=pending.get(row.id),
         )
         for row in rows
@@ -252,9 +253,9 @@ def _filtered(c: Connection, query: Select[Any], organization_id: OrganizationId
     if where.tags:
         conditions.append(agents.c.id.in_(_tagged(organization_id, where)))
     if where.identity_id is not None:
-        conditions.append(dialect_of(c).json_list_holds(agents.c.identity_ids, where.identity_id))
+        conditions.append(agents.c.id.in_(identities.AGENTS.owned_by(where.identity_id)))
     if where.identifier_keys:
-        conditions.append(false())  # identities, and so their keys, are not stored yet
+        conditions.append(agents.c.id.in_(identities.AGENTS.owned_by_keys(organization_id, where.identifier_keys)))
     return query.where(*conditions)
 
 

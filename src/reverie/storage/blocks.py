@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, delete, false, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -16,6 +16,7 @@ from reverie.domain.ids import AgentId, BlockId, OrganizationId, make_id
 from reverie.domain.json import JsonObject
 from reverie.domain.paging import Page
 from reverie.domain.unset import UNSET
+from reverie.storage import identities
 from reverie.storage.dialect import dialect_of
 from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import TUPLE, RowMap, contains, equals
@@ -350,8 +351,10 @@ def _filtered(c: Connection, query: Select[Any], organization_id: OrganizationId
     if where.tags:
         holds = [dialect_of(c).json_list_holds(blocks.c.tags, tag) for tag in where.tags]
         conditions.append(and_(*holds) if where.match_all_tags else or_(*holds))
-    if where.identity_id is not None or where.identifier_keys:
-        conditions.append(false())  # no identity owns a block yet
+    if where.identity_id is not None:
+        conditions.append(blocks.c.id.in_(identities.BLOCKS.owned_by(where.identity_id)))
+    if where.identifier_keys:
+        conditions.append(blocks.c.id.in_(identities.BLOCKS.owned_by_keys(organization_id, where.identifier_keys)))
     return query.where(*conditions)
 
 

@@ -109,7 +109,6 @@ agents = Table(
     Column("per_file_view_window_char_limit", Integer),
     Column("hidden", Boolean),
     *_template_fields(),
-    Column("identity_ids", Json, nullable=False),
     Column("last_run_completion", Instant),
     Column("last_run_duration_ms", Integer),
     Column("last_stop_reason", String),
@@ -178,6 +177,45 @@ block_changes = Table(
     UniqueConstraint("block_id", "version"),
 )
 """Every change of a block's value, and who made it: agent, run and tool, or a key."""
+
+identities = Table(
+    "identities",
+    metadata,
+    *_identity(),
+    Column("identifier_key", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("identity_type", String, nullable=False),
+    Column("properties", Json, nullable=False),
+    Column("project_id", String),
+    *_authorship(),
+    UniqueConstraint("organization_id", "identifier_key", "project_id"),
+    Index(None, "organization_id", "seq"),
+)
+# The constraint holds for named projects only, since NULL equals nothing, not even NULL.
+Index(
+    "uq_identities_without_project",
+    identities.c.organization_id,
+    identities.c.identifier_key,
+    unique=True,
+    sqlite_where=text("project_id IS NULL"),
+    postgresql_where=text("project_id IS NULL"),
+)
+
+agent_identities = Table(
+    "agent_identities",
+    metadata,
+    Column("agent_id", ForeignKey("agents.id", ondelete="CASCADE"), primary_key=True),
+    Column("identity_id", ForeignKey("identities.id", ondelete="CASCADE"), primary_key=True),
+    Index(None, "identity_id"),
+)
+
+block_identities = Table(
+    "block_identities",
+    metadata,
+    Column("block_id", ForeignKey("blocks.id", ondelete="CASCADE"), primary_key=True),
+    Column("identity_id", ForeignKey("identities.id", ondelete="CASCADE"), primary_key=True),
+    Index(None, "identity_id"),
+)
 
 tools = Table(
     "tools",

@@ -11,7 +11,18 @@ from reverie.domain.agent import AgentChanges, AgentDraft, AgentFilter, AgentTyp
 from reverie.domain.block import BlockChanges, BlockDraft, BlockFilter
 from reverie.domain.content import TextPart, ToolCall, ToolReturn
 from reverie.domain.errors import Conflict, InvalidInput, NotAllowed, NotFound
-from reverie.domain.ids import AgentId, BlockId, ConversationId, MessageId, OrganizationId, ToolId, UserId, make_id
+from reverie.domain.identity import IdentityDraft, IdentityType
+from reverie.domain.ids import (
+    AgentId,
+    BlockId,
+    ConversationId,
+    IdentityId,
+    MessageId,
+    OrganizationId,
+    ToolId,
+    UserId,
+    make_id,
+)
 from reverie.domain.inputs import SayInput
 from reverie.domain.message import ApprovalRequestBody, ApprovalResponseBody, Body, Decision, Message, ToolReturnBody
 from reverie.domain.paging import Page
@@ -19,7 +30,7 @@ from reverie.domain.passage import ArchiveDraft
 from reverie.domain.stop_reason import StopReason
 from reverie.domain.tool import ToolDraft
 from reverie.domain.tool_rule import ChildToolRule, ContinueToolRule, ToolCallNode
-from reverie.operations import agents, archives, blocks, passages, tags, tools
+from reverie.operations import agents, archives, blocks, identities, passages, tags, tools
 from reverie.operations.base import Operations
 from reverie.storage import agents as store
 from reverie.storage import messages
@@ -41,6 +52,10 @@ def add(a: int, b: int) -> int:
 '''
 
 
+def person(key: str) -> IdentityDraft:
+    return IdentityDraft(identifier_key=key, name=key.title(), identity_type=IdentityType.USER)
+
+
 def said(role: str, text: str) -> SayInput:
     return SayInput(role=role, parts=(TextPart(text=text),))  # type: ignore[arg-type]
 
@@ -48,6 +63,7 @@ def said(role: str, text: str) -> SayInput:
 async def test_an_agent_is_read_back_as_it_was_made(ops: Operations) -> None:
     add = await tools.create(ops, ME, ToolDraft(source_code=ADD))
     shared = await blocks.create(ops, ME, BlockDraft(label="team", value="red"))
+    owner = await identities.create(ops, ME, person("bo"))
     made = await agents.create(
         ops,
         ME,
@@ -74,7 +90,7 @@ async def test_an_agent_is_read_back_as_it_was_made(ops: Operations) -> None:
             metadata={"deep": {"list": [1, None, "x"]}},
             model_settings={"temperature": 0.5},
             timezone="Europe/Berlin",
-            identity_ids=("identity-1",),
+            identity_ids=(owner.identity.id,),
             initial_messages=(said("user", "Hi"), said("assistant", "Hello")),
         ),
     )
@@ -82,6 +98,7 @@ async def test_an_agent_is_read_back_as_it_was_made(ops: Operations) -> None:
     assert read == made
     assert [block.label for block in read.blocks] == ["human", "persona", "team"]
     assert [tool.name for tool in read.tools] == ["add"]
+    assert read.identities == (owner.identity,)
     assert read.agent.tags == ("b", "a")
     assert read.agent.sealed_secrets["TOKEN"] != "s3cret"
     assert ops.cipher.decrypt(read.agent.sealed_secrets["TOKEN"], read.agent.id) == "s3cret"
@@ -118,6 +135,7 @@ async def test_without_any_model_the_error_says_what_to_do(ops: Operations) -> N
         (AgentDraft(tool_ids=(ToolId("tool-0"),)), NotFound, "tool-0"),
         (AgentDraft(block_ids=(BlockId("block-0"),)), NotFound, "block-0"),
         (AgentDraft(folder_ids=("source-0",)), NotFound, "source-0"),
+        (AgentDraft(blocks=(BlockDraft(label="x"),), identity_ids=(IdentityId("identity-0"),)), NotFound, "identity-0"),
         (AgentDraft(timezone="Mars/Olympus"), InvalidInput, "Mars/Olympus"),
         (AgentDraft(blocks=(BlockDraft(label="x", value="long", limit=3),)), InvalidInput, "at most 3"),
         (AgentDraft(blocks=(BlockDraft(label="x"), BlockDraft(label="x"))), Conflict, "'x'"),
@@ -243,7 +261,8 @@ async def test_pages_in_other_orders_meet_every_agent_once(ops: Operations, orde
 
 
 async def test_filters_hold_together(ops: Operations) -> None:
-    await agents.create(ops, ME, AgentDraft(name="Alpha", tags=("x", "y"), identity_ids=("identity-1",)))
+    bo, team = [(await identities.create(ops, ME, person(key))).identity.id for key in ("bo", "team")]
+    await agents.create(ops, ME, AgentDraft(name="Alpha", tags=("x", "y"), identity_ids=(bo, team)))
     await agents.create(ops, ME, AgentDraft(name="alphabet", tags=("x",), project_id="p"))
     await agents.create(ops, ME, AgentDraft(name="100%", hidden=True))
 
@@ -255,7 +274,9 @@ async def test_filters_hold_together(ops: Operations) -> None:
     assert await names(AgentFilter(query_text="%")) == []
     assert await names(AgentFilter(tags=("x", "y"))) == ["Alpha", "alphabet"]
     assert await names(AgentFilter(tags=("x", "y"), match_all_tags=True)) == ["Alpha"]
-    assert await names(AgentFilter(identity_id="identity-1")) == ["Alpha"]
+    assert await names(AgentFilter(identity_id=bo)) == ["Alpha"]
+    assert await names(AgentFilter(identifier_keys=("team", "bo", "nobody"))) == ["Alpha"]
+    assert await names(AgentFilter(identity_id=bo, tags=("z",))) == []
     assert await names(AgentFilter(project_id="p", name="alphabet")) == ["alphabet"]
     assert await names(AgentFilter(identifier_keys=("nobody",))) == []
     assert await tags.list_tags(ops, ME, Page(order="asc")) == ["x", "y"]
@@ -280,8 +301,10 @@ async def test_a_list_costs_the_same_number_of_queries_for_any_number_of_agents(
         await ops.database.read(read)
         return count
 
+    owner = (await identities.create(ops, ME, person("bo"))).identity.id
     for _ in range(8):
-        await agents.create(ops, ME, AgentDraft(blocks=(BlockDraft(label="a"), BlockDraft(label="b"))))
+        mine = (BlockDraft(label="a"), BlockDraft(label="b"))
+        await agents.create(ops, ME, AgentDraft(blocks=mine, identity_ids=(owner,)))
     assert await queries(8) == await queries(1)
 
 

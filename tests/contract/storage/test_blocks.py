@@ -10,8 +10,9 @@ from reverie.auth.keys import LOCAL_CALLER as ME
 from reverie.domain.agent import AgentDraft
 from reverie.domain.block import Block, BlockChanges, BlockDraft, BlockFilter
 from reverie.domain.errors import Conflict, InvalidInput, NotFound
+from reverie.domain.identity import IdentityDraft, IdentityType
 from reverie.domain.paging import Page
-from reverie.operations import agents, blocks
+from reverie.operations import agents, blocks, identities
 from reverie.operations.base import Operations
 from reverie.storage import blocks as store
 
@@ -115,4 +116,17 @@ async def test_filters(ops: Operations) -> None:
     assert await found(BlockFilter(min_agents=2)) == [a]
     assert await found(BlockFilter(max_agents=1)) == [b]
     assert await found(BlockFilter(agent_counts=(0, 1))) == [b]
+    bo, team = [
+        (
+            await identities.create(
+                ops,
+                ME,
+                IdentityDraft(identifier_key=key, name=key, identity_type=IdentityType.USER, block_ids=owned),
+            )
+        ).identity.id
+        for key, owned in (("bo", (a.id,)), ("team", (a.id, b.id)))
+    ]
+    assert await found(BlockFilter(identity_id=bo)) == [a]
+    assert await found(BlockFilter(identifier_keys=("bo", "team"))) == [a, b]
+    assert await found(BlockFilter(identity_id=team, identifier_keys=("bo",))) == [a]
     assert await found(BlockFilter(identity_id="identity-1")) == []

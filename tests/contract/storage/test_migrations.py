@@ -7,14 +7,19 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, event, text
 
+from reverie.auth.keys import LOCAL_CALLER
+from reverie.domain.agent import AgentDraft
+from reverie.domain.block import BlockDraft
 from reverie.domain.errors import Unavailable
 from reverie.domain.ids import ConversationId
+from reverie.operations import agents
 from reverie.storage import messages
 from reverie.storage.database import Database, DatabaseOptions
 from reverie.storage.migrate import bring_up_to_date, schema_version
 from reverie.storage.migrations import known_revisions
 from reverie.storage.migrations.history import differences
 from tests.support.databases import database_urls, opened
+from tests.support.operations import operations_on
 
 
 async def test_the_history_ends_at_the_schema_of_the_code(db: Database) -> None:
@@ -58,6 +63,17 @@ async def test_a_sqlite_file_is_copied_before_it_changes(tmp_path: Path) -> None
         assert await db.read(lambda c: c.execute(text("SELECT name FROM organizations")).scalar_one()) == "kept"
 
 
+async def test_a_change_of_a_table_keeps_what_hangs_on_its_rows(tmp_path: Path) -> None:
+    options = DatabaseOptions(url=f"sqlite:///{tmp_path}/reverie.db")
+    await bring_up_to_date(options)
+    async with opened(options.url) as db:
+        made = await agents.create(operations_on(db), LOCAL_CALLER, AgentDraft(blocks=(BlockDraft(label="kept"),)))
+        await db.write(_back_to_the_first_revision)
+    await bring_up_to_date(options)
+    async with opened(options.url) as db:
+        assert await agents.retrieve(operations_on(db), LOCAL_CALLER, made.agent.id) == made
+
+
 def _copies(directory: Path) -> list[Path]:
     return list(directory.glob("*.before-*"))
 
@@ -69,6 +85,10 @@ def _back_to_the_first_revision(c: Connection) -> None:
         "DROP TRIGGER messages_forget_words",
         "DROP TABLE passage_words",
         "DROP TABLE message_words",
+        "DROP TABLE agent_identities",
+        "DROP TABLE block_identities",
+        "DROP TABLE identities",
+        "ALTER TABLE agents ADD COLUMN identity_ids JSON NOT NULL DEFAULT '[]'",
         "UPDATE alembic_version SET version_num = '0001'",
     ):
         c.execute(text(statement))

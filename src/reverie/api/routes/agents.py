@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query
 
-from reverie.api.context import AgentPath, Ask, Call, CursorQuery, LimitQuery, ListQuery, Routes
+from reverie.api.context import AgentPath, Ask, Call, CursorQuery, IdentityQuery, LimitQuery, ListQuery, Routes
 from reverie.api.encode.json import Json
 from reverie.api.wire.agents import (
     ALL_RELATIONSHIPS,
@@ -56,7 +56,7 @@ async def _filter(
     project_id: str | None = None,
     template_id: str | None = None,
     base_template_id: str | None = None,
-    identity_id: str | None = None,
+    identity_id: IdentityQuery = None,
     identifier_keys: ListQuery = None,
     created_by_id: str | None = None,
     last_stop_reason: StopReason | None = None,

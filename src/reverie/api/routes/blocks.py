@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query
 
-from reverie.api.context import Ask, BlockPath, ListQuery, Newest50, Oldest50, Routes
+from reverie.api.context import Ask, BlockPath, IdentityQuery, ListQuery, Newest50, Oldest50, Routes
 from reverie.api.encode.json import Json
 from reverie.api.routes.agents import Include, answer_agents, related_of
 from reverie.api.wire.agents import AgentState, wanted_relationships
@@ -26,7 +26,7 @@ async def _filter(
     project_id: str | None = None,
     tags: ListQuery = None,
     match_all_tags: bool = False,
-    identity_id: str | None = None,
+    identity_id: IdentityQuery = None,
     identifier_keys: ListQuery = None,
     label_search: str | None = None,
     description_search: str | None = None,

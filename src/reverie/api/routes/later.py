@@ -14,7 +14,6 @@ from reverie.domain.errors import NotImplementedHere
 
 _FILES: Final = "folders and files are not there yet; put texts into an archive instead"
 _GROUPS: Final = "groups of agents are not there yet"
-_IDENTITIES: Final = "identities are not there yet; tags can tell agents of different people apart"
 _MCP: Final = "MCP servers are not there yet; custom tools are"
 _TEMPLATES: Final = "templates are not there yet"
 _PROVIDERS: Final = "providers come from the server's settings; adding them over the API is not there yet"
@@ -30,9 +29,6 @@ LATER: Final = {
     "/v1/agents/{agent_id}/memory-files": "memory as files is not there yet; memory blocks are",
     "/v1/agents/{agent_id}/groups": _GROUPS,
     "/v1/groups": _GROUPS,
-    "/v1/agents/{agent_id}/identities": _IDENTITIES,
-    "/v1/blocks/{block_id}/identities": _IDENTITIES,
-    "/v1/identities": _IDENTITIES,
     "/v1/agents/{agent_id}/mcp-servers": _MCP,
     "/v1/mcp-servers": _MCP,
     "/v1/tools/mcp": _MCP,

@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 from reverie.api.encode.messages import LIST_VIEW, ApprovalRequestMessage, wire_messages
 from reverie.api.wire.base import Body, Metadata, changes_of
 from reverie.api.wire.blocks import BlockCreate, BlockState, block_state
+from reverie.api.wire.identities import IdentityState, owner_state
 from reverie.api.wire.messages import MessageCreate
 from reverie.api.wire.models import (
     EmbeddingConfig,
@@ -36,7 +37,7 @@ from reverie.domain.agent import (
     AgentType,
     CompactionSettings,
 )
-from reverie.domain.ids import BlockId, ToolId
+from reverie.domain.ids import BlockId, IdentityId, ToolId
 from reverie.domain.json import JsonObject
 from reverie.domain.provider import EmbedderInfo, ModelInfo
 from reverie.domain.stop_reason import StopReason
@@ -90,19 +91,6 @@ class AgentEnvironmentVariable(TypedDict):
     updated_at: datetime | None
     created_by_id: str | None
     last_updated_by_id: str | None
-
-
-class Identity(TypedDict):
-    """Someone an agent belongs to."""
-
-    id: str
-    identifier_key: str
-    name: str
-    identity_type: Literal["org", "user", "other"]
-    project_id: str | None
-    agent_ids: list[str]
-    block_ids: list[str]
-    properties: list[JsonObject] | None
 
 
 class Group(TypedDict):
@@ -190,7 +178,7 @@ class AgentState(TypedDict):
     tool_rules: list[JsonObject]
     tool_exec_environment_variables: list[AgentEnvironmentVariable]
     secrets: list[AgentEnvironmentVariable]
-    identities: list[Identity]
+    identities: list[IdentityState]
     identity_ids: list[str]
     message_ids: list[str] | None
     pending_approval: ApprovalRequestMessage | None
@@ -233,6 +221,7 @@ def agent_state(details: AgentDetails, facts: AgentFacts, wanted: frozenset[str]
     model = facts.models.get(agent.model) or guessed_model(agent.model)
     blocks = [block_state(block) for block in details.blocks] if "blocks" in wanted else []
     secrets = _secrets(agent, facts) if "secrets" in wanted else []
+    owners = details.identities if "identities" in wanted else ()
     pending = details.pending_approval if "pending_approval" in wanted else None
     return {
         "id": agent.id,
@@ -256,8 +245,8 @@ def agent_state(details: AgentDetails, facts: AgentFacts, wanted: frozenset[str]
         "tool_rules": [rule_state(rule) for rule in agent.tool_rules],
         "tool_exec_environment_variables": secrets,
         "secrets": secrets,
-        "identities": [],
-        "identity_ids": list(agent.identity_ids) if "identities" in wanted else [],
+        "identities": [owner_state(identity) for identity in owners],
+        "identity_ids": [identity.id for identity in owners],
         "message_ids": None if agent.message_ids is None else list(agent.message_ids),
         "pending_approval": None if pending is None else _approval(pending),
         "managed_group": None,
@@ -495,7 +484,7 @@ class AgentCreate(_AgentFields):
             include_multi_agent_tools=bool(self.include_multi_agent_tools),
             include_base_tool_rules=self.include_base_tool_rules,
             tags=tuple(dict.fromkeys(self.tags or ())),
-            identity_ids=tuple(self.identity_ids or ()),
+            identity_ids=tuple(IdentityId(item) for item in self.identity_ids or ()),
             folder_ids=self._folders(),
             secrets=self._secrets(),
             initial_messages=None if start is None else tuple(item.to_domain() for item in start),
