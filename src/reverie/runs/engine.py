@@ -248,7 +248,7 @@ class RunEngine:
         """Wait in line, start the run, and drive it to its end."""
         try:
             if policy == "reject" and self._turnstiles.is_taken(conversation_id):
-                raise Busy(conversation_id, self._holder(conversation_id) or "not known yet")
+                raise Busy(conversation_id, self._holder(conversation_id) or "not known yet")  # noqa: TRY301 - told below
             async with self._turnstiles.pass_through(conversation_id):
                 state = await self._accept(organization_id, conversation_id, request, policy)
                 live = _Live(state.run, RunLog(), asyncio.current_task())
