@@ -160,7 +160,6 @@ async def test_an_update_changes_what_it_names(ops: Operations) -> None:
     )
     assert changed == await agents.retrieve(ops, ME, made.agent.id)
     assert (changed.agent.name, changed.agent.description, changed.agent.embedding) == ("fresh", "kept", None)
-    ids = made.agent.message_ids
     assert changed.agent.updated_at > made.agent.updated_at
     assert await agents.count(ops, ME, AgentFilter(tags=("x",))) == 0
     assert await agents.count(ops, ME, AgentFilter(tags=("z", "y"), match_all_tags=True)) == 1
@@ -179,6 +178,7 @@ async def test_lists_of_ids_replace_what_is_attached(ops: Operations) -> None:
 async def test_the_context_can_be_chosen(ops: Operations) -> None:
     draft = AgentDraft(initial_messages=(said("user", "one"), said("user", "two"), said("user", "three")))
     made = await agents.create(ops, ME, draft)
+    ids = made.agent.message_ids
     assert ids is not None
     changed = await agents.update(ops, ME, made.agent.id, AgentChanges(message_ids=(ids[0], ids[2])))
     assert changed.agent.message_ids == (ids[0], ids[2])
