@@ -62,8 +62,9 @@ async def upsert(ops: Operations, caller: Caller, draft: IdentityDraft) -> Ident
             stored = _bring_up_to_date(c, fresh, draft)
         for links, wanted in ((AGENTS, draft.agent_ids), (BLOCKS, draft.block_ids)):
             if wanted is not None:
+                links.hold(c, stored.organization_id, wanted)
                 links.clear(c, identity_id=stored.id)
-                _attach(c, stored, links, wanted)
+                links.add(c, wanted, [stored.id])
         return identities.details(c, [stored])[0]
 
     return await ops.database.write(store)
@@ -203,7 +204,7 @@ def _bring_up_to_date(c: Connection, fresh: Identity, draft: IdentityDraft) -> I
 
 
 def _attach(c: Connection, identity: Identity, links: Links, thing_ids: Sequence[str]) -> None:
-    links.check(c, identity.organization_id, thing_ids)
+    links.hold(c, identity.organization_id, thing_ids)
     links.add(c, thing_ids, [identity.id])
 
 

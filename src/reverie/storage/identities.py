@@ -82,8 +82,11 @@ class Links:
         """Detach everything of one thing, or of one identity."""
         c.execute(delete(self.table).where(*equals((self._thing, thing_id), (self.table.c.identity_id, identity_id))))
 
-    def check(self, c: Connection, organization_id: OrganizationId, thing_ids: Sequence[str]) -> None:
-        """Refuse ids of nothing.
+    def hold(self, c: Connection, organization_id: OrganizationId, thing_ids: Sequence[str]) -> None:
+        """Refuse ids of nothing, and keep the rest from being changed until the transaction ends.
+
+        Comes before any link is touched: who changes an agent holds the agent first and its links
+        then, and in the other order the two would wait for each other.
 
         Raises:
             NotFound: names the first that does not exist in the organisation.
@@ -93,6 +96,7 @@ class Links:
         query = select(self.things.c.id).where(
             self.things.c.organization_id == organization_id, self.things.c.id.in_(thing_ids)
         )
+        query = query.order_by(self.things.c.seq).with_for_update(read=True, key_share=True)
         found = set(c.execute(query).scalars())
         for thing_id in thing_ids:
             if thing_id not in found:

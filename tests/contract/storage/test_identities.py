@@ -157,6 +157,26 @@ async def test_agents_say_whom_they_belong_to(ops: Operations) -> None:
         await agents.attach_identity(ops, ME, agent_id, IdentityId("identity-0"))
 
 
+async def test_both_sides_can_be_attached_at_once(ops: Operations) -> None:
+    bo, ann = [(await identities.create(ops, ME, person(key))).identity for key in ("bo", "ann")]
+    agent_id = await an_agent(ops)
+    for _ in range(5):
+        await agents.update(ops, ME, agent_id, AgentChanges(identity_ids=()))
+        await asyncio.gather(
+            *(
+                attempt
+                for owner in (bo, ann)
+                for attempt in (
+                    agents.attach_identity(ops, ME, agent_id, owner.id),
+                    identities.update(ops, ME, owner.id, IdentityChanges(agent_ids=(agent_id,))),
+                    identities.upsert(ops, ME, person(owner.identifier_key, agent_ids=(agent_id,))),
+                )
+            )
+        )
+        found = (await agents.retrieve(ops, ME, agent_id)).identities
+        assert [owner.id for owner in found] == [bo.id, ann.id]
+
+
 async def test_what_goes_takes_its_attachments_and_nothing_else(ops: Operations) -> None:
     block = await blocks.create(ops, ME, BlockDraft(label="human"))
     agent_id = await an_agent(ops)

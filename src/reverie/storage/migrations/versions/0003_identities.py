@@ -77,6 +77,5 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("block_identities", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_block_identities_identity_id"), ["identity_id"], unique=False)
-    # In place, not as a batch: that would make the table anew, and dropping the old one would take all that
-    # hangs on the agents with it. The ids it held were of nothing: there were no identities.
+    # In place, not as a batch, which would copy every agent. The ids it held were of nothing: there were no identities.
     op.drop_column("agents", "identity_ids")
