@@ -37,6 +37,12 @@ SPEAKERS = (
 )
 
 
+def only(*dialects: str) -> pytest.MarkDecorator:
+    """Run a test of every adapter for some of them, where the others have nothing to test."""
+    chosen = [speaker for speaker in SPEAKERS if speaker.dialect in dialects]
+    return pytest.mark.parametrize("stage", chosen, ids=lambda speaker: speaker.dialect, indirect=True)
+
+
 @dataclass
 class Stage:
     """One adapter connected to one scripted provider."""

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
-from tests.contract.models.conftest import KEY, Stage
+from tests.contract.models.conftest import KEY, Stage, only
 from tests.contract.models.samples import ADD, LOOK, ask, called, picture, read, results, returned, user
 from tests.support.provider import (
     Call,
@@ -149,9 +149,8 @@ async def test_reasoning_of_another_provider_is_left_out(stage: Stage) -> None:
     assert b"c2ln" not in stage.provider.requests[0].raw
 
 
+@only("anthropic", "bedrock", "openai-responses")
 async def test_redacted_reasoning_is_returned_verbatim(stage: Stage) -> None:
-    if stage.speaker.dialect not in ("anthropic", "bedrock", "openai-responses"):
-        pytest.skip("the dialect has no redacted reasoning")
     stage.provider.script(reply(redacted("c2VjcmV0"), call("add", a=2, b=3)), say("5"))
     first = await read(stage.model, ask(tools=(ADD,)))
     turn = first.turn(stage.model.reasoning_origin)
@@ -303,9 +302,9 @@ async def test_closing_the_stream_hangs_up(stage: Stage) -> None:
     await asyncio.to_thread(stage.provider.requests[0].wait_disconnected)
 
 
+# Not bedrock: boto3 waits for the first byte in a thread that cannot be interrupted.
+@only("openai-chat", "openai-responses", "anthropic", "google")
 async def test_cancelling_a_waiting_task_hangs_up(stage: Stage) -> None:
-    if stage.speaker.dialect == "bedrock":
-        pytest.skip("boto3 waits for the first byte in a thread that cannot be interrupted")
     gate = Gate()
     stage.provider.script(hang(gate))
     task = asyncio.create_task(read(stage.model, ask()))
@@ -347,9 +346,9 @@ async def test_many_requests_at_once_do_not_mix(stage: Stage) -> None:
     assert [reading.text for reading in readings] == [f"you said number {n}" for n in range(8)]
 
 
+# Not bedrock and google: there only whole seconds can be set, too long for a test.
+@only("openai-chat", "openai-responses", "anthropic")
 async def test_silence_is_a_time_out(stage: Stage) -> None:
-    if stage.speaker.dialect in ("bedrock", "google"):
-        pytest.skip("only whole seconds can be set, too long for a test")
     quick = replace(stage.endpoint.options, read_timeout_s=0.05)  # type: ignore[attr-defined]
     if stage.speaker.dialect == "openai-chat":
         endpoint = replace(stage.endpoint, options=quick)  # type: ignore[type-var]
@@ -363,9 +362,8 @@ async def test_silence_is_a_time_out(stage: Stage) -> None:
     gate.release()
 
 
+@only("anthropic", "bedrock")
 async def test_anthropic_is_told_what_to_cache(stage: Stage) -> None:
-    if stage.speaker.dialect not in ("anthropic", "bedrock"):
-        pytest.skip("caches on its own")
     stage.provider.script(say("ok"))
     await read(stage.model, ask(user("a"), AssistantTurn(parts=(TextPart(text="b"),)), user("c"), tools=(ADD,)))
     body = stage.provider.requests[0].body

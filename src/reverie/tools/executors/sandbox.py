@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from reverie.domain.errors import ToolError
 from reverie.domain.json import JsonObject
@@ -15,6 +16,9 @@ from reverie.tools.base import SandboxOptions, SandboxReport, ToolOutcome, ToolR
 from reverie.tools.executors import environments, launch
 from reverie.tools.executors.launch import Launch
 from reverie.tools.executors.worker import Worker
+
+_CLOSE_S: Final = 5.0
+"""Longest wait for workers that are just being started when the executor is closed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,10 +85,15 @@ class SandboxExecutor:
         return self._report or SandboxReport(works=False, detail="the sandbox was closed")
 
     async def aclose(self) -> None:
-        """End the workers started ahead of need."""
+        """End the workers started ahead of need.
+
+        Nothing here waits without a bound: a worker that cannot be ended now ends with this process.
+        """
         self._closed = True
         if self._filling is not None:
-            await self._filling
+            _, late = await asyncio.wait({self._filling}, timeout=_CLOSE_S)
+            for task in late:
+                task.cancel()
         while self._warm:
             await self._warm.popleft().end()
         if self._scratch is not None:

@@ -124,7 +124,9 @@ class Worker:
     async def end(self) -> None:
         """End a process that got no call."""
         self._kill()
-        await self._process.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GRACE_S):
+                await self._process.wait()
         self._close()
 
     def _kill(self) -> None:
