@@ -10,6 +10,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from reverie.api.app import create_app
 from reverie.api.context import ApiOptions
 from reverie.api.errors import status_of
@@ -31,6 +33,8 @@ from reverie.storage.file_lock import hold_file
 from reverie.storage.migrate import bring_up_to_date
 from reverie.tools.builtin import BUILTIN
 from reverie.tools.executors.sandbox import SandboxExecutor
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -62,7 +66,7 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
         stack.push_async_callback(database.close)
         if database.sqlite_path is not None:
             stack.enter_context(hold_file(database.sqlite_path))
-        await bring_up_to_date(settings.database_options())
+        await bring_up_to_date(settings.database_options(), lambda step: log.info("schema", step=step))
         catalog = Catalog(settings.model_options())
         stack.push_async_callback(catalog.aclose)
         executor = SandboxExecutor(settings.sandbox_options(), environment=os.environ)
