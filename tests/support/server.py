@@ -29,6 +29,7 @@ class Server:
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self._log = data_dir / "server.log"
+        self._clients = contextlib.ExitStack()
 
     @property
     def url(self) -> str:
@@ -36,12 +37,14 @@ class Server:
 
     @property
     def client(self) -> Letta:
-        """The SDK's client, set to fail at once instead of trying again."""
-        return Letta(base_url=self.url, api_key="test", max_retries=0, timeout=60, _strict_response_validation=True)
+        """The SDK's client, set to fail at once instead of trying again; closed with the server."""
+        client = Letta(base_url=self.url, api_key="test", max_retries=0, timeout=60, _strict_response_validation=True)
+        self._clients.callback(client.close)
+        return client
 
     @property
     def http(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=60)
+        return self._clients.enter_context(httpx.Client(base_url=self.url, timeout=60))
 
     @property
     def log(self) -> str:
@@ -83,6 +86,10 @@ class Server:
                 stderr=subprocess.STDOUT,
             )
         return self.process
+
+    def close_clients(self) -> None:
+        """Close every client that was asked for."""
+        self._clients.close()
 
     def kill(self) -> None:
         """kill -9."""
@@ -131,6 +138,7 @@ def running_server(database_url: str | None, environment: Mapping[str, str], *ar
                 server.stop()
             finally:
                 server.kill()
+                server.close_clients()
 
 
 def provider_environment(provider: Any) -> dict[str, str]:
