@@ -44,7 +44,7 @@ class Server:
 
     @property
     def http(self) -> httpx.Client:
-        return self._clients.enter_context(httpx.Client(base_url=self.url, timeout=60))
+        return httpx.Client(base_url=self.url, timeout=60)
 
     @property
     def log(self) -> str:
