@@ -47,7 +47,7 @@ AIMS: Final = {
     "streamed token": "≤ 0.7 ms",
     "sandboxed call, warm": "p50 ≤ 40 ms",
 }
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 150)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ class SandboxExecutor:
             worker = await self._take(ready.launch)
         except OSError as error:
             return ToolOutcome.error(f"the sandbox could not be started: {error}")
+        self._refill()
         try:
             return await worker.call(
                 request,
@@ -199,8 +200,11 @@ class SandboxExecutor:
 
     async def _fill(self) -> None:
         ready = await self._prepare()
-        while ready is not None and not self._closed and len(self._warm) < self._options.warm_workers:
-            try:
-                self._warm.append(await Worker.start(ready.launch))
-            except OSError:
+        while ready is not None and not self._closed and (missing := self._options.warm_workers - len(self._warm)) > 0:
+            # Side by side: calls that come one right after another wait for a start each.
+            started = await asyncio.gather(
+                *(Worker.start(ready.launch) for _ in range(missing)), return_exceptions=True
+            )
+            self._warm.extend(worker for worker in started if isinstance(worker, Worker))
+            if any(isinstance(worker, OSError) for worker in started):
                 return  # out of processes or descriptors; the next call tries again, and says so
