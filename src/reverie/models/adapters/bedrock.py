@@ -6,7 +6,7 @@ import boto3
 import httpx2
 import orjson
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, NoCredentialsError, PartialCredentialsError, TokenRetrievalError
 from pydantic_ai.models import Model
 from pydantic_ai.models.bedrock import BedrockConverseModel
 from pydantic_ai.providers.bedrock import BedrockProvider
@@ -22,6 +22,11 @@ class Bedrock(PydanticEndpoint):
     """Bedrock in one region; keys come from the options, or from where AWS's own tools find them."""
 
     dialect: ClassVar[str] = "bedrock"
+    sign_in_errors: ClassVar[tuple[type[Exception], ...]] = (
+        NoCredentialsError,
+        PartialCredentialsError,
+        TokenRetrievalError,
+    )
 
     def connect(self, info: ModelInfo, http: httpx2.AsyncClient) -> Model:
         """Make the model; boto3 brings its own HTTP."""

@@ -51,6 +51,8 @@ class Google(PydanticEndpoint):
 class Vertex(Google):
     """Vertex AI. Credentials come from the environment, as Google's own tools find them, or are an API key."""
 
+    sign_in_errors: ClassVar[tuple[type[Exception], ...]] = (GoogleAuthError,)
+
     def connect(self, info: ModelInfo, http: httpx2.AsyncClient) -> Model:
         """Make the model."""
         options = self._http_options(http)

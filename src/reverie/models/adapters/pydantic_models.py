@@ -45,7 +45,7 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 
 from reverie.domain.content import ImagePart, Part, TextPart, ToolCall, ToolReturn, join_text
-from reverie.domain.errors import ModelError
+from reverie.domain.errors import ModelAuthFailed, ModelError
 from reverie.domain.json import JsonObject
 from reverie.domain.provider import ModelInfo
 from reverie.models.adapters.translate import ToolNames, arguments_text, is_strict, wire_name
@@ -337,6 +337,8 @@ class PydanticEndpoint(ABC):
     dialect: ClassVar[str]
     system_anywhere: ClassVar[bool] = False
     """The dialect takes system messages between others."""
+    sign_in_errors: ClassVar[tuple[type[Exception], ...]] = ()
+    """What the vendor's SDK raises when it finds no credentials, or bad ones, before anything is sent."""
 
     def __init__(self, provider: ProviderOptions, options: ModelOptions, http: httpx.AsyncClient) -> None:
         """`http` is of no use here: these SDKs bring a client of their own."""
@@ -463,6 +465,11 @@ class PydanticModel:
                     for answer in answers:  # Google's SDK leaves it open when a stream is given up
                         await answer.aclose()
                 reason, usage = response.finish_reason, response.usage
+        except self.endpoint.sign_in_errors as error:
+            raise ModelAuthFailed(
+                f"provider {self.endpoint.provider.name!r} could not be signed in to: {error}; "
+                "give it a key, or log in with the provider's own tools"
+            ) from error
         except (AgentRunError, UserError, httpx2.HTTPError, httpx.HTTPError, OSError) as error:
             raise failure_of(source, error, began=began) from error
         if reason is None:
