@@ -291,7 +291,12 @@ class Turn:
 
     async def _nudge(self, text: str) -> None:
         message = self._nudge_message(text, self._deps.clock())
-        await self._deps.database.write(lambda c: messages.append(c, [message]))
+
+        def save(c: Connection) -> None:
+            runs.hold_fence(c, self.state.run)
+            messages.append(c, [message])
+
+        await self._deps.database.write(save)
         self.state.view = replace(self.state.view, context=(*self.state.view.context, message))
 
     def _nudge_message(self, text: str, now: datetime) -> Message:

@@ -7,7 +7,6 @@ from typing import Literal
 from sqlalchemy import Connection
 
 from reverie.auth.keys import Caller, Scope
-from reverie.context.pairing import open_calls
 from reverie.context.prompt import with_skills
 from reverie.context.turns import turns_of
 from reverie.domain.agent import AgentDetails
@@ -237,14 +236,3 @@ async def preview(ops: Operations, caller: Caller, conversation_id: Conversation
 async def conversation_of(ops: Operations, caller: Caller, conversation_id: ConversationId) -> Conversation:
     """The conversation, which may be an agent's own thread."""
     return await ops.database.read(lambda c: conversations.get(c, caller.organization_id, conversation_id))
-
-
-async def waiting_approval(ops: Operations, caller: Caller, conversation_id: ConversationId) -> Message | None:
-    """The approval request that the conversation waits on; None: it waits on none."""
-
-    def read(c: Connection) -> Message | None:
-        conversations.get(c, caller.organization_id, conversation_id)
-        found = open_calls(messages.load_context(c, conversation_id))
-        return found.request if found is not None and found.undecided else None
-
-    return await ops.database.read(read)

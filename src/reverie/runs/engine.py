@@ -259,11 +259,7 @@ class RunEngine:
             if not accepted.done():
                 accepted.cancel()
             raise
-        except ReverieError as error:
-            if accepted.done():
-                raise
-            accepted.set_exception(error)
-        except Exception as error:
+        except Exception as error:  # not handled here: whoever waits for the run to be accepted gets it
             if accepted.done():
                 raise
             accepted.set_exception(error)

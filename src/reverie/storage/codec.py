@@ -11,7 +11,6 @@ from pydantic import Field, TypeAdapter
 from reverie.domain.agent import CompactionSettings
 from reverie.domain.content import TextPart
 from reverie.domain.events import Event
-from reverie.domain.inputs import Request
 from reverie.domain.message import AssistantBody, Body, UserBody
 from reverie.domain.run import Usage
 from reverie.domain.tool import PipRequirement
@@ -19,7 +18,6 @@ from reverie.domain.tool_rule import ToolRule
 
 body_adapter: TypeAdapter[Body] = TypeAdapter(Annotated[Body, Field(discriminator="kind")])
 usage_adapter: TypeAdapter[Usage] = TypeAdapter(Usage)
-request_adapter: TypeAdapter[Request] = TypeAdapter(Request)
 event_adapters: dict[str, TypeAdapter[Event]] = {kind.__name__: TypeAdapter(kind) for kind in get_args(Event)}
 tool_rules_adapter: TypeAdapter[tuple[ToolRule, ...]] = TypeAdapter(
     tuple[Annotated[ToolRule, Field(discriminator="type")], ...]

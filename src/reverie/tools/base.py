@@ -12,7 +12,7 @@ two commits of a step, with no transaction open.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, Literal, Protocol
@@ -197,7 +197,3 @@ class SandboxReport:
     works: bool
     detail: str
     """The bubblewrap version, or what is missing and how to mend it."""
-
-
-ToolProgress = Callable[[str], Awaitable[None]]
-"""Told about long work, such as installing requirements."""
