@@ -4,16 +4,16 @@ The engine, the loop and the database are the real ones; the model is a script t
 """
 
 import asyncio
-import tempfile
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final, TypeAlias
 
+import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
+from tests.support.databases import database_urls
 
 from reverie.auth.cipher import Cipher
 from reverie.auth.keys import LOCAL_CALLER
@@ -57,7 +57,6 @@ from reverie.operations.base import Operations
 from reverie.runs.engine import EngineOptions, RunEngine
 from reverie.storage import conversations, messages, runs
 from reverie.storage.database import Database, DatabaseOptions
-from reverie.storage.migrate import bring_up_to_date
 from reverie.tools.base import ToolOutcome, ToolRun
 from reverie.tools.builtin import BUILTIN
 
@@ -197,18 +196,17 @@ _said = st.builds(
 _turn = st.tuples(st.lists(_said, max_size=4), st.sampled_from(["approve", "deny", "return"]), st.integers(1, 4))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(_turn, min_size=1, max_size=5))
-def test_no_history_ever_stops_an_agent(turns: list[tuple[list[Said], str, int]]) -> None:
-    asyncio.run(asyncio.wait_for(_live_through(turns), 60))
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(turns=st.lists(_turn, min_size=1, max_size=5))
+def test_no_history_ever_stops_an_agent(database: str, turns: list[tuple[list[Said], str, int]]) -> None:
+    with database_urls(database) as url:
+        asyncio.run(asyncio.wait_for(_live_through(url, turns), 60))
 
 
-async def _live_through(turns: Sequence[tuple[list[Said], str, int]]) -> None:
+async def _live_through(url: str, turns: Sequence[tuple[list[Said], str, int]]) -> None:
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        options = DatabaseOptions(url=f"sqlite:///{folder}/reverie.db")
-        await bring_up_to_date(options)
-        database = Database(options)
+        database = Database(DatabaseOptions(url=url))
         stack.push_async_callback(database.close)
         model = ScriptedModel()
         ops = _operations(database, model)
