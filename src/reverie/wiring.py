@@ -18,7 +18,7 @@ from reverie.api.errors import status_of
 from reverie.api.security import SecurityOptions
 from reverie.auth.keys import Gate
 from reverie.auth.secrets import load_secrets
-from reverie.background.sweep import Sweep
+from reverie.background.sweep import sweep
 from reverie.config import Settings
 from reverie.domain.clock import utc_now
 from reverie.faults import crash_point
@@ -96,7 +96,7 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
         await engine.start()
         stack.push_async_callback(engine.close)
         if database.sqlite_path is None:
-            await stack.enter_async_context(Sweep(engine, settings.lease_s))
+            await stack.enter_async_context(sweep(engine, settings.lease_s))
         operations = Operations(
             database=database,
             catalog=catalog,

@@ -1,6 +1,6 @@
 """Writes the next file of the history: `python -m reverie.storage.migrations.draft "what changes"`.
 
-Compares `schema.py` with a scratch database at the newest revision. Read what it wrote before you
+Compares `schema/` with a scratch database at the newest revision. Read what it wrote before you
 commit it: it cannot see renames or moves of data.
 """
 
@@ -46,7 +46,7 @@ def main(title: str) -> None:
             engine.dispose()
     code = [line for line in body.splitlines() if line.strip() and not line.strip().startswith("# ###")]
     if [line.strip() for line in code] == ["pass"]:
-        sys.stdout.write("schema.py and the history agree already\n")
+        sys.stdout.write("schema/ and the history agree already\n")
         return
     revision = f"{int(known[-1]) + 1 if known else 1:04}"
     name = re.sub(r"\W+", "_", title.lower()).strip("_")

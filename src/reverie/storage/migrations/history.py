@@ -42,12 +42,12 @@ def upgrade(c: Connection, progress: Callable[[str], None]) -> None:
 
 
 def differences(c: Connection) -> list[Any]:
-    """What differs between the database behind `c` and `schema.py`; empty when they agree."""
+    """What differs between the database behind `c` and `schema/`; empty when they agree."""
     return list(compare_metadata(_comparison(c), metadata))
 
 
 def draft_body(c: Connection) -> str:
-    """Code of a function that would bring the database behind `c` to `schema.py`."""
+    """Code of a function that would bring the database behind `c` to `schema/`."""
     context = _comparison(c)
     operations = produce_migrations(context, metadata)
     assert operations.upgrade_ops is not None

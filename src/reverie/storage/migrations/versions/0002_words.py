@@ -1,6 +1,6 @@
 """Tables of words, and pgvector where it can be had.
 
-The tables are not in `schema.py`, because SQLAlchemy knows neither of the two kinds.
+The tables are not in `schema/`, because SQLAlchemy knows neither of the two kinds.
 """
 
 from contextlib import suppress

@@ -1,0 +1,50 @@
+"""The tables, one module for each part of the house.
+
+`seq` is the order of insertion: pages are cut by it, so a page's cost does not depend on its
+depth and rows added meanwhile do not shift it. `id` is what the API shows.
+"""
+
+from reverie.storage.schema.accounts import api_keys, organizations, providers
+from reverie.storage.schema.agents import (
+    agent_blocks,
+    agent_identities,
+    agent_tags,
+    agent_tools,
+    agents,
+    block_changes,
+    block_identities,
+    blocks,
+    identities,
+    tools,
+)
+from reverie.storage.schema.archives import agent_archives, archives, passage_tags, passage_vectors, passages
+from reverie.storage.schema.base import metadata
+from reverie.storage.schema.conversations import conversations, messages, run_events, runs, steps, workers
+
+__all__ = [
+    "agent_archives",
+    "agent_blocks",
+    "agent_identities",
+    "agent_tags",
+    "agent_tools",
+    "agents",
+    "api_keys",
+    "archives",
+    "block_changes",
+    "block_identities",
+    "blocks",
+    "conversations",
+    "identities",
+    "messages",
+    "metadata",
+    "organizations",
+    "passage_tags",
+    "passage_vectors",
+    "passages",
+    "providers",
+    "run_events",
+    "runs",
+    "steps",
+    "tools",
+    "workers",
+]

@@ -1,0 +1,45 @@
+"""Organisations, and what opens and serves them: keys and providers."""
+
+from sqlalchemy import Column, String, Table, Text, UniqueConstraint
+
+from reverie.storage.columns import Instant, Json
+from reverie.storage.schema.base import authorship_columns, identity_columns, metadata
+
+organizations = Table(
+    "organizations",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    *identity_columns(),
+    Column("user_id", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("digest", String, nullable=False, unique=True),
+    Column("hint", String, nullable=False),
+    Column("scopes", Json, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("revoked_at", Instant),
+)
+
+providers = Table(
+    "providers",
+    metadata,
+    *identity_columns(),
+    Column("name", String, nullable=False),
+    Column("provider_type", String, nullable=False),
+    Column("base_url", Text),
+    Column("sealed_api_key", Text),
+    Column("sealed_access_key", Text),
+    Column("region", String),
+    Column("api_version", String),
+    Column("last_synced", Instant),
+    *authorship_columns(),
+    UniqueConstraint("organization_id", "name"),
+)
+"""Providers added over the API; those of the configuration are not stored."""

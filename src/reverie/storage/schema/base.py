@@ -1,0 +1,47 @@
+"""What all tables share."""
+
+from typing import Any
+
+from sqlalchemy import Column, MetaData, String
+
+from reverie.storage.columns import Instant, Serial
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def identity_columns() -> list[Column[Any]]:
+    """Place, id and owner: what every noun of the API has."""
+    return [
+        Column("seq", Serial, primary_key=True, autoincrement=True),
+        Column("id", String, nullable=False, unique=True),
+        Column("organization_id", String, nullable=False),
+    ]
+
+
+def authorship_columns() -> list[Column[Any]]:
+    """Who made and changed it, and when."""
+    return [
+        Column("created_at", Instant, nullable=False),
+        Column("updated_at", Instant, nullable=False),
+        Column("created_by_id", String),
+        Column("last_updated_by_id", String),
+    ]
+
+
+def template_columns() -> list[Column[Any]]:
+    """Which project it lies in and which template it was made from."""
+    return [
+        Column("project_id", String),
+        Column("template_id", String),
+        Column("base_template_id", String),
+        Column("deployment_id", String),
+        Column("entity_id", String),
+    ]

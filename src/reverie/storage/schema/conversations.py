@@ -1,0 +1,159 @@
+"""Conversations, what was said in them, and the runs that said it."""
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, text
+
+from reverie.storage.columns import Instant, Json
+from reverie.storage.schema.base import authorship_columns, identity_columns, metadata
+
+conversations = Table(
+    "conversations",
+    metadata,
+    *identity_columns(),
+    Column("agent_id", ForeignKey("agents.id", ondelete="CASCADE"), nullable=False),
+    Column("summary", Text),
+    Column("model", String),
+    Column("model_settings", Json),
+    Column("isolated_block_ids", Json, nullable=False),
+    Column("metadata", Json, nullable=False),
+    Column("active_run_id", String),
+    Column("prompt_id", String),
+    Column("prompt_fingerprint", String),
+    Column("archived", Boolean, nullable=False),
+    Column("last_message_at", Instant),
+    *authorship_columns(),
+    Index(None, "organization_id", "seq"),
+    Index(None, "agent_id", "seq"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    *identity_columns(),
+    Column("agent_id", ForeignKey("agents.id", ondelete="CASCADE"), nullable=False),
+    Column("conversation_id", ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", String, nullable=False),
+    Column("body", Json, nullable=False),
+    Column("in_context", Boolean, nullable=False),
+    Column("run_id", String),
+    Column("step_id", String),
+    Column("otid", String),
+    Column("name", String),
+    Column("sender_id", String),
+    Column("group_id", String),
+    Column("is_err", Boolean),
+    Column("model", String),
+    Column("created_at", Instant, nullable=False),
+    Index(None, "conversation_id", "seq"),
+    Index(None, "agent_id", "seq"),
+    Index(None, "organization_id", "seq"),
+    Index(None, "run_id", "seq"),
+    Index(None, "step_id", "seq"),
+)
+# A query meets a partial index only when it says the same in the same words, so they are written
+# out here, and what they compare with is a literal in the query, never a bound value.
+Index(
+    "ix_messages_context",
+    messages.c.conversation_id,
+    messages.c.in_context,  # always true here; without it SQLite prefers the index of all messages
+    messages.c.seq,
+    sqlite_where=text("in_context = 1"),
+    postgresql_where=text("in_context"),
+)
+Index(
+    "ix_messages_otid",
+    messages.c.conversation_id,
+    messages.c.otid,
+    sqlite_where=text("kind = 'user'"),
+    postgresql_where=text("kind = 'user'"),
+)
+Index(
+    "ix_messages_approvals",
+    messages.c.conversation_id,
+    messages.c.seq,
+    sqlite_where=text("kind = 'approval_request' AND in_context = 1"),
+    postgresql_where=text("kind = 'approval_request' AND in_context"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    *identity_columns(),
+    Column("agent_id", ForeignKey("agents.id", ondelete="CASCADE"), nullable=False),
+    Column("conversation_id", ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
+    Column("status", String, nullable=False),
+    Column("stop_reason", String),
+    Column("background", Boolean, nullable=False),
+    Column("request", Json, nullable=False),
+    Column("metadata", Json, nullable=False),
+    Column("usage", Json, nullable=False),
+    Column("error", Json),
+    Column("worker_id", String),
+    Column("fence", Integer, nullable=False),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("callback_url", Text),
+    Column("callback_sent_at", Instant),
+    Column("callback_status_code", Integer),
+    Column("callback_error", Text),
+    Column("created_at", Instant, nullable=False),
+    Column("completed_at", Instant),
+    Column("ttft_ns", BigInteger),
+    Column("total_duration_ns", BigInteger),
+    Index(None, "organization_id", "seq"),
+    Index(None, "agent_id", "seq"),
+    Index(None, "conversation_id", "seq"),
+)
+Index(
+    "ix_runs_live",
+    runs.c.worker_id,
+    sqlite_where=text("completed_at IS NULL"),
+    postgresql_where=text("completed_at IS NULL"),
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    *identity_columns(),
+    Column("run_id", ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
+    Column("agent_id", ForeignKey("agents.id", ondelete="CASCADE"), nullable=False),
+    Column("conversation_id", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("stop_reason", String),
+    Column("model", String, nullable=False),
+    Column("model_handle", String, nullable=False),
+    Column("model_endpoint", String),
+    Column("provider_name", String),
+    Column("provider_category", String),
+    Column("context_window_limit", Integer),
+    Column("usage", Json, nullable=False),
+    Column("error_type", String),
+    Column("error_data", Json),
+    Column("feedback", String),
+    Column("tags", Json, nullable=False),
+    Column("project_id", String),
+    Column("model_ns", BigInteger),
+    Column("tools_ns", BigInteger),
+    Column("created_at", Instant, nullable=False),
+    Index(None, "organization_id", "seq"),
+    Index(None, "run_id", "seq"),
+    Index(None, "agent_id", "seq"),
+)
+
+run_events = Table(
+    "run_events",
+    metadata,
+    Column("run_id", ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("first_seq", Integer, primary_key=True),
+    Column("last_seq", Integer, nullable=False),
+    Column("events", Text, nullable=False),
+)
+"""The event log of background runs, some events to a row, so that readers can come back to it."""
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("host", String, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("lease_until", Instant, nullable=False),
+)
+"""Processes that drive runs. A run whose worker's lease has passed may be taken over."""
