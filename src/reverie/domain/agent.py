@@ -161,6 +161,8 @@ class AgentDraft:
     project_id: str | None = None
     template_id: str | None = None
     base_template_id: str | None = None
+    deployment_id: str | None = None
+    entity_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,43 +1,29 @@
 """What callers can ask for about agents."""
 
-import zoneinfo
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import fields, replace
-from random import SystemRandom
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from reverie.auth.keys import Caller, Scope
-from reverie.domain.agent import Agent, AgentChanges, AgentDetails, AgentDraft, AgentFilter, AgentType
+from reverie.domain.agent import Agent, AgentChanges, AgentDetails, AgentDraft, AgentFilter
 from reverie.domain.block import Block, BlockChanges
-from reverie.domain.conversation import Conversation
 from reverie.domain.errors import InvalidInput, NotFound
-from reverie.domain.ids import AgentId, ArchiveId, BlockId, ConversationId, IdentityId, MessageId, ToolId, make_id
-from reverie.domain.inputs import MessageInput, SayInput
-from reverie.domain.instructions import instructions_of
+from reverie.domain.ids import AgentId, ArchiveId, BlockId, ConversationId, IdentityId, ToolId
 from reverie.domain.json import JsonObject
-from reverie.domain.message import AssistantBody, Body, Message, SystemBody, UserBody
-from reverie.domain.names import make_name
 from reverie.domain.paging import Page
-from reverie.domain.tool import Tool, ToolType
-from reverie.domain.tool_rule import ContinueToolRule, TerminalToolRule, ToolRule
+from reverie.domain.tool import Tool
 from reverie.domain.unset import UNSET
-from reverie.loop.state import load_view
+from reverie.operations.assembly import check_timezone, prepare, remove_agent, seal, store_agent
 from reverie.operations.authorship import actor_of
 from reverie.operations.base import Operations
-from reverie.operations.builtin import ensure_builtin
-from reverie.storage import agents, archives, blocks, conversations, identities, messages, tools
+from reverie.storage import agents, archives, blocks, identities, messages, tools
 from reverie.storage.agents import EVERYTHING, Related
 from reverie.storage.identities import AGENTS
 from reverie.tools.base import ToolOutcome, ToolRun
-from reverie.tools.builtin import BUILTIN, base_tools
+from reverie.tools.builtin import BUILTIN
 from reverie.tools.rules import check_rules
-
-_random: Final = SystemRandom()
-_TERMINAL: Final = frozenset({"send_message", "send_message_to_agent_async", "memory_finish_edits"})
-_MEMORY_TYPES: Final = frozenset({ToolType.CORE, ToolType.MEMORY_CORE, ToolType.SLEEPTIME_CORE})
-_MULTI_AGENT: Final = ("send_message_to_agent_and_wait_for_reply", "send_message_to_agents_matching_tags")
 
 
 async def create(ops: Operations, caller: Caller, draft: AgentDraft) -> AgentDetails:
@@ -49,41 +35,8 @@ async def create(ops: Operations, caller: Caller, draft: AgentDraft) -> AgentDet
         InvalidInput: no model is configured, a value over its block's limit, a rule or time zone that cannot be.
     """
     caller.require(Scope.WRITE)
-    if draft.folder_ids:
-        raise NotFound("folder", draft.folder_ids[0])
-    await ensure_builtin(ops, caller.organization_id)
-    agent = await _make_agent(ops, caller, draft)
-    wanted, now = _tool_names(draft), agent.created_at
-
-    def store(c: Connection) -> AgentDetails:
-        owners = identities.get_many(c, caller.organization_id, draft.identity_ids)
-        own_blocks = [blocks.make_block(item, agent.organization_id, caller.user_id, now) for item in draft.blocks]
-        shared = blocks.get_many(c, caller.organization_id, draft.block_ids)
-        own_tools = _distinct(
-            [
-                *tools.get_named(c, caller.organization_id, wanted),
-                *tools.get_many(c, caller.organization_id, draft.tool_ids),
-            ]
-        )
-        whole = replace(agent, tool_rules=_with_base_rules(draft, own_tools))
-        _check_rules(whole.tool_rules, own_tools)
-        agents.insert_agent(c, whole)
-        blocks.insert_blocks(c, own_blocks)
-        blocks.attach(c, whole.id, *own_blocks, *shared)
-        tools.attach(c, whole.id, own_tools)
-        AGENTS.add(c, [whole.id], [owner.id for owner in owners])
-        conversations.insert_conversation(c, _own_thread(whole))
-        prompt = load_view(c, whole.organization_id, ConversationId(whole.id), now).context
-        opening = _opening(whole, draft.initial_messages or ())
-        messages.append(c, opening)
-        return AgentDetails(
-            agent=replace(whole, message_ids=tuple(message.id for message in (*prompt, *opening))),
-            blocks=(*own_blocks, *shared),
-            tools=tuple(own_tools),
-            identities=tuple(owners),
-        )
-
-    return await ops.database.write(store)
+    agent = await prepare(ops, caller, draft)
+    return await ops.database.write(lambda c: store_agent(c, caller, agent, draft))
 
 
 async def retrieve(
@@ -114,7 +67,7 @@ async def update(ops: Operations, caller: Caller, agent_id: AgentId, changes: Ag
     if changes.folder_ids is not UNSET and changes.folder_ids:
         raise NotFound("folder", changes.folder_ids[0])
     if changes.timezone is not UNSET:
-        _check_timezone(changes.timezone)
+        check_timezone(changes.timezone)
     if changes.model is not UNSET:
         await ops.catalog.chat_model(changes.model)
     if changes.embedding is not UNSET and changes.embedding is not None:
@@ -128,7 +81,7 @@ async def update(ops: Operations, caller: Caller, agent_id: AgentId, changes: Ag
         agents.update_agent(c, before, after)
         _replace_attached(c, before, changes)
         if changes.tool_rules is not UNSET:
-            _check_rules(after.tool_rules, tools.of_agent(c, before.id))
+            check_rules(after.tool_rules, [tool.name for tool in tools.of_agent(c, before.id)])
         if changes.message_ids is not UNSET:
             messages.set_context(c, ConversationId(before.id), changes.message_ids)
         return agents.get_whole(c, caller.organization_id, after.id)
@@ -143,9 +96,7 @@ async def delete(ops: Operations, caller: Caller, agent_id: AgentId) -> None:
     await ops.runs.cancel_agent(caller.organization_id, agent_id)
 
     def remove(c: Connection) -> None:
-        found = agents.get(c, caller.organization_id, agent_id, lock=True)
-        archives.delete_owned(c, found.id)
-        agents.delete_agent(c, found.id)
+        remove_agent(c, agents.get(c, caller.organization_id, agent_id, lock=True))
 
     await ops.database.write(remove)
 
@@ -305,156 +256,6 @@ async def _change_attached(
     return await ops.database.write(store)
 
 
-async def _make_agent(ops: Operations, caller: Caller, draft: AgentDraft) -> Agent:
-    """The record, complete but for its tool rules; models and embedders are looked up here."""
-    _check_timezone(draft.timezone)
-    agent_id = AgentId(make_id("agent"))
-    now = ops.clock()
-    return Agent(
-        id=agent_id,
-        organization_id=caller.organization_id,
-        name=draft.name or make_name(_random),
-        agent_type=draft.agent_type,
-        system=instructions_of(draft.agent_type) if draft.system is None else draft.system,
-        model=await _chat_handle(ops, draft.model),
-        embedding=await _embedding_handle(ops, draft.embedding),
-        model_settings=draft.model_settings,
-        context_window_limit=draft.context_window_limit,
-        compaction_settings=draft.compaction_settings,
-        response_format=draft.response_format,
-        description=draft.description,
-        metadata=draft.metadata,
-        tags=tuple(dict.fromkeys(draft.tags)),
-        sealed_secrets=_seal(ops, agent_id, draft.secrets),
-        timezone=draft.timezone,
-        # A workflow has no conversation to remember.
-        message_buffer_autoclear=draft.message_buffer_autoclear or draft.agent_type is AgentType.WORKFLOW,
-        enable_sleeptime=draft.enable_sleeptime,
-        max_files_open=draft.max_files_open,
-        per_file_view_window_char_limit=draft.per_file_view_window_char_limit,
-        hidden=draft.hidden,
-        project_id=draft.project_id,
-        template_id=draft.template_id,
-        base_template_id=draft.base_template_id,
-        created_at=now,
-        updated_at=now,
-        created_by_id=caller.user_id,
-        last_updated_by_id=caller.user_id,
-    )
-
-
-async def _chat_handle(ops: Operations, handle: str | None) -> str:
-    if handle is None:
-        handle = ops.default_model
-    if handle is None:
-        listed = await ops.catalog.list_models()
-        if not listed:
-            raise InvalidInput(
-                "no model was named and no model provider is configured; name one as 'model', or set a provider's "
-                "key (OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY, …) or OLLAMA_BASE_URL and restart the server"
-            )
-        return listed[0].handle
-    await ops.catalog.chat_model(handle)
-    return handle
-
-
-async def _embedding_handle(ops: Operations, handle: str | None) -> str | None:
-    if handle is not None:
-        await ops.catalog.embedder(handle)
-        return handle
-    embedder = await ops.catalog.default_embedder()
-    return None if embedder is None else embedder.info.handle
-
-
-def _check_timezone(name: str) -> None:
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError) as error:
-        raise InvalidInput(f"time zone {name!r} is not known; use an IANA name such as 'Europe/Berlin'") from error
-
-
-def _seal(ops: Operations, agent_id: AgentId, secrets: dict[str, str]) -> dict[str, str]:
-    return {name: ops.cipher.encrypt(text, agent_id) for name, text in secrets.items()}
-
-
-def _tool_names(draft: AgentDraft) -> list[str]:
-    names = list(draft.tool_names)
-    if draft.include_base_tools:
-        names += base_tools(draft.agent_type, bool(draft.enable_sleeptime))
-    if draft.include_multi_agent_tools:
-        names += [name for name in _MULTI_AGENT if name in BUILTIN]
-    return list(dict.fromkeys(names))
-
-
-def _with_base_rules(draft: AgentDraft, own_tools: Sequence[Tool]) -> tuple[ToolRule, ...]:
-    """The draft's rules, and for agents that act through tools alone what each base tool does to the turn."""
-    wanted = draft.include_base_tool_rules
-    if wanted is None:
-        wanted = draft.agent_type not in (AgentType.LETTA_V1, AgentType.REACT, AgentType.WORKFLOW)
-    if not wanted:
-        return draft.tool_rules
-    ruled = {rule.tool_name for rule in draft.tool_rules}
-    base: list[ToolRule] = []
-    for tool in own_tools:
-        if tool.name in ruled:
-            continue
-        if tool.name in _TERMINAL:
-            base.append(TerminalToolRule(tool_name=tool.name))
-        elif tool.tool_type in _MEMORY_TYPES:
-            base.append(ContinueToolRule(tool_name=tool.name))
-    return (*draft.tool_rules, *base)
-
-
-def _check_rules(rules: Sequence[ToolRule], own_tools: Sequence[Tool]) -> None:
-    check_rules(rules, [tool.name for tool in own_tools])
-
-
-def _distinct(found: Sequence[Tool]) -> list[Tool]:
-    return list({tool.id: tool for tool in found}.values())
-
-
-def _own_thread(agent: Agent) -> Conversation:
-    return Conversation(
-        id=ConversationId(agent.id),
-        organization_id=agent.organization_id,
-        agent_id=agent.id,
-        created_at=agent.created_at,
-        updated_at=agent.created_at,
-        created_by_id=agent.created_by_id,
-        last_updated_by_id=agent.created_by_id,
-    )
-
-
-def _opening(agent: Agent, inputs: Sequence[MessageInput]) -> list[Message]:
-    """What was said before the first request."""
-    return [
-        Message(
-            id=MessageId(make_id("message")),
-            organization_id=agent.organization_id,
-            agent_id=agent.id,
-            conversation_id=ConversationId(agent.id),
-            body=_body(item),
-            created_at=agent.created_at,
-            otid=item.otid,
-            name=item.name,
-            sender_id=item.sender_id,
-            group_id=item.group_id,
-        )
-        for item in inputs
-        if isinstance(item, SayInput)
-    ]
-
-
-def _body(word: SayInput) -> Body:
-    match word.role:
-        case "user":
-            return UserBody(parts=word.parts)
-        case "system":
-            return SystemBody(parts=word.parts)
-        case "assistant":
-            return AssistantBody(parts=word.parts)
-
-
 _APART: Final = frozenset({"block_ids", "tool_ids", "folder_ids", "message_ids", "secrets", "tags", "identity_ids"})
 """Changes that are not a column of the agent as they stand."""
 
@@ -479,5 +280,5 @@ def _plain_values(ops: Operations, agent_id: AgentId, changes: AgentChanges) -> 
     if changes.tags is not UNSET:
         values["tags"] = tuple(dict.fromkeys(changes.tags))
     if changes.secrets is not UNSET:
-        values["sealed_secrets"] = _seal(ops, agent_id, changes.secrets)
+        values["sealed_secrets"] = seal(ops, agent_id, changes.secrets)
     return values

@@ -1,0 +1,247 @@
+"""What becomes of an agent's draft: a rule that all operations share which make or remove agents.
+
+Making goes in two parts. `prepare` asks the catalog, outside any transaction; `store_agent`
+writes inside one, so that agents of one request are stored all or none.
+"""
+
+import zoneinfo
+from collections.abc import Sequence
+from dataclasses import replace
+from random import SystemRandom
+from typing import Final
+
+from sqlalchemy import Connection
+
+from reverie.auth.keys import Caller
+from reverie.domain.agent import Agent, AgentDetails, AgentDraft, AgentType
+from reverie.domain.conversation import Conversation
+from reverie.domain.errors import InvalidInput, NotFound
+from reverie.domain.ids import AgentId, ConversationId, MessageId, make_id
+from reverie.domain.inputs import MessageInput, SayInput
+from reverie.domain.instructions import instructions_of
+from reverie.domain.message import AssistantBody, Body, Message, SystemBody, UserBody
+from reverie.domain.names import make_name
+from reverie.domain.tool import Tool, ToolType
+from reverie.domain.tool_rule import ContinueToolRule, TerminalToolRule, ToolRule
+from reverie.loop.state import load_view
+from reverie.operations.base import Operations
+from reverie.operations.builtin import ensure_builtin
+from reverie.storage import agents, archives, blocks, conversations, identities, messages, tools
+from reverie.storage.identities import AGENTS
+from reverie.tools.builtin import BUILTIN, base_tools
+from reverie.tools.rules import check_rules
+
+_random: Final = SystemRandom()
+_TERMINAL: Final = frozenset({"send_message", "send_message_to_agent_async", "memory_finish_edits"})
+_MEMORY_TYPES: Final = frozenset({ToolType.CORE, ToolType.MEMORY_CORE, ToolType.SLEEPTIME_CORE})
+_MULTI_AGENT: Final = ("send_message_to_agent_and_wait_for_reply", "send_message_to_agents_matching_tags")
+
+
+async def prepare(ops: Operations, caller: Caller, draft: AgentDraft) -> Agent:
+    """The record of the agent to be, complete but for its tool rules; nothing is stored.
+
+    Raises:
+        NotFound: an unknown model or folder; the text names it.
+        InvalidInput: no model is configured, or a time zone that cannot be.
+    """
+    if draft.folder_ids:
+        raise NotFound("folder", draft.folder_ids[0])
+    await ensure_builtin(ops, caller.organization_id)
+    return await _make_agent(ops, caller, draft)
+
+
+def store_agent(c: Connection, caller: Caller, agent: Agent, draft: AgentDraft) -> AgentDetails:
+    """Store a prepared agent with all that its draft says it is attached to.
+
+    Raises:
+        NotFound: an unknown tool, block or identity; the text names it.
+        Conflict: two blocks of one label.
+        InvalidInput: a value over its block's limit, or a rule that cannot be.
+    """
+    now = agent.created_at
+    owners = identities.get_many(c, caller.organization_id, draft.identity_ids)
+    own_blocks = [blocks.make_block(item, agent.organization_id, caller.user_id, now) for item in draft.blocks]
+    shared = blocks.get_many(c, caller.organization_id, draft.block_ids)
+    own_tools = _distinct(
+        [
+            *tools.get_named(c, caller.organization_id, _tool_names(draft)),
+            *tools.get_many(c, caller.organization_id, draft.tool_ids),
+        ]
+    )
+    whole = replace(agent, tool_rules=_with_base_rules(draft, own_tools))
+    check_rules(whole.tool_rules, [tool.name for tool in own_tools])
+    agents.insert_agent(c, whole)
+    blocks.insert_blocks(c, own_blocks)
+    blocks.attach(c, whole.id, *own_blocks, *shared)
+    tools.attach(c, whole.id, own_tools)
+    AGENTS.add(c, [whole.id], [owner.id for owner in owners])
+    conversations.insert_conversation(c, _own_thread(whole))
+    prompt = load_view(c, whole.organization_id, ConversationId(whole.id), now).context
+    opening = _opening(whole, draft.initial_messages or ())
+    messages.append(c, opening)
+    return AgentDetails(
+        agent=replace(whole, message_ids=tuple(message.id for message in (*prompt, *opening))),
+        blocks=(*own_blocks, *shared),
+        tools=tuple(own_tools),
+        identities=tuple(owners),
+    )
+
+
+def remove_agent(c: Connection, agent: Agent) -> None:
+    """Remove an agent, read with `lock`, with its history and its own archive; its blocks and tools stay."""
+    archives.delete_owned(c, agent.id)
+    agents.delete_agent(c, agent.id)
+
+
+def check_timezone(name: str) -> None:
+    """Refuse what is no IANA name.
+
+    Raises:
+        InvalidInput: it is not known.
+    """
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError) as error:
+        raise InvalidInput(f"time zone {name!r} is not known; use an IANA name such as 'Europe/Berlin'") from error
+
+
+def seal(ops: Operations, agent_id: AgentId, secrets: dict[str, str]) -> dict[str, str]:
+    """The secrets as they are stored, bound to their agent."""
+    return {name: ops.cipher.encrypt(text, agent_id) for name, text in secrets.items()}
+
+
+async def _make_agent(ops: Operations, caller: Caller, draft: AgentDraft) -> Agent:
+    """The record, complete but for its tool rules; models and embedders are looked up here."""
+    check_timezone(draft.timezone)
+    agent_id = AgentId(make_id("agent"))
+    now = ops.clock()
+    return Agent(
+        id=agent_id,
+        organization_id=caller.organization_id,
+        name=draft.name or make_name(_random),
+        agent_type=draft.agent_type,
+        system=instructions_of(draft.agent_type) if draft.system is None else draft.system,
+        model=await _chat_handle(ops, draft.model),
+        embedding=await _embedding_handle(ops, draft.embedding),
+        model_settings=draft.model_settings,
+        context_window_limit=draft.context_window_limit,
+        compaction_settings=draft.compaction_settings,
+        response_format=draft.response_format,
+        description=draft.description,
+        metadata=draft.metadata,
+        tags=tuple(dict.fromkeys(draft.tags)),
+        sealed_secrets=seal(ops, agent_id, draft.secrets),
+        timezone=draft.timezone,
+        # A workflow has no conversation to remember.
+        message_buffer_autoclear=draft.message_buffer_autoclear or draft.agent_type is AgentType.WORKFLOW,
+        enable_sleeptime=draft.enable_sleeptime,
+        max_files_open=draft.max_files_open,
+        per_file_view_window_char_limit=draft.per_file_view_window_char_limit,
+        hidden=draft.hidden,
+        project_id=draft.project_id,
+        template_id=draft.template_id,
+        base_template_id=draft.base_template_id,
+        deployment_id=draft.deployment_id,
+        entity_id=draft.entity_id,
+        created_at=now,
+        updated_at=now,
+        created_by_id=caller.user_id,
+        last_updated_by_id=caller.user_id,
+    )
+
+
+async def _chat_handle(ops: Operations, handle: str | None) -> str:
+    if handle is None:
+        handle = ops.default_model
+    if handle is None:
+        listed = await ops.catalog.list_models()
+        if not listed:
+            raise InvalidInput(
+                "no model was named and no model provider is configured; name one as 'model', or set a provider's "
+                "key (OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY, …) or OLLAMA_BASE_URL and restart the server"
+            )
+        return listed[0].handle
+    await ops.catalog.chat_model(handle)
+    return handle
+
+
+async def _embedding_handle(ops: Operations, handle: str | None) -> str | None:
+    if handle is not None:
+        await ops.catalog.embedder(handle)
+        return handle
+    embedder = await ops.catalog.default_embedder()
+    return None if embedder is None else embedder.info.handle
+
+
+def _tool_names(draft: AgentDraft) -> list[str]:
+    names = list(draft.tool_names)
+    if draft.include_base_tools:
+        names += base_tools(draft.agent_type, bool(draft.enable_sleeptime))
+    if draft.include_multi_agent_tools:
+        names += [name for name in _MULTI_AGENT if name in BUILTIN]
+    return list(dict.fromkeys(names))
+
+
+def _with_base_rules(draft: AgentDraft, own_tools: Sequence[Tool]) -> tuple[ToolRule, ...]:
+    """The draft's rules, and for agents that act through tools alone what each base tool does to the turn."""
+    wanted = draft.include_base_tool_rules
+    if wanted is None:
+        wanted = draft.agent_type not in (AgentType.LETTA_V1, AgentType.REACT, AgentType.WORKFLOW)
+    if not wanted:
+        return draft.tool_rules
+    ruled = {rule.tool_name for rule in draft.tool_rules}
+    base: list[ToolRule] = []
+    for tool in own_tools:
+        if tool.name in ruled:
+            continue
+        if tool.name in _TERMINAL:
+            base.append(TerminalToolRule(tool_name=tool.name))
+        elif tool.tool_type in _MEMORY_TYPES:
+            base.append(ContinueToolRule(tool_name=tool.name))
+    return (*draft.tool_rules, *base)
+
+
+def _distinct(found: Sequence[Tool]) -> list[Tool]:
+    return list({tool.id: tool for tool in found}.values())
+
+
+def _own_thread(agent: Agent) -> Conversation:
+    return Conversation(
+        id=ConversationId(agent.id),
+        organization_id=agent.organization_id,
+        agent_id=agent.id,
+        created_at=agent.created_at,
+        updated_at=agent.created_at,
+        created_by_id=agent.created_by_id,
+        last_updated_by_id=agent.created_by_id,
+    )
+
+
+def _opening(agent: Agent, inputs: Sequence[MessageInput]) -> list[Message]:
+    """What was said before the first request."""
+    return [
+        Message(
+            id=MessageId(make_id("message")),
+            organization_id=agent.organization_id,
+            agent_id=agent.id,
+            conversation_id=ConversationId(agent.id),
+            body=_body(item),
+            created_at=agent.created_at,
+            otid=item.otid,
+            name=item.name,
+            sender_id=item.sender_id,
+            group_id=item.group_id,
+        )
+        for item in inputs
+        if isinstance(item, SayInput)
+    ]
+
+
+def _body(word: SayInput) -> Body:
+    match word.role:
+        case "user":
+            return UserBody(parts=word.parts)
+        case "system":
+            return SystemBody(parts=word.parts)
+        case "assistant":
+            return AssistantBody(parts=word.parts)
