@@ -33,6 +33,7 @@ from reverie.domain.errors import ReverieError
 from reverie.models.base import ModelOptions, ProviderOptions
 from reverie.storage.database import DatabaseOptions
 from reverie.tools.base import SandboxOptions
+from reverie.web.addresses import Network, WebOptions
 
 
 class SettingsProblem(ReverieError):
@@ -237,6 +238,14 @@ def _database_url(value: object) -> object:
     raise ValueError(f"{backend!r} is not a database that Reverie can store in")
 
 
+def _networks(value: object) -> object:
+    """Read addresses and ranges separated by commas; a bare address is a range of one."""
+    words = _words(value)
+    if not isinstance(words, tuple | list):
+        return words
+    return tuple(ipaddress.ip_network(word) if isinstance(word, str) else word for word in words)
+
+
 def _web_url(value: str) -> str:
     if not value.startswith(("http://", "https://")):
         raise ValueError("an address starts with http:// or https://")
@@ -244,6 +253,7 @@ def _web_url(value: str) -> str:
 
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
 HandleNumbers = Annotated[dict[str, Annotated[int, Field(gt=0)]], NoDecode, BeforeValidator(_handle_numbers)]
 DatabaseUrl = Annotated[str, BeforeValidator(_database_url)]
 
@@ -253,6 +263,7 @@ _DATABASE: Final = "Database"
 _RUNS: Final = "Runs"
 _MODELS: Final = "Models"
 _TOOLS: Final = "Tools"
+_WEB: Final = "Addresses that users name"
 _POSITIVE: Final = "a number greater than 0"
 _SWITCH: Final = "true or false"
 
@@ -547,6 +558,23 @@ class Settings(BaseSettings):
         "Default: refused unless the server listens on loopback.",
     )
 
+    allow_private_addresses: bool | None = _setting(
+        None,
+        "REVERIE_ALLOW_PRIVATE_ADDRESSES",
+        section=_WEB,
+        expects=_SWITCH,
+        note="Open URLs of this machine and of private networks when a user names them: images, MCP servers, "
+        "pages, callbacks. Default: only while the server listens on loopback. Link-local and metadata addresses "
+        "stay closed.",
+    )
+    allowed_networks: Networks = _setting(
+        (),
+        "REVERIE_ALLOWED_NETWORKS",
+        section=_WEB,
+        expects="addresses or ranges separated by commas, such as 10.1.2.3,192.168.7.0/24",
+        note="Addresses and ranges that may be opened whatever else is said, separated by commas.",
+    )
+
     provider_variables: dict[str, str] = Field(default_factory=dict, repr=False, exclude=True)
     """Every variable of `PROVIDERS` that is set, in capitals."""
     unknown_variables: tuple[str, ...] = Field(default=(), exclude=True)
@@ -613,6 +641,13 @@ class Settings(BaseSettings):
             warm_workers=self.tool_warm_workers,
             data_dir=str(self.data_dir / "tools"),
             unsafe_subprocess=self.tool_unsafe,
+        )
+
+    def web_options(self) -> WebOptions:
+        """The options of whatever opens URLs on a user's word."""
+        private = self.allow_private_addresses
+        return WebOptions(
+            allow_private=self.is_loopback if private is None else private, networks=self.allowed_networks
         )
 
     def providers(self) -> tuple[ProviderOptions, ...]:

@@ -122,7 +122,7 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
             allowed_origins=tuple(settings.allowed_origins),
             max_body_bytes=settings.max_body_bytes,
         )
-        options = ApiOptions(ping_interval_s=settings.ping_interval_s, allow_private_addresses=settings.is_loopback)
+        options = ApiOptions(ping_interval_s=settings.ping_interval_s, web=settings.web_options())
         app = create_app(operations, security, options)
         await executor.start()
         yield Server(app, operations, made, engine)

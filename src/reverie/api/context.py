@@ -1,7 +1,7 @@
 """What every handler is given, and how a handler says what it answers with."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import structlog
@@ -14,6 +14,7 @@ from reverie.domain.clock import Clock, utc_now
 from reverie.domain.paging import Page
 from reverie.domain.provider import EmbedderInfo, ModelInfo
 from reverie.operations.base import Operations
+from reverie.web.addresses import WebOptions
 
 log = structlog.get_logger(__name__)
 
@@ -26,10 +27,8 @@ class ApiOptions:
 
     ping_interval_s: float = 15.0
     """Between signs of life in a silent stream, for readers that ask for them."""
-    allow_private_addresses: bool = True
-    """Whether images may be fetched from this machine's own network."""
-    image_timeout_s: float = 20.0
-    max_image_bytes: int = 20_000_000
+    web: WebOptions = field(default_factory=WebOptions)
+    """What may be opened on a user's word, images above all."""
 
 
 @dataclass(frozen=True, slots=True)

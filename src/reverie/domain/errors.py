@@ -2,8 +2,9 @@
 
 ReverieError
 ├── InvalidInput            the request is well formed but cannot be met; change it
-│   └── MalformedInput      the request itself has the wrong form
-│       └── MalformedId
+│   ├── MalformedInput      the request itself has the wrong form
+│   │   └── MalformedId
+│   └── AddressRefused      name a URL that this server may open
 ├── NotAuthenticated        bring a key
 ├── NotAllowed              this key may not
 ├── NotFound                name something that exists
@@ -47,6 +48,10 @@ class MalformedId(MalformedInput):
 
     def __init__(self, field: str, value: str, prefix: str) -> None:
         super().__init__(field, f"{value!r} is not an id of the form '{prefix}-<uuid>'")
+
+
+class AddressRefused(InvalidInput):
+    """A URL that leads where nobody outside should be led, or is none of the web."""
 
 
 class NotAuthenticated(ReverieError):

@@ -12,7 +12,9 @@ from reverie.api.images import with_images
 from reverie.domain.content import ImagePart, TextPart, ToolReturn
 from reverie.domain.errors import InvalidInput
 from reverie.domain.inputs import ApprovalInput, Request, SayInput
+from reverie.web.addresses import WebOptions
 
+OPEN = ApiOptions(web=WebOptions(allow_private=True))
 PIXEL = b"\x89PNG pixel"
 
 
@@ -48,7 +50,7 @@ def asking(url: str) -> Request:
 
 @pytest.mark.parametrize("path", ["/pixel.png", "/moved"])
 async def test_an_image_is_fetched_also_from_where_it_moved(site: str, path: str) -> None:
-    found = await with_images(asking(site + path), ApiOptions())
+    found = await with_images(asking(site + path), OPEN)
     image = ImagePart(media_type="image/png", data=base64.b64encode(PIXEL).decode(), url=site + path)
     assert found.inputs == (SayInput(role="user", parts=(image,)),)
 
@@ -56,7 +58,7 @@ async def test_an_image_is_fetched_also_from_where_it_moved(site: str, path: str
 async def test_an_image_in_a_client_side_result_is_fetched_too(site: str) -> None:
     part = ImagePart(media_type="", data="", url=site + "/pixel.png")
     given = ToolReturn(tool_call_id="1", name="", status="success", content=(part,))
-    found = await with_images(Request(inputs=(ApprovalInput(returns=(given,)),)), ApiOptions())
+    found = await with_images(Request(inputs=(ApprovalInput(returns=(given,)),)), OPEN)
     (answer,) = found.inputs
     assert isinstance(answer, ApprovalInput)
     assert isinstance(answer.returns[0].content[0], ImagePart)
@@ -65,26 +67,26 @@ async def test_an_image_in_a_client_side_result_is_fetched_too(site: str) -> Non
 
 async def test_a_request_without_urls_stays_as_it_is() -> None:
     request = Request(inputs=(SayInput(role="user", parts=(TextPart(text="hi"),)),))
-    assert await with_images(request, ApiOptions()) is request
+    assert await with_images(request, OPEN) is request
 
 
 @pytest.mark.parametrize("path", ["/missing", "/page", "/moved/again"])
 async def test_what_cannot_be_fetched_is_named(site: str, path: str) -> None:
     with pytest.raises(InvalidInput, match=path):
-        await with_images(asking(site + path), ApiOptions())
+        await with_images(asking(site + path), OPEN)
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://a.example/x", "http://"])
 async def test_only_web_addresses_are_fetched(url: str) -> None:
     with pytest.raises(InvalidInput, match="only http"):
-        await with_images(asking(url), ApiOptions())
+        await with_images(asking(url), OPEN)
 
 
 async def test_the_servers_own_network_is_out_of_reach_where_that_is_set(site: str) -> None:
     with pytest.raises(InvalidInput, match="private network"):
-        await with_images(asking(site + "/pixel.png"), ApiOptions(allow_private_addresses=False))
+        await with_images(asking(site + "/pixel.png"), ApiOptions())
 
 
 async def test_a_huge_image_is_refused(site: str) -> None:
     with pytest.raises(InvalidInput, match="larger than 4 bytes"):
-        await with_images(asking(site + "/pixel.png"), ApiOptions(max_image_bytes=4))
+        await with_images(asking(site + "/pixel.png"), ApiOptions(web=WebOptions(allow_private=True, max_bytes=4)))

@@ -1,3 +1,4 @@
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,12 @@ def test_empty_variables_count_as_unset(monkeypatch: pytest.MonkeyPatch) -> None
         ("ACCEPTABLE_ORIGINS", "http://a, http://b", "allowed_origins", ("http://a", "http://b")),
         ("REVERIE_CONTEXT_WINDOWS", "ollama/x:7b=4096, a/b=1", "context_windows", {"ollama/x:7b": 4096, "a/b": 1}),
         ("REVERIE_CONTEXT_WINDOWS", '{"a/b": 1}', "context_windows", {"a/b": 1}),
+        (
+            "REVERIE_ALLOWED_NETWORKS",
+            "10.1.2.3, fd12::/64",
+            "allowed_networks",
+            (ip_network("10.1.2.3"), ip_network("fd12::/64")),
+        ),
     ],
 )
 def test_variables_are_understood(
@@ -91,6 +98,21 @@ def test_variables_are_understood(
 ) -> None:
     monkeypatch.setenv(name, value)
     assert getattr(load_settings(), field) == meaning
+
+
+def test_private_addresses_are_open_on_loopback_or_by_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().web_options().allow_private
+    assert not load_settings({"host": "0.0.0.0"}).web_options().allow_private
+    monkeypatch.setenv("REVERIE_ALLOW_PRIVATE_ADDRESSES", "true")
+    assert load_settings({"host": "0.0.0.0"}).web_options().allow_private
+    monkeypatch.setenv("REVERIE_ALLOW_PRIVATE_ADDRESSES", "false")
+    assert not load_settings().web_options().allow_private
+
+
+def test_a_range_that_is_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REVERIE_ALLOWED_NETWORKS", "10.0.0.0/8,inside.example")
+    with pytest.raises(SettingsProblem, match=r"REVERIE_ALLOWED_NETWORKS is .*inside\.example"):
+        load_settings()
 
 
 def test_our_own_name_beats_the_old_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""Every URL that the server opens on a user's word."""
