@@ -178,6 +178,10 @@ class Load:
         """Read and forget."""
         (await self.http.get(path)).raise_for_status()
 
+    async def patch(self, path: str, body: dict[str, Any]) -> None:
+        """Change and forget the answer."""
+        (await self.http.patch(path, json=body)).raise_for_status()
+
     async def agent(self, **more: Any) -> str:
         """A fresh agent's id."""
         blocks = [{"label": "human", "value": "Ada"}, {"label": "persona", "value": "kind"}]
@@ -283,15 +287,36 @@ async def measure_tokens(load: Load) -> None:
     load.add("streamed token", cpu_ms=(load.cpu() - before) * 1000 / events, figure=f"{events // 20} events a turn")
 
 
-async def measure_agents(load: Load, count: int) -> None:
-    """Making, reading and listing agents, when there are many."""
+async def measure_agents(load: Load, count: int, crowd: int) -> None:
+    """Making, reading and listing agents among many, and what belongs to one of them."""
     await load.measure("create an agent", count, load.agent)
+    there = int((await load.http.get("/v1/agents/count")).json())
+    for _ in range((crowd - there) // 8 + 1):
+        await asyncio.gather(*(load.agent() for _ in range(8)))
+    many = f"among {(await load.http.get('/v1/agents/count')).json()}"
     agent = await load.agent()
-    sdk_list = "include=agent.blocks&include=agent.tools&include=agent.tags"
-    await load.measure("retrieve an agent", count, lambda: load.get(f"/v1/agents/{agent}?{sdk_list}"))
-    listed = await load.http.get("/v1/agents/count")
-    many = f"of {listed.json()}" if listed.status_code == 200 else "of many"
-    await load.measure(f"list 50 agents {many}", count // 4, lambda: load.get(f"/v1/agents/?limit=50&{sdk_list}"))
+    whole = "include=agent.blocks&include=agent.tools&include=agent.tags"
+    await load.measure(f"create an agent {many}", count, load.agent)
+    await load.measure(f"retrieve an agent {many}", count, lambda: load.get(f"/v1/agents/{agent}"))
+    await load.measure("… with blocks, tools and tags", count, lambda: load.get(f"/v1/agents/{agent}?{whole}"))
+    await load.measure(f"list 50 agents {many}", count // 2, lambda: load.get("/v1/agents/?limit=50"))
+    await load.measure("… with blocks, tools and tags", count // 4, lambda: load.get(f"/v1/agents/?limit=50&{whole}"))
+    values = itertools.count()
+    path = f"/v1/agents/{agent}/core-memory/blocks/human"
+    await load.measure("update a block", count, lambda: load.patch(path, {"value": f"Ada, {next(values)}"}))
+
+
+async def measure_messages(load: Load, count: int) -> None:
+    """Pages of a long history, at its start and far from it."""
+    said = [{"role": "user", "content": f"message {number} about nothing"} for number in range(5_000)]
+    agent = await load.agent(initial_message_sequence=said)
+    path = f"/v1/agents/{agent}/messages?limit=50"
+    await load.measure("list 50 messages, the newest", count // 2, lambda: load.get(path))
+    cursor = ""
+    for _ in range(4):
+        page = (await load.http.get(f"/v1/agents/{agent}/messages?limit=1000{cursor}")).json()
+        cursor = f"&after={page[-1]['id']}"
+    await load.measure("list 50 messages, 4,000 deep", count // 2, lambda: load.get(path + cursor))
 
 
 @asynccontextmanager
@@ -375,16 +400,23 @@ def wait_for_answer(port: int, timeout_s: float = 30) -> None:
     raise TimeoutError("the server does not answer")
 
 
-async def drive(database: str, provider: str, count: int, rows: Rows) -> None:
-    """All rows of one database."""
+PARTS: Final[dict[str, Callable[[Load, int, int], Awaitable[None]]]] = {
+    "turns": lambda load, count, _: measure_turns(load, count),
+    "tokens": lambda load, _count, _: measure_tokens(load),
+    "sandbox": lambda load, count, _: measure_sandbox(load, count),
+    "clients": lambda load, count, _: measure_clients(load, count),
+    "agents": measure_agents,
+    "messages": lambda load, count, _: measure_messages(load, count),
+}
+
+
+async def drive(database: str, provider: str, wanted: argparse.Namespace, rows: Rows) -> None:
+    """The wanted parts over one database."""
     environment = {"OPENAI_API_KEY": "bench", "OPENAI_BASE_URL": f"{provider}/v1"}
     with database_urls(database) as url, running_server(url, environment) as server:
         load = Load(server, provider, database, rows)
-        await measure_turns(load, count)
-        await measure_tokens(load)
-        await measure_sandbox(load, count)
-        await measure_clients(load, count)
-        await measure_agents(load, count)
+        for name in wanted.part or PARTS:
+            await PARTS[name](load, wanted.count, wanted.crowd)
         load.add("resident after the load", figure=f"{load.server.memory_info().rss / 1e6:.0f} MB")
         await load.http.aclose()
 
@@ -393,16 +425,20 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--count", type=int, default=200, help="plain turns to measure; other blocks follow from it")
+    parser.add_argument("--crowd", type=int, default=10_000, help="how many agents there are when agents are measured")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], action="append")
+    parser.add_argument("--part", choices=[*PARTS, "start"], action="append", help="measure this only")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    arguments = parser.parse_args()
+    wanted = parser.parse_args()
     rows = Rows()
     with instant_provider() as provider:
-        asyncio.run(measure_floor(provider, rows, arguments.count))
-        measure_start(rows, {"OPENAI_API_KEY": "bench", "OPENAI_BASE_URL": f"{provider}/v1"})
-        for database in arguments.database or ["sqlite", "postgresql"]:
-            asyncio.run(drive(database, provider, arguments.count, rows))
-    if arguments.json:
+        asyncio.run(measure_floor(provider, rows, wanted.count))
+        if not wanted.part or "start" in wanted.part:
+            measure_start(rows, {"OPENAI_API_KEY": "bench", "OPENAI_BASE_URL": f"{provider}/v1"})
+            wanted.part = [name for name in wanted.part or () if name != "start"]
+        for database in wanted.database or ["sqlite", "postgresql"]:
+            asyncio.run(drive(database, provider, wanted, rows))
+    if wanted.json:
         print(json.dumps([asdict(row) for row in rows.rows], indent=1))
     else:
         console.print(rows.table())
