@@ -155,13 +155,13 @@ def _complete(
     pending = _pending_approvals(c, organization_id, ids) if Related.PENDING_APPROVAL in related else {}
     return [
         AgentDetails(
-            agent=_map.read(row, message_ids=None if context is None else context.get(row.id, ())),
-            blocks=of_blocks.get(row.id, ()),
-            tools=of_tools.get(row.id, ()),
-            identities=of_identities.get(row.id, ()),
-            pending_approval=pending.get(row.id),
+            agent=_map.read(row, message_ids=None if context is None else context.get(agent_id, ())),
+            blocks=of_blocks.get(agent_id, ()),
+            tools=of_tools.get(agent_id, ()),
+            identities=of_identities.get(agent_id, ()),
+            pending_approval=pending.get(agent_id),
         )
-        for row in rows
+        for agent_id, row in zip(ids, rows, strict=True)
     ]
 
 

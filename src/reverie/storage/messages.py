@@ -16,6 +16,11 @@ from reverie.storage.search import index_messages
 
 _append = insert(messages)
 _map = RowMap(messages, Message, {"body": loaded_by(body_adapter.validate_python)})
+_context_ids = (
+    select(messages.c.conversation_id, messages.c.id, messages.c.kind)
+    .where(messages.c.conversation_id.in_(bindparam("conversations", expanding=True)), messages.c.in_context)
+    .order_by(messages.c.seq)
+)
 # Thousands of rows in each turn of a long conversation, so the body comes as the driver gives it and rows by place.
 _context = (
     select(
@@ -88,15 +93,13 @@ def count(c: Connection, conversation_id: ConversationId) -> int:
 
 def context_ids(c: Connection, conversation_ids: Sequence[str]) -> dict[str, tuple[MessageId, ...]]:
     """Ids in context of each conversation, in order."""
-    query = (
-        select(messages.c.conversation_id, messages.c.id, messages.c.kind)
-        .where(messages.c.conversation_id.in_(conversation_ids), messages.c.in_context)
-        .order_by(messages.c.seq)
-    )
-    found: dict[str, list[tuple[int, MessageId]]] = {}
-    for conversation_id, message_id, kind in c.execute(query):
-        found.setdefault(conversation_id, []).append((_FIRST.get(kind, 2), message_id))
-    return {key: tuple(item[1] for item in sorted(ids, key=lambda item: item[0])) for key, ids in found.items()}
+    found: dict[str, tuple[list[MessageId], list[MessageId], list[MessageId]]] = {}
+    for conversation_id, message_id, kind in c.execute(_context_ids, {"conversations": conversation_ids}).all():
+        ranks = found.get(conversation_id)
+        if ranks is None:
+            ranks = found[conversation_id] = ([], [], [])
+        ranks[_FIRST.get(kind, 2)].append(message_id)
+    return {key: (*prompt, *summary, *rest) for key, (prompt, summary, rest) in found.items()}
 
 
 def set_context(c: Connection, conversation_id: ConversationId, keep: Iterable[MessageId]) -> None:
