@@ -8,7 +8,7 @@ about the text through its timing.
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -23,15 +23,28 @@ _TOKEN_BYTES: Final = 32
 
 
 class Scope(StrEnum):
-    """What a key allows. Each later one includes those before it."""
+    """What a key allows."""
 
     READ = "read"
+    """See everything of the organisation."""
     WRITE = "write"
+    """Change it, and talk to agents; with the tools there are."""
+    TOOLS = "tools"
+    """Bring code to the server: make, change and run tools, and connect servers of tools."""
     ADMIN = "admin"
-    """Keys, providers and other organisation-wide settings."""
+    """Providers and other organisation-wide settings."""
 
 
-_RANK: Final = {scope: rank for rank, scope in enumerate(Scope)}
+_INCLUDED: Final[Mapping[Scope, frozenset[Scope]]] = {
+    Scope.READ: frozenset({Scope.READ}),
+    Scope.WRITE: frozenset({Scope.READ, Scope.WRITE}),
+    Scope.TOOLS: frozenset({Scope.READ, Scope.TOOLS}),
+    Scope.ADMIN: frozenset(Scope),
+}
+"""`write` and `tools` stand beside each other: who may talk to agents may not bring code, nor the other way round."""
+
+USUAL_SCOPES: Final = frozenset({Scope.WRITE, Scope.TOOLS})
+"""What a program written for the API needs, and what a key holds unless its maker says less or more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +58,11 @@ class Caller:
     """None: let in without a key, because the server listens on loopback only."""
 
     def holds(self, scope: Scope) -> bool:
-        """Whether the caller holds `scope` or a wider one."""
-        return any(_RANK[held] >= _RANK[scope] for held in self.scopes)
+        """Whether the caller holds `scope` or one that includes it."""
+        return any(scope in _INCLUDED[held] for held in self.scopes)
 
     def require(self, scope: Scope) -> None:
-        """Pass when the caller holds `scope` or a wider one.
+        """Pass when the caller holds `scope` or one that includes it.
 
         Raises:
             NotAllowed: the text names the scope that is missing.

@@ -78,21 +78,40 @@ def quickstart(port: Port = None, data_dir: DataDir = None) -> None:
 @keys.command("create")
 def create_key(
     name: Annotated[str, typer.Argument(help="What the key is for, such as a program or a person.")],
-    scope: Annotated[Scope, typer.Option(help="What it allows; each includes those before it.")] = Scope.WRITE,
-    days: Annotated[float | None, typer.Option(min=0, help="Days until it ends. [default: never]")] = None,
+    organization: Annotated[
+        str | None,
+        typer.Option(help="Whose data it opens, by name; made when there is none yet. [default: default]"),
+    ] = None,
+    scope: Annotated[
+        list[Scope] | None,
+        typer.Option(
+            help="What it allows; give it several times. `write` and `tools` include `read`, `admin` includes all. "
+            "[default: write and tools]"
+        ),
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option(help="When it ends: 12h, 30d, 8w, or a date such as 2027-01-31. [default: never]")
+    ] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     env_file: EnvFile = None,
 ) -> None:
     """Make a key and print it once."""
     overrides = {"data_dir": data_dir, "database_url": database_url}
-    _finish("keys create", overrides, env_file, name=name, scope=scope, days=days)
+    asked = {"name": name, "organization": organization, "scopes": scope, "expires": expires}
+    _finish("keys create", overrides, env_file, **asked)
 
 
 @keys.command("list")
-def list_keys(data_dir: DataDir = None, database_url: DatabaseUrl = None, env_file: EnvFile = None) -> None:
+def list_keys(
+    organization: Annotated[str | None, typer.Option(help="Only keys of this one, by name. [default: all]")] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    env_file: EnvFile = None,
+) -> None:
     """List all keys."""
-    _finish("keys list", {"data_dir": data_dir, "database_url": database_url}, env_file)
+    overrides = {"data_dir": data_dir, "database_url": database_url}
+    _finish("keys list", overrides, env_file, organization=organization)
 
 
 @keys.command("revoke")

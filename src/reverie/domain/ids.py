@@ -25,6 +25,7 @@ ProviderId = NewType("ProviderId", str)
 
 DEFAULT_ORGANIZATION: Final = OrganizationId("org-00000000-0000-4000-8000-000000000000")
 DEFAULT_USER: Final = UserId("user-00000000-0000-4000-8000-000000000000")
+DEFAULT_ORGANIZATION_NAME: Final = "default"
 
 DEFAULT_CONVERSATION: Final = "default"
 """The word clients send for an agent's own message thread."""
@@ -35,6 +36,11 @@ _PATTERN: Final = re.compile(r"^[a-z_]+-[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a
 def make_id(prefix: str) -> str:
     """Return a new random id such as `agent-0b6c…`, in the API's form."""
     return f"{prefix}-{uuid.uuid4()}"
+
+
+def user_of(organization_id: OrganizationId) -> UserId:
+    """The one user of an organisation: who its keys act for. Shares its UUID."""
+    return UserId(f"user-{organization_id.removeprefix('org-')}")
 
 
 def check_id(value: str, prefix: str, field: str) -> str:

@@ -221,7 +221,7 @@ async def run_tool(ops: Operations, caller: Caller, agent_id: AgentId, tool_name
         NotFound: the agent has no tool of that name.
         InvalidInput: the tool edits the agent's memory, which happens in conversations only.
     """
-    caller.require(Scope.WRITE)
+    caller.require(Scope.TOOLS)
 
     def read(c: Connection) -> tuple[Agent, Tool]:
         agent = agents.get(c, caller.organization_id, agent_id)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, RowMapping
 
-from reverie.auth.keys import Caller, KeyRecord, Scope, TokenHasher, make_token, token_hint
+from reverie.auth.keys import USUAL_SCOPES, Caller, KeyRecord, Scope, TokenHasher, make_token, token_hint
 from reverie.domain.clock import Clock
 from reverie.domain.ids import DEFAULT_ORGANIZATION, DEFAULT_USER, OrganizationId, UserId, make_id
 from reverie.domain.paging import Page
@@ -42,7 +42,7 @@ async def create(
     caller: Caller,
     hasher: TokenHasher,
     name: str,
-    scopes: frozenset[Scope] = frozenset({Scope.WRITE}),
+    scopes: frozenset[Scope] = USUAL_SCOPES,
     expires_at: datetime | None = None,
 ) -> MadeKey:
     """Make a key for the caller's organisation."""

@@ -29,7 +29,7 @@ async def create(ops: Operations, caller: Caller, draft: ToolDraft) -> Tool:
         InvalidInput: no schema can be made of it.
         Conflict: a tool of that name exists.
     """
-    caller.require(Scope.WRITE)
+    caller.require(Scope.TOOLS)
     await ensure_builtin(ops, caller.organization_id)
     tool = _make_tool(ops, caller, draft)
     await ops.database.write(lambda c: tools.insert_tool(c, tool))
@@ -43,7 +43,7 @@ async def upsert(ops: Operations, caller: Caller, draft: ToolDraft) -> Tool:
         InvalidInput: no schema can be made of it.
         Conflict: the name belongs to a built-in tool.
     """
-    caller.require(Scope.WRITE)
+    caller.require(Scope.TOOLS)
     await ensure_builtin(ops, caller.organization_id)
     tool = _make_tool(ops, caller, draft)
 
@@ -95,7 +95,7 @@ async def update(ops: Operations, caller: Caller, tool_id: ToolId, changes: Tool
         InvalidInput: no schema can be made of it, or a built-in tool was given source.
         Conflict: another tool has the new name.
     """
-    caller.require(Scope.WRITE)
+    caller.require(Scope.TOOLS)
     now = ops.clock()
 
     def store(c: Connection) -> Tool:
@@ -113,7 +113,7 @@ async def delete(ops: Operations, caller: Caller, tool_id: ToolId) -> None:
     Raises:
         InvalidInput: it is built in.
     """
-    caller.require(Scope.WRITE)
+    caller.require(Scope.TOOLS)
 
     def remove(c: Connection) -> None:
         found = tools.get(c, caller.organization_id, tool_id, lock=True)
@@ -146,7 +146,7 @@ async def run(
     Raises:
         InvalidInput: no schema can be made of it.
     """
-    caller.require(Scope.WRITE)
+    caller.require(Scope.TOOLS)
     tool = _make_tool(ops, caller, draft, name)
     return await ops.executor.run(ToolRun(tool=tool, arguments=args, environment=environment))
 

@@ -11,8 +11,9 @@ from reverie.auth.keys import LOCAL_CALLER
 from reverie.domain.agent import AgentDraft
 from reverie.domain.block import BlockDraft
 from reverie.domain.errors import Unavailable
-from reverie.domain.ids import ConversationId
-from reverie.operations import agents
+from reverie.domain.ids import DEFAULT_ORGANIZATION, ConversationId
+from reverie.domain.paging import Page
+from reverie.operations import agents, keys
 from reverie.storage import messages
 from reverie.storage.database import Database, DatabaseOptions
 from reverie.storage.migrate import bring_up_to_date, schema_version
@@ -63,6 +64,29 @@ async def test_a_sqlite_file_is_copied_before_it_changes(tmp_path: Path) -> None
         assert await db.read(lambda c: c.execute(text("SELECT name FROM organizations")).scalar_one()) == "kept"
 
 
+async def test_a_key_that_could_make_tools_still_can(tmp_path: Path) -> None:
+    options = DatabaseOptions(url=f"sqlite:///{tmp_path}/reverie.db")
+    await bring_up_to_date(options)
+    async with opened(options.url) as db:
+        await db.write(_back_to_the_first_revision)
+        await db.write(_insert_old_keys)
+    await bring_up_to_date(options)
+    async with opened(options.url) as db:
+        found = await keys.list_keys(operations_on(db), LOCAL_CALLER, Page(order="asc"))
+    assert [sorted(key.scopes) for key in found] == [["tools", "write"], ["read"], ["admin"]]
+
+
+def _insert_old_keys(c: Connection) -> None:
+    for scope in ("write", "read", "admin"):
+        c.execute(text(_OLD_KEY), {"scopes": f'["{scope}"]', "id": scope})
+
+
+_OLD_KEY = f"""
+    INSERT INTO api_keys (id, organization_id, user_id, name, digest, hint, scopes, created_at)
+    VALUES (:id, '{DEFAULT_ORGANIZATION}', 'user-1', :id, :id, '', :scopes, 0)
+"""
+
+
 async def test_a_change_of_a_table_keeps_what_hangs_on_its_rows(tmp_path: Path) -> None:
     options = DatabaseOptions(url=f"sqlite:///{tmp_path}/reverie.db")
     await bring_up_to_date(options)
@@ -80,6 +104,7 @@ def _copies(directory: Path) -> list[Path]:
 
 def _back_to_the_first_revision(c: Connection) -> None:
     for statement in (
+        "DROP INDEX uq_organizations_name",
         "INSERT INTO organizations (id, name, created_at) VALUES ('org-1', 'kept', 0)",
         "DROP TRIGGER passages_forget_words",
         "DROP TRIGGER messages_forget_words",

@@ -145,12 +145,22 @@ async def test_a_server_without_keys_turns_everyone_away() -> None:
         await Gate(required=True, hasher=HASHER, store=NoKeys()).identify(f"Bearer {TOKEN}")
 
 
-@pytest.mark.parametrize(("held", "asked"), [("read", "read"), ("admin", "read")])
-def test_a_wider_scope_includes_the_narrower(held: str, asked: str) -> None:
-    replace(LOCAL_CALLER, scopes=frozenset({Scope(held)})).require(Scope(asked))
+INCLUDED = {
+    "read": {"read"},
+    "write": {"read", "write"},
+    "tools": {"read", "tools"},
+    "admin": {"read", "write", "tools", "admin"},
+}
 
 
-@pytest.mark.parametrize("held", [frozenset[Scope](), frozenset({Scope.READ})])
-def test_a_narrower_scope_is_refused_by_name(held: frozenset[Scope]) -> None:
-    with pytest.raises(NotAllowed, match="write"):
-        replace(LOCAL_CALLER, scopes=held).require(Scope.WRITE)
+@pytest.mark.parametrize("held", Scope)
+def test_a_scope_includes_exactly_the_narrower_ones(held: Scope) -> None:
+    caller = replace(LOCAL_CALLER, scopes=frozenset({held}))
+    assert {scope.value for scope in Scope if caller.holds(scope)} == INCLUDED[held]
+
+
+@pytest.mark.parametrize("missing", Scope)
+def test_a_scope_that_is_missing_is_refused_by_name(missing: Scope) -> None:
+    held = frozenset(scope for scope in Scope if missing.value not in INCLUDED[scope])
+    with pytest.raises(NotAllowed, match=missing.value):
+        replace(LOCAL_CALLER, scopes=held).require(missing)

@@ -1,6 +1,6 @@
 """Organisations, and what opens and serves them: keys and providers."""
 
-from sqlalchemy import Column, String, Table, Text, UniqueConstraint
+from sqlalchemy import Column, Index, String, Table, Text, UniqueConstraint
 
 from reverie.storage.columns import Instant, Json
 from reverie.storage.schema.base import authorship_columns, identity_columns, metadata
@@ -11,6 +11,7 @@ organizations = Table(
     Column("id", String, primary_key=True),
     Column("name", String, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Index("uq_organizations_name", "name", unique=True),
 )
 
 api_keys = Table(
