@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import structlog
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
 
 from reverie.api.wire.agents import AgentFacts
 from reverie.api.wire.base import Order
@@ -13,6 +13,7 @@ from reverie.auth.keys import LOCAL_CALLER, Caller, Scope
 from reverie.domain.clock import Clock, utc_now
 from reverie.domain.paging import Page
 from reverie.domain.provider import EmbedderInfo, ModelInfo
+from reverie.operations import projects
 from reverie.operations.base import Operations
 from reverie.web.addresses import WebOptions
 
@@ -40,7 +41,6 @@ class Call:
     options: ApiOptions
     is_sdk: bool
     """The caller is a present SDK, which names the relationships it wants."""
-    project: str | None = None
     clock: Clock = utc_now
 
     async def facts(self, *, embedders: bool = True) -> AgentFacts:
@@ -66,11 +66,29 @@ async def _call_of(request: Request) -> Call:
         request.scope.get("state", {}).get("caller", LOCAL_CALLER),
         state.options,
         SDK_HEADER in request.headers,
-        request.headers.get("x-project"),
     )
 
 
 Ask: TypeAlias = Annotated[Call, Depends(_call_of)]
+
+_ProjectHeader: TypeAlias = Annotated[str | None, Header(description="Slug or name of a project.")]
+_ProjectIdHeader: TypeAlias = Annotated[
+    str | None, Header(pattern=r"^[A-Za-z0-9_-]{1,100}$", description="Id of a project; any that the caller keeps.")
+]
+
+
+async def _from_project(call: Ask, x_project: _ProjectHeader = None, x_project_id: _ProjectIdHeader = None) -> Any:
+    return x_project_id or (await projects.find_id(call.ops, call.caller, x_project) if x_project else None)
+
+
+async def _into_project(call: Ask, x_project: _ProjectHeader = None, x_project_id: _ProjectIdHeader = None) -> Any:
+    return x_project_id or (await projects.settle(call.ops, call.caller, x_project) if x_project else None)
+
+
+FromProject: TypeAlias = Annotated[str | None, Depends(_from_project)]
+"""Id of the project that the request's headers name, for lists; None: of all projects, and of none."""
+IntoProject: TypeAlias = Annotated[str | None, Depends(_into_project)]
+"""The same for what is made; a project that is named and not there yet is made."""
 
 
 class Routes(APIRouter):
@@ -112,6 +130,9 @@ AgentQuery: TypeAlias = Annotated[str | None, Query(pattern=rf"^agent-{_UUID}$")
 IdentityQuery: TypeAlias = Annotated[str | None, Query(pattern=rf"^identity-{_UUID}$")]
 
 LimitQuery: TypeAlias = Annotated[int | None, Query(ge=1, le=1000)]
+CountQuery: TypeAlias = Annotated[int, Query(ge=1, le=1000)]
+OffsetQuery: TypeAlias = Annotated[int, Query(ge=0, le=1_000_000_000)]
+"""For the few lists of the API that are paged by number."""
 CursorQuery: TypeAlias = Annotated[str | None, Query(min_length=1, max_length=200)]
 ListQuery: TypeAlias = Annotated[list[str] | None, Query()]
 OrderBy: TypeAlias = Literal["created_at"]

@@ -24,6 +24,7 @@ async def list_steps(
     agent_id: AgentId | None = None,
     model: str | None = None,
     feedback: Literal["positive", "negative"] | None = None,
+    project_id: str | None = None,
     start: datetime | None = None,
     end: datetime | None = None,
 ) -> list[Step]:
@@ -36,6 +37,7 @@ async def list_steps(
             agent_id=agent_id,
             model=model,
             feedback=feedback,
+            project_id=project_id,
             start=start,
             end=end,
         )

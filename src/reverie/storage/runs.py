@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, exists, select, update
 
 from reverie.domain.errors import NotFound, RunLost
 from reverie.domain.events import RunFailure
@@ -209,6 +209,7 @@ def list_steps(
     agent_id: AgentId | None = None,
     model: str | None = None,
     feedback: str | None = None,
+    project_id: str | None = None,
     start: datetime | None = None,
     end: datetime | None = None,
 ) -> list[Step]:
@@ -222,6 +223,8 @@ def list_steps(
         query = query.where(steps.c.model == model)
     if feedback is not None:
         query = query.where(steps.c.feedback == feedback)
+    if project_id is not None:
+        query = query.where(exists().where(agents.c.id == steps.c.agent_id, agents.c.project_id == project_id))
     if start is not None:
         query = query.where(steps.c.created_at >= start)
     if end is not None:

@@ -113,6 +113,7 @@ def _back_to_the_first_revision(c: Connection) -> None:
         "DROP TABLE agent_identities",
         "DROP TABLE block_identities",
         "DROP TABLE identities",
+        "DROP TABLE projects",
         "ALTER TABLE agents ADD COLUMN identity_ids JSON NOT NULL DEFAULT '[]'",
         "UPDATE alembic_version SET version_num = '0001'",
     ):

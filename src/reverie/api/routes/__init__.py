@@ -15,6 +15,7 @@ from reverie.api.routes import (
     identities,
     messages,
     models,
+    projects,
     runs,
     steps,
     tags,
@@ -36,6 +37,7 @@ ALL_ROUTES: Final[tuple[Routes, ...]] = (
     archives.routes,
     tags.routes,
     models.routes,
+    projects.routes,
     messages.routes,
 )
 """In the order in which paths are tried; `later` comes before the last one."""

@@ -5,7 +5,18 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query
 
-from reverie.api.context import AgentPath, Ask, Call, CursorQuery, IdentityQuery, LimitQuery, ListQuery, Routes
+from reverie.api.context import (
+    AgentPath,
+    Ask,
+    Call,
+    CursorQuery,
+    FromProject,
+    IdentityQuery,
+    IntoProject,
+    LimitQuery,
+    ListQuery,
+    Routes,
+)
 from reverie.api.encode.json import Json
 from reverie.api.wire.agents import (
     ALL_RELATIONSHIPS,
@@ -22,7 +33,7 @@ from reverie.domain.ids import AgentId, ConversationId
 from reverie.domain.paging import Page
 from reverie.domain.stop_reason import StopReason
 from reverie.domain.unset import UNSET
-from reverie.operations import agents, conversations
+from reverie.operations import agents, conversations, projects
 from reverie.storage.agents import Related
 
 routes = Routes("agents")
@@ -49,6 +60,7 @@ async def answer_agents(call: Call, found: list[AgentDetails], wanted: frozenset
 
 
 async def _filter(
+    project: FromProject,
     name: str | None = None,
     tags: ListQuery = None,
     match_all_tags: bool = False,
@@ -66,7 +78,7 @@ async def _filter(
         tags=tuple(tags or ()),
         match_all_tags=match_all_tags,
         query_text=query_text,
-        project_id=project_id,
+        project_id=project_id or project,
         template_id=template_id,
         base_template_id=base_template_id,
         identity_id=identity_id,
@@ -81,9 +93,11 @@ SortBy = Literal["created_at", "updated_at", "last_run_completion"]
 
 
 @routes.post("/v1/agents")
-async def create_agent(body: AgentCreate, call: Ask) -> Json[AgentState]:
+async def create_agent(body: AgentCreate, call: Ask, project: IntoProject) -> Json[AgentState]:
     """Make an agent with all it is attached to, whole or not at all."""
-    return await answer_agent(call, await agents.create(call.ops, call.caller, body.to_domain()))
+    if body.project_id is None and body.project:
+        project = await projects.settle(call.ops, call.caller, body.project)
+    return await answer_agent(call, await agents.create(call.ops, call.caller, body.to_domain(project)))
 
 
 @routes.get("/v1/agents")

@@ -4,7 +4,17 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query
 
-from reverie.api.context import Ask, BlockPath, IdentityQuery, ListQuery, Newest50, Oldest50, Routes
+from reverie.api.context import (
+    Ask,
+    BlockPath,
+    FromProject,
+    IdentityQuery,
+    IntoProject,
+    ListQuery,
+    Newest50,
+    Oldest50,
+    Routes,
+)
 from reverie.api.encode.json import Json
 from reverie.api.routes.agents import Include, answer_agents, related_of
 from reverie.api.wire.agents import AgentState, wanted_relationships
@@ -20,6 +30,7 @@ Counts = Annotated[list[Annotated[int, Query(ge=0, le=1_000_000)]] | None, Query
 
 
 async def _filter(
+    project: FromProject,
     label: str | None = None,
     templates_only: bool = False,
     name: str | None = None,
@@ -40,7 +51,7 @@ async def _filter(
         label=label,
         templates_only=templates_only,
         name=name,
-        project_id=project_id,
+        project_id=project_id or project,
         tags=tuple(tags or ()),
         match_all_tags=match_all_tags,
         identity_id=identity_id,
@@ -59,9 +70,9 @@ Where = Annotated[BlockFilter, Depends(_filter)]
 
 @routes.post("/v1/blocks")
 @routes.post("/v1/_internal_blocks", include_in_schema=False)
-async def create_block(body: BlockCreate, call: Ask) -> Json[BlockState]:
+async def create_block(body: BlockCreate, call: Ask, project: IntoProject) -> Json[BlockState]:
     """Make a block that agents can be given."""
-    return Json(block_state(await blocks.create(call.ops, call.caller, body.to_domain())))
+    return Json(block_state(await blocks.create(call.ops, call.caller, body.to_domain(project))))
 
 
 @routes.get("/v1/blocks")

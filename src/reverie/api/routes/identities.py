@@ -4,7 +4,17 @@ from typing import Annotated, Any
 
 from fastapi import Depends
 
-from reverie.api.context import AgentPath, Ask, BlockPath, IdentityPath, ListQuery, Newest50, Routes
+from reverie.api.context import (
+    AgentPath,
+    Ask,
+    BlockPath,
+    FromProject,
+    IdentityPath,
+    IntoProject,
+    ListQuery,
+    Newest50,
+    Routes,
+)
 from reverie.api.encode.json import Json
 from reverie.api.routes.agents import Include, answer_agents, related_of
 from reverie.api.wire.agents import AgentState, wanted_relationships
@@ -25,27 +35,30 @@ routes = Routes("identities")
 
 
 async def _filter(
+    project: FromProject,
     name: str | None = None,
     project_id: str | None = None,
     identifier_key: str | None = None,
     identity_type: IdentityType | None = None,
 ) -> IdentityFilter:
-    return IdentityFilter(name=name, project_id=project_id, identifier_key=identifier_key, identity_type=identity_type)
+    return IdentityFilter(
+        name=name, project_id=project_id or project, identifier_key=identifier_key, identity_type=identity_type
+    )
 
 
 Where = Annotated[IdentityFilter, Depends(_filter)]
 
 
 @routes.post("/v1/identities")
-async def create_identity(body: IdentityCreate, call: Ask) -> Json[IdentityState]:
+async def create_identity(body: IdentityCreate, call: Ask, project: IntoProject) -> Json[IdentityState]:
     """Make an identity, with its agents and blocks or not at all."""
-    return Json(identity_state(await identities.create(call.ops, call.caller, body.to_domain())))
+    return Json(identity_state(await identities.create(call.ops, call.caller, body.to_domain(project))))
 
 
 @routes.put("/v1/identities")
-async def upsert_identity(body: IdentityCreate, call: Ask) -> Json[IdentityState]:
+async def upsert_identity(body: IdentityCreate, call: Ask, project: IntoProject) -> Json[IdentityState]:
     """Make an identity or, when its project has one of the key, replace what is given of that one."""
-    return Json(identity_state(await identities.upsert(call.ops, call.caller, body.to_domain())))
+    return Json(identity_state(await identities.upsert(call.ops, call.caller, body.to_domain(project))))
 
 
 @routes.get("/v1/identities")

@@ -35,7 +35,6 @@ LATER: Final = {
     "/v1/templates": _TEMPLATES,
     "/v1/_internal_templates": _TEMPLATES,
     "/v1/legacy-templates": _TEMPLATES,
-    "/v1/projects": "projects are not there yet; project_id is stored and can be filtered by",
     "/v1/providers": _PROVIDERS,
     "/v1/agents/import": _AGENT_FILES,
     "/v1/agents/{agent_id}/export": _AGENT_FILES,

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from reverie.api.context import AgentQuery, Ask, ListQuery, Newest50, Oldest100, Routes, StepPath
+from reverie.api.context import AgentQuery, Ask, FromProject, ListQuery, Newest50, Oldest100, Routes, StepPath
 from reverie.api.encode.json import Json
 from reverie.api.encode.messages import LIST_VIEW, WireMessage, wire_list
 from reverie.api.wire.runs import Feedback, StepMetrics, StepState, step_metrics, step_state
@@ -19,6 +19,7 @@ Opinion = Literal["positive", "negative"]
 async def list_steps(
     call: Ask,
     page: Newest50,
+    project: FromProject,
     start_date: datetime | None = None,
     end_date: datetime | None = None,
     model: str | None = None,
@@ -39,6 +40,7 @@ async def list_steps(
         agent_id=None if agent_id is None else AgentId(agent_id),
         model=model,
         feedback=feedback,
+        project_id=project_id or project,
         start=start_date,
         end=end_date,
     )

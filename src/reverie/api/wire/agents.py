@@ -461,8 +461,8 @@ class AgentCreate(_AgentFields):
     project: str | None = None
     memory_variables: dict[str, str] | None = None
 
-    def to_domain(self) -> AgentDraft:
-        """The draft, which is stored whole or not at all."""
+    def to_domain(self, project_id: str | None = None) -> AgentDraft:
+        """The draft, which is stored whole or not at all; `project_id` where the body names no other."""
         start = self.initial_message_sequence
         compaction = self.compaction_settings
         return AgentDraft(
@@ -496,7 +496,7 @@ class AgentCreate(_AgentFields):
             max_files_open=self.max_files_open,
             per_file_view_window_char_limit=self.per_file_view_window_char_limit,
             hidden=self.hidden,
-            project_id=self.project_id,
+            project_id=self.project_id or project_id,
             template_id=self.template_id,
             base_template_id=self.base_template_id,
         )

@@ -10,12 +10,20 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
 
 Order: TypeAlias = Literal["asc", "desc"]
 Limit: TypeAlias = Annotated[int, Field(ge=1, le=1000)]
 Metadata: TypeAlias = dict[str, Any]
 
 T = TypeVar("T")
+
+
+class Success(TypedDict):
+    """What answers that something was done."""
+
+    success: bool
+    message: str
 
 
 class Body(BaseModel):

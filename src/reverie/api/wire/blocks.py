@@ -78,8 +78,8 @@ class BlockCreate(Body):
     entity_id: str | None = None
     preserve_on_migration: bool | None = None
 
-    def to_domain(self) -> BlockDraft:
-        """The draft that storage makes a block of."""
+    def to_domain(self, project_id: str | None = None) -> BlockDraft:
+        """The draft that storage makes a block of; `project_id` where the body names no other."""
         return BlockDraft(
             label=self.label,
             value=self.value,
@@ -91,7 +91,7 @@ class BlockCreate(Body):
             tags=tuple(self.tags or ()),
             is_template=bool(self.is_template),
             template_name=self.template_name,
-            project_id=self.project_id,
+            project_id=self.project_id or project_id,
             template_id=self.template_id,
             base_template_id=self.base_template_id,
             deployment_id=self.deployment_id,

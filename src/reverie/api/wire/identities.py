@@ -91,14 +91,14 @@ class IdentityCreate(Body):
     block_ids: list[BlockIdText] | None = None
     properties: list[IdentityPropertyBody] | None = None
 
-    def to_domain(self) -> IdentityDraft:
-        """The draft, which is stored whole or not at all."""
+    def to_domain(self, project_id: str | None = None) -> IdentityDraft:
+        """The draft, which is stored whole or not at all; `project_id` where the body names no other."""
         return IdentityDraft(
             identifier_key=self.identifier_key,
             name=self.name,
             identity_type=self.identity_type,
             properties=None if self.properties is None else properties_of(self.properties),
-            project_id=self.project_id,
+            project_id=self.project_id or project_id,
             agent_ids=None if self.agent_ids is None else tuple(AgentId(item) for item in self.agent_ids),
             block_ids=None if self.block_ids is None else tuple(BlockId(item) for item in self.block_ids),
         )

@@ -20,6 +20,7 @@ from reverie.storage.schema.agents import (
 from reverie.storage.schema.archives import agent_archives, archives, passage_tags, passage_vectors, passages
 from reverie.storage.schema.base import metadata
 from reverie.storage.schema.conversations import conversations, messages, run_events, runs, steps, workers
+from reverie.storage.schema.projects import projects
 
 __all__ = [
     "agent_archives",
@@ -41,6 +42,7 @@ __all__ = [
     "passage_tags",
     "passage_vectors",
     "passages",
+    "projects",
     "providers",
     "run_events",
     "runs",
