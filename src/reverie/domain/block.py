@@ -137,3 +137,29 @@ class BlockFilter:
     agent_counts: tuple[int, ...] = ()
     """Attached to exactly one of these numbers of agents."""
     include_hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockChange:
+    """One change of a block's value: who made it, when, before and after."""
+
+    version: int
+    """The block's version since this change; the first value is version 1."""
+    before: str
+    after: str
+    actor: JsonObject
+    """`{"kind": "agent", "agent_id", "run_id", "tool"}` or `{"kind": "api", "user_id", "key_id"}`."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockVersion:
+    """What a block held, and from when to when."""
+
+    version: int
+    value: str
+    since: datetime
+    until: datetime | None
+    """None: it holds it still."""
+    actor: JsonObject | None
+    """Who made it so; None for the value that the block was made with."""
