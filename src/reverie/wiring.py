@@ -8,7 +8,9 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from math import inf
+from typing import Any, Final
 
 import structlog
 
@@ -24,9 +26,11 @@ from reverie.domain.clock import utc_now
 from reverie.faults import crash_point
 from reverie.loop.turn import LoopDeps
 from reverie.models.catalog import Catalog
+from reverie.models.catalogs import Catalogs
 from reverie.models.retry import RetryPolicy
 from reverie.operations.base import Operations
 from reverie.operations.keys import KeysInDatabase, first_key
+from reverie.operations.providers import load_own
 from reverie.runs.engine import EngineOptions, RunEngine
 from reverie.storage.database import Database
 from reverie.storage.file_lock import hold_file
@@ -35,6 +39,9 @@ from reverie.tools.builtin import BUILTIN
 from reverie.tools.executors.sandbox import SandboxExecutor
 
 log = structlog.get_logger(__name__)
+
+OWN_PROVIDERS_FRESH_S: Final = 5.0
+"""How long one process may go on with what another has changed about an organisation's providers."""
 
 
 @dataclass(slots=True)
@@ -69,13 +76,21 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
         await bring_up_to_date(settings.database_options(), lambda step: log.info("schema", step=step))
         catalog = Catalog(settings.model_options())
         stack.push_async_callback(catalog.aclose)
+        catalogs = Catalogs(
+            catalog,
+            settings.model_options(),
+            partial(load_own, database, secrets.cipher),
+            web=settings.web_options(),
+            fresh_s=inf if database.sqlite_path is not None else OWN_PROVIDERS_FRESH_S,
+        )
+        stack.push_async_callback(catalogs.aclose)
         executor = SandboxExecutor(settings.sandbox_options(), environment=os.environ)
         stack.push_async_callback(executor.aclose)
         drain = _Drain()
         engine = RunEngine(
             LoopDeps(
                 database=database,
-                catalog=catalog,
+                catalogs=catalogs,
                 state_tools=BUILTIN,
                 executor=executor,
                 cipher=secrets.cipher,
@@ -99,7 +114,7 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
             await stack.enter_async_context(sweep(engine, settings.lease_s))
         operations = Operations(
             database=database,
-            catalog=catalog,
+            catalogs=catalogs,
             runs=engine,
             cipher=secrets.cipher,
             executor=executor,

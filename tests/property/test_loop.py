@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 from tests.support.databases import database_urls
+from tests.support.operations import Everyone
 
 from reverie.auth.cipher import Cipher
 from reverie.auth.keys import LOCAL_CALLER
@@ -300,7 +301,7 @@ def _operations(database: Database, model: ScriptedModel) -> Operations:
     engine = RunEngine(
         LoopDeps(
             database=database,
-            catalog=catalog,
+            catalogs=Everyone(catalog),
             state_tools=BUILTIN,
             executor=Echo(),
             cipher=cipher,
@@ -314,7 +315,7 @@ def _operations(database: Database, model: ScriptedModel) -> Operations:
     )
     return Operations(
         database=database,
-        catalog=catalog,
+        catalogs=Everyone(catalog),
         runs=engine,
         cipher=cipher,
         executor=Echo(),

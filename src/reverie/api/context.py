@@ -45,8 +45,9 @@ class Call:
 
     async def facts(self, *, embedders: bool = True) -> AgentFacts:
         """What the catalog knows of models, for answers that describe agents."""
-        models = await self.ops.catalog.list_models()
-        found = await self.ops.catalog.list_embedders() if embedders else []
+        catalog = await self.ops.catalogs.of(self.caller.organization_id)
+        models = await catalog.list_models()
+        found = await catalog.list_embedders() if embedders else []
         open_secret = self.ops.cipher.decrypt if self.caller.holds(Scope.WRITE) else None
         return AgentFacts(models=_by_handle(models), embedders=_embedders(found), open_secret=open_secret)
 
@@ -123,6 +124,7 @@ StepPath: TypeAlias = Annotated[str, _id("step")]
 MessagePath: TypeAlias = Annotated[str, _id("message")]
 PassagePath: TypeAlias = Annotated[str, _id("passage")]
 ArchivePath: TypeAlias = Annotated[str, _id("archive")]
+ProviderPath: TypeAlias = Annotated[str, _id("provider")]
 IdentityPath: TypeAlias = Annotated[str, _id("identity")]
 _UUID: Final = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 ConversationPath: TypeAlias = Annotated[str, Path(pattern=rf"^(default|(conv|agent)-{_UUID})$", examples=["default"])]

@@ -21,7 +21,7 @@ from reverie.domain.tool import Tool, ToolSpec
 from reverie.loop.decide import executed
 from reverie.loop.memory import TransactionMemory
 from reverie.loop.state import View
-from reverie.models.base import ModelCatalog, ToolChoice
+from reverie.models.base import ModelCatalogs, ToolChoice
 from reverie.tools.arguments import parse_arguments
 from reverie.tools.base import StateTool, ToolExecutor, ToolOutcome, ToolRun
 from reverie.tools.limits import cut
@@ -70,13 +70,13 @@ class Toolbox:
         request: Request,
         state_tools: Mapping[str, StateTool],
         executor: ToolExecutor,
-        catalog: ModelCatalog,
+        catalogs: ModelCatalogs,
         cipher: Cipher,
     ) -> None:
         self._client_tools = {spec.name: spec for spec in request.options.client_tools}
         self._state_tools = state_tools
         self._executor = executor
-        self._catalog = catalog
+        self._catalogs = catalogs
         self._cipher = cipher
 
     def names(self, view: View) -> tuple[str, ...]:
@@ -177,10 +177,11 @@ class Toolbox:
     async def embed(self, view: View, text: str) -> Sequence[float] | None:
         """The vector of `text` by the agent's embedding model; None where there is none or it fails."""
         try:
+            catalog = await self._catalogs.of(view.agent.organization_id)
             embedder = (
-                await self._catalog.embedder(view.agent.embedding)
+                await catalog.embedder(view.agent.embedding)
                 if view.agent.embedding
-                else await self._catalog.default_embedder()
+                else await catalog.default_embedder()
             )
             return None if embedder is None else (await embedder.embed([text]))[0]
         except (ModelError, NotFound) as error:

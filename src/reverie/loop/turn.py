@@ -41,7 +41,7 @@ from reverie.models.base import (
     CallChunk,
     ChatModel,
     FinishChunk,
-    ModelCatalog,
+    ModelCatalogs,
     Prompt,
     ReasoningChunk,
     TextChunk,
@@ -63,7 +63,7 @@ class LoopDeps:
     """What the loop works with."""
 
     database: Database
-    catalog: ModelCatalog
+    catalogs: ModelCatalogs
     state_tools: Mapping[str, StateTool]
     executor: ToolExecutor
     cipher: Cipher
@@ -86,7 +86,7 @@ class Turn:
             request=state.request,
             state_tools=deps.state_tools,
             executor=deps.executor,
-            catalog=deps.catalog,
+            catalogs=deps.catalogs,
             cipher=deps.cipher,
         )
 
@@ -168,7 +168,8 @@ class Turn:
     async def _reply(self) -> AsyncGenerator[Event, None]:
         """Ask the model once, and save its reply."""
         state = self.state
-        model = await self._deps.catalog.chat_model(state.request.options.override_model or state.view.model_handle)
+        catalog = await self._deps.catalogs.of(state.run.organization_id)
+        model = await catalog.chat_model(state.request.options.override_model or state.view.model_handle)
         async with aclosing(self._draft_reply(model)) as events:
             async for event in events:
                 yield event
@@ -310,7 +311,8 @@ class Turn:
 
     async def _compact(self, model: ChatModel, window: int) -> AsyncGenerator[Event, None]:
         state = self.state
-        plan = await plan_compaction(state.view, self._deps.catalog, model, window)
+        catalog = await self._deps.catalogs.of(state.run.organization_id)
+        plan = await plan_compaction(state.view, catalog, model, window)
         if plan is None:
             return
         now = self._deps.clock()

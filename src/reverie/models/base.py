@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
 from reverie.domain.content import Part, ToolCall, ToolReturn
+from reverie.domain.ids import OrganizationId
 from reverie.domain.json import JsonObject
 from reverie.domain.provider import EmbedderInfo, ModelInfo
 from reverie.domain.tool import ToolSpec
+from reverie.web.addresses import WebOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,9 +231,56 @@ class ModelCatalog(Protocol):
         ...
 
 
+class ModelCatalogs(Protocol):
+    """The catalogs of all organisations: what is configured serves all, what one added serves that one."""
+
+    async def of(self, organization_id: OrganizationId) -> ModelCatalog:
+        """The models that `organization_id` can use now; as good as free after the first time."""
+        ...
+
+
+class ProviderCatalogs(ModelCatalogs, Protocol):
+    """`ModelCatalogs`, for those who change what an organisation added."""
+
+    @property
+    def configured_providers(self) -> tuple["ProviderOptions", ...]:
+        """The providers of the server's settings."""
+        ...
+
+    def forget(self, organization_id: OrganizationId) -> None:
+        """What the organisation added has changed; it is read anew when it is next asked for."""
+        ...
+
+    async def check_address(self, provider: "ProviderOptions") -> None:
+        """Pass when the server may talk to the provider's address on a user's word.
+
+        Raises:
+            InvalidInput: it may not.
+        """
+        ...
+
+    async def try_out(self, provider: "ProviderOptions") -> int:
+        """Ask `provider`, wherever it comes from, for its models; how many chat models it lists.
+
+        Raises:
+            InvalidInput: it has no address, or one that the server may not talk to.
+            ModelError: it did not answer as it should.
+        """
+        ...
+
+    async def refresh(self, organization_id: OrganizationId, name: str) -> int:
+        """The same for a provider that the organisation added; its list is remembered.
+
+        Raises:
+            NotFound: the organisation has none of that name.
+            ModelError: it did not answer as it should; the list known so far stays.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderOptions:
-    """One configured provider."""
+    """One provider, configured or added over the API."""
 
     name: str
     """First part of its handles, such as `openai`."""
@@ -263,5 +312,7 @@ class ModelOptions:
     """Longest silence within a stream."""
     context_windows: dict[str, int] = field(default_factory=dict)
     """Handle to tokens; overrides every other source."""
+    web: WebOptions | None = None
+    """Which addresses may be reached; None: every one, for providers of the settings."""
     list_ttl_s: float = 300.0
     """How long a provider's model list is believed."""

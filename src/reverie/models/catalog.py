@@ -11,11 +11,12 @@ from typing import Final, Literal, cast
 
 import httpx
 
-from reverie.domain.errors import ModelAuthFailed, ModelError, ModelTimedOut, ModelUnreachable, NotFound
+from reverie.domain.errors import InvalidInput, ModelAuthFailed, ModelError, ModelTimedOut, ModelUnreachable, NotFound
 from reverie.domain.provider import EmbedderInfo, ModelInfo
 from reverie.models.base import ChatModel, Embedder, ModelOptions, ProviderOptions
 from reverie.models.embedders import builtin
 from reverie.models.failures import Source, bad_reply
+from reverie.models.guarded import GuardedTransport
 from reverie.models.listing import Listed, Listing
 from reverie.models.profiles import (
     UNKNOWN_HOSTED_WINDOW,
@@ -98,6 +99,21 @@ class Catalog:
             handle: model for handle, model in self._models.items() if model.info.provider_name not in changed
         }
 
+    def serves(self, handle: str) -> bool:
+        """Whether `handle` names one of the providers here."""
+        return handle.partition("/")[0] in self._providers
+
+    async def refresh(self, name: str) -> int:
+        """Ask the provider of that name anew for its models; how many chat models it lists.
+
+        Raises:
+            ModelError: it did not answer as it should.
+        """
+        provider = self._providers[name]
+        listing = await self._ask(provider, kind_of(provider.type))
+        self._answers[name] = _Answer(listing, None, self._clock() + self._options.list_ttl_s)
+        return listing.chat_count
+
     def forget_lists(self) -> None:
         """Ask providers anew when lists are next wanted."""
         self._answers.clear()
@@ -157,24 +173,32 @@ class Catalog:
 
     async def probe(self, provider: ProviderOptions) -> ProbeResult:
         """Ask `provider`, which need not be configured, for its models, and say what came of it."""
-        provider = resolve(provider)
-        kind = kind_of(provider.type)
-        if kind.path and provider.base_url is None:
-            return ProbeResult(outcome="failed", detail=f"provider {provider.name!r} needs a base URL")
         try:
-            listing = await self._ask(provider, kind)
+            count = await self.try_out(provider)
         except ModelAuthFailed as error:
             return ProbeResult(outcome="bad_key", detail=str(error))
         except (ModelUnreachable, ModelTimedOut) as error:
             return ProbeResult(outcome="unreachable", detail=str(error))
-        except ModelError as error:
+        except (ModelError, InvalidInput) as error:
             return ProbeResult(outcome="failed", detail=str(error))
-        count = sum(model.kind == "chat" for model in listing.models)
         return ProbeResult(
             outcome="reachable",
             detail=f"provider {provider.name!r} answers and lists {count} chat model{'' if count == 1 else 's'}",
             models=count,
         )
+
+    async def try_out(self, provider: ProviderOptions) -> int:
+        """Ask `provider`, which need not be configured, for its models; how many chat models it lists.
+
+        Raises:
+            InvalidInput: it has no address of its own and none is given.
+            ModelError: it did not answer as it should.
+        """
+        provider = resolve(provider)
+        kind = kind_of(provider.type)
+        if kind.path and provider.base_url is None:
+            raise InvalidInput(f"provider {provider.name!r} needs a base URL")
+        return (await self._ask(provider, kind)).chat_count
 
     async def failures(self) -> dict[str, ModelError]:
         """Providers that did not answer when last asked, with the reason."""
@@ -231,7 +255,12 @@ class Catalog:
     def _client(self) -> httpx.AsyncClient:
         if self._http is None:
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=30.0)
-            self._http = httpx.AsyncClient(verify=_tls(), limits=limits, follow_redirects=False)
+            if self._options.web is None:
+                self._http = httpx.AsyncClient(verify=_tls(), limits=limits, follow_redirects=False)
+            else:
+                direct = httpx.AsyncHTTPTransport(verify=_tls(), limits=limits, trust_env=False)
+                guarded = GuardedTransport(direct, self._options.web)
+                self._http = httpx.AsyncClient(transport=guarded, follow_redirects=False, trust_env=False)
         return self._http
 
     def _builtin_embedder(self, handle: str) -> Embedder:

@@ -46,6 +46,11 @@ class Listing:
 
     models: tuple[Listed, ...] = ()
 
+    @property
+    def chat_count(self) -> int:
+        """How many of them are chat models."""
+        return sum(model.kind == "chat" for model in self.models)
+
     def find(self, name: str) -> Listed | None:
         """The model of that name."""
         return next((model for model in self.models if model.name == name), None)

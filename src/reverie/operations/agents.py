@@ -69,9 +69,9 @@ async def update(ops: Operations, caller: Caller, agent_id: AgentId, changes: Ag
     if changes.timezone is not UNSET:
         check_timezone(changes.timezone)
     if changes.model is not UNSET:
-        await ops.catalog.chat_model(changes.model)
+        await (await ops.catalogs.of(caller.organization_id)).chat_model(changes.model)
     if changes.embedding is not UNSET and changes.embedding is not None:
-        await ops.catalog.embedder(changes.embedding)
+        await (await ops.catalogs.of(caller.organization_id)).embedder(changes.embedding)
     values = _plain_values(ops, agent_id, changes)
     now = ops.clock()
 

@@ -22,7 +22,8 @@ async def create(ops: Operations, caller: Caller, draft: ArchiveDraft) -> Archiv
         NotFound: an unknown embedding model.
     """
     caller.require(Scope.WRITE)
-    embedder = await (ops.catalog.embedder(draft.embedding) if draft.embedding else ops.catalog.default_embedder())
+    catalog = await ops.catalogs.of(caller.organization_id)
+    embedder = await (catalog.embedder(draft.embedding) if draft.embedding else catalog.default_embedder())
     now = ops.clock()
     archive = Archive(
         id=ArchiveId(make_id("archive")),
@@ -97,7 +98,7 @@ async def create_passages(
     """
     caller.require(Scope.WRITE)
     archive = await ops.database.read(lambda c: archives.get(c, caller.organization_id, archive_id))
-    vectors = await embed_texts(ops, archive.embedding, [draft.text for draft in drafts])
+    vectors = await embed_texts(ops, caller, archive.embedding, [draft.text for draft in drafts])
     whole = [replace(draft, vector=vector) for draft, vector in zip(drafts, vectors, strict=True)]
     now = ops.clock()
 

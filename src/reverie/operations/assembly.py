@@ -121,8 +121,8 @@ async def _make_agent(ops: Operations, caller: Caller, draft: AgentDraft) -> Age
         name=draft.name or make_name(_random),
         agent_type=draft.agent_type,
         system=instructions_of(draft.agent_type) if draft.system is None else draft.system,
-        model=await _chat_handle(ops, draft.model),
-        embedding=await _embedding_handle(ops, draft.embedding),
+        model=await _chat_handle(ops, caller, draft.model),
+        embedding=await _embedding_handle(ops, caller, draft.embedding),
         model_settings=draft.model_settings,
         context_window_limit=draft.context_window_limit,
         compaction_settings=draft.compaction_settings,
@@ -150,26 +150,26 @@ async def _make_agent(ops: Operations, caller: Caller, draft: AgentDraft) -> Age
     )
 
 
-async def _chat_handle(ops: Operations, handle: str | None) -> str:
+async def _chat_handle(ops: Operations, caller: Caller, handle: str | None) -> str:
     if handle is None:
         handle = ops.default_model
     if handle is None:
-        listed = await ops.catalog.list_models()
+        listed = await (await ops.catalogs.of(caller.organization_id)).list_models()
         if not listed:
             raise InvalidInput(
                 "no model was named and no model provider is configured; name one as 'model', or set a provider's "
                 "key (OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY, …) or OLLAMA_BASE_URL and restart the server"
             )
         return listed[0].handle
-    await ops.catalog.chat_model(handle)
+    await (await ops.catalogs.of(caller.organization_id)).chat_model(handle)
     return handle
 
 
-async def _embedding_handle(ops: Operations, handle: str | None) -> str | None:
+async def _embedding_handle(ops: Operations, caller: Caller, handle: str | None) -> str | None:
     if handle is not None:
-        await ops.catalog.embedder(handle)
+        await (await ops.catalogs.of(caller.organization_id)).embedder(handle)
         return handle
-    embedder = await ops.catalog.default_embedder()
+    embedder = await (await ops.catalogs.of(caller.organization_id)).default_embedder()
     return None if embedder is None else embedder.info.handle
 
 

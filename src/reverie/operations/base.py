@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from reverie.auth.cipher import Cipher
 from reverie.domain.clock import Clock
-from reverie.models.base import ModelCatalog
+from reverie.models.base import ProviderCatalogs
 from reverie.runs.engine import RunEngine
 from reverie.storage.database import Database
 from reverie.tools.base import ToolExecutor
@@ -15,7 +15,8 @@ class Operations:
     """The server's parts, as operations need them. Built once, in `wiring`."""
 
     database: Database
-    catalog: ModelCatalog
+    catalogs: ProviderCatalogs
+    """The models of each organisation: `(await ops.catalogs.of(caller.organization_id)).chat_model(handle)`."""
     runs: RunEngine
     cipher: Cipher
     executor: ToolExecutor

@@ -60,7 +60,7 @@ async def create(ops: Operations, caller: Caller, agent_id: AgentId, draft: Conv
     if draft.isolated_block_labels:
         raise InvalidInput("isolated_block_labels: blocks of one conversation's own are not supported")
     if draft.model is not None:
-        await ops.catalog.chat_model(draft.model)
+        await (await ops.catalogs.of(caller.organization_id)).chat_model(draft.model)
     now = ops.clock()
 
     def write(c: Connection) -> ConversationView:
@@ -122,7 +122,7 @@ async def update(
     """Change what is given."""
     caller.require(Scope.WRITE)
     if isinstance(changes.model, str):
-        await ops.catalog.chat_model(changes.model)
+        await (await ops.catalogs.of(caller.organization_id)).chat_model(changes.model)
     given = {
         "summary": changes.summary,
         "model": changes.model,
@@ -226,9 +226,9 @@ async def compact(ops: Operations, caller: Caller, conversation_id: Conversation
     """
     caller.require(Scope.WRITE)
     view = await ops.database.write(lambda c: load_view(c, caller.organization_id, conversation_id, ops.clock()))
-    model = await ops.catalog.chat_model(view.model_handle)
+    model = await (await ops.catalogs.of(caller.organization_id)).chat_model(view.model_handle)
     window = min(view.window_limit or model.info.context_window, model.info.context_window)
-    plan = await plan_compaction(view, ops.catalog, model, window)
+    plan = await plan_compaction(view, await ops.catalogs.of(caller.organization_id), model, window)
     if plan is None:
         raise InvalidInput("the conversation is too short to be summarised; nothing was changed")
     summary = new_message(view, plan.summary, ops.clock())

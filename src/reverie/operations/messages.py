@@ -209,7 +209,9 @@ async def preview(ops: Operations, caller: Caller, conversation_id: Conversation
     """The body of the request that the model would be sent now; nothing is stored or sent."""
     view = await ops.database.write(lambda c: load_view(c, caller.organization_id, conversation_id, ops.clock()))
     options = request.options
-    model = await ops.catalog.chat_model(options.override_model or view.model_handle)
+    model = await (await ops.catalogs.of(caller.organization_id)).chat_model(
+        options.override_model or view.model_handle
+    )
     said = tuple(
         Message(
             id=MessageId("message-preview"),

@@ -19,7 +19,7 @@ async def list_models(
     caller.require(Scope.READ)
     return [
         item
-        for item in await ops.catalog.list_models()
+        for item in await (await ops.catalogs.of(caller.organization_id)).list_models()
         if (not categories or item.category in categories)
         and provider_name in (None, item.provider_name)
         and provider_type in (None, item.provider_type)
@@ -29,4 +29,4 @@ async def list_models(
 async def list_embedders(ops: Operations, caller: Caller) -> list[EmbedderInfo]:
     """Embedding models that can be used now."""
     caller.require(Scope.READ)
-    return await ops.catalog.list_embedders()
+    return await (await ops.catalogs.of(caller.organization_id)).list_embedders()

@@ -36,7 +36,7 @@ async def create(
     caller.require(Scope.WRITE)
     agent, attached = await _agent_with_archives(ops, caller, agent_id)
     handle = attached[0].embedding if attached else agent.embedding
-    (vector,) = await embed_texts(ops, handle, [text])
+    (vector,) = await embed_texts(ops, caller, handle, [text])
     now = ops.clock()
 
     def store(c: Connection) -> Passage:
@@ -133,7 +133,7 @@ async def _search(
     found: list[tuple[Passage, SearchHit]] = []
     for handle, ids in groups.items():
         wants_vector = query.mode != "text" and query.vector is None
-        vector = await embed_query(ops, handle, query.text) if wants_vector else query.vector
+        vector = await embed_query(ops, caller, handle, query.text) if wants_vector else query.vector
         whole = replace(query, vector=vector)
         found += await ops.database.read(partial(_search_group, caller.organization_id, ids, whole))
     return sorted(found, key=lambda item: -item[1].score)[: query.limit]

@@ -121,7 +121,7 @@ async def test_every_agent_type_can_be_made(ops: Operations, agent_type: AgentTy
 
 
 async def test_without_any_model_the_error_says_what_to_do(ops: Operations) -> None:
-    ops.catalog.chat.clear()  # type: ignore[attr-defined]
+    ops.catalogs.catalog.chat.clear()  # type: ignore[attr-defined]
     with pytest.raises(InvalidInput, match="OPENAI_API_KEY"):
         await agents.create(ops, ME, AgentDraft())
 

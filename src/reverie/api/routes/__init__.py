@@ -17,6 +17,7 @@ from reverie.api.routes import (
     messages,
     models,
     projects,
+    providers,
     runs,
     steps,
     tags,
@@ -40,6 +41,7 @@ ALL_ROUTES: Final[tuple[Routes, ...]] = (
     tags.routes,
     models.routes,
     projects.routes,
+    providers.routes,
     messages.routes,
 )
 """In the order in which paths are tried; `later` comes before the last one."""

@@ -16,7 +16,6 @@ _FILES: Final = "folders and files are not there yet; put texts into an archive 
 _GROUPS: Final = "groups of agents are not there yet"
 _MCP: Final = "MCP servers are not there yet; custom tools are"
 _TEMPLATES: Final = "templates are not there yet"
-_PROVIDERS: Final = "providers come from the server's settings; adding them over the API is not there yet"
 _AGENT_FILES: Final = "export and import of agents are not there yet"
 _HOSTED: Final = "this belongs to a hosted service and has no counterpart in a server of your own"
 
@@ -35,7 +34,6 @@ LATER: Final = {
     "/v1/templates": _TEMPLATES,
     "/v1/_internal_templates": _TEMPLATES,
     "/v1/legacy-templates": _TEMPLATES,
-    "/v1/providers": _PROVIDERS,
     "/v1/agents/import": _AGENT_FILES,
     "/v1/agents/{agent_id}/export": _AGENT_FILES,
     "/v1/agents/search": "search over agents is not there yet; GET /v1/agents has filters",

@@ -41,6 +41,11 @@ def _among(allowed: frozenset[str], word: str) -> str:
     return word if word in allowed else near if near in allowed else "openai"
 
 
+def provider_type_word(kind: str) -> str:
+    """The API's word for a kind of provider; the nearest one for kinds it does not know."""
+    return _among(_PROVIDER_TYPES, kind)
+
+
 class LlmConfig(TypedDict):
     """How old clients are told about a model and its settings."""
 

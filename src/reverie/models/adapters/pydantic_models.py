@@ -73,6 +73,7 @@ from reverie.models.failures import (
     failure_of_response,
     failure_of_transport,
 )
+from reverie.web.transport import guarded_client
 
 REDACTED_IDS: Final = {"anthropic": "redacted_thinking", "bedrock": "redacted_content"}
 """How pydantic-ai marks reasoning that is only there in encrypted form."""
@@ -373,9 +374,15 @@ class PydanticEndpoint(ABC):
         with self._lock:
             if info.name not in self._models:
                 if self._http is None:
-                    self._http = httpx2.AsyncClient(timeout=self.timeout(), event_hooks={"response": [_remember]})
+                    self._http = self._connected()
+                    self._http.event_hooks = {"response": [_remember]}
                 self._models[info.name] = self.connect(info, self._http)
             return self._models[info.name]
+
+    def _connected(self) -> httpx2.AsyncClient:
+        if self.options.web is None:
+            return httpx2.AsyncClient(timeout=self.timeout())
+        return guarded_client(self.options.web, timeout=self.timeout())
 
     def timeout(self) -> httpx2.Timeout:
         """Time-outs of every request."""
