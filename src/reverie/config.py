@@ -451,6 +451,15 @@ class Settings(BaseSettings):
         gt=0,
     )
 
+    schedule_grace_s: float = _setting(
+        86_400.0,
+        "REVERIE_SCHEDULE_GRACE_S",
+        section=_RUNS,
+        expects="a number of seconds, 0 or more",
+        note="How late a message that was scheduled for one time is still sent when the server was down then.",
+        ge=0,
+    )
+
     crash_at: str | None = _setting(
         None,
         "REVERIE_CRASH_AT",

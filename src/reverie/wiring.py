@@ -20,6 +20,7 @@ from reverie.api.errors import status_of
 from reverie.api.security import SecurityOptions
 from reverie.auth.keys import Gate
 from reverie.auth.secrets import load_secrets
+from reverie.background.schedules import ScheduleOptions, Schedules
 from reverie.background.sweep import sweep
 from reverie.config import Settings
 from reverie.domain.clock import utc_now
@@ -140,6 +141,8 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
         options = ApiOptions(ping_interval_s=settings.ping_interval_s, web=settings.web_options())
         app = create_app(operations, security, options)
         await executor.start()
+        due = ScheduleOptions(grace_s=settings.schedule_grace_s)
+        await stack.enter_async_context(Schedules(database, engine, utc_now, due))
         yield Server(app, operations, made, engine)
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel as Body
 from typing_extensions import is_typeddict
 
 from reverie.api.encode import fold, messages, sse
-from reverie.api.wire import agents, archives, blocks, conversations, health, identities, models, runs, tools
+from reverie.api.wire import agents, archives, blocks, conversations, health, identities, models, runs, schedules, tools
 from reverie.api.wire import messages as inputs
 
 ANSWERS = [
@@ -49,6 +49,15 @@ ANSWERS = [
     (runs.UsageState, "runs.usage_retrieve_response.UsageRetrieveResponse"),
     (runs.PromptTokensDetails, "runs.usage_retrieve_response.PromptTokensDetails"),
     (runs.CompletionTokensDetails, "runs.usage_retrieve_response.CompletionTokensDetails"),
+    (schedules.ScheduleState, "agents.schedule_retrieve_response.ScheduleRetrieveResponse"),
+    (schedules.ScheduleState, "agents.schedule_list_response.ScheduledMessage"),
+    (schedules.ScheduleList, "agents.schedule_list_response.ScheduleListResponse"),
+    (schedules.ScheduleMade, "agents.schedule_create_response.ScheduleCreateResponse"),
+    (schedules.Deleted, "agents.schedule_delete_response.ScheduleDeleteResponse"),
+    (schedules.ScheduledRequest, "agents.schedule_retrieve_response.Message"),
+    (schedules.ScheduledMessageCreate, "agents.schedule_retrieve_response.MessageMessage"),
+    (schedules.OneTime, "agents.schedule_retrieve_response.ScheduleUnionMember0"),
+    (schedules.RecurringTime, "agents.schedule_retrieve_response.ScheduleUnionMember1"),
     (health.Health, "health_response.HealthResponse"),
     (messages.SystemMessage, "agents.system_message.SystemMessage"),
     (messages.UserMessage, "agents.user_message.UserMessage"),
@@ -136,6 +145,9 @@ BODIES = [
     (archives.PassageCreate, "archives.passage_create_params.PassageCreateParams"),
     (archives.PassagesCreate, "archives.passage_create_many_params.PassageCreateManyParams"),
     (archives.PassageSearch, "passage_search_params.PassageSearchParams"),
+    (schedules.ScheduleCreate, "agents.schedule_create_params.ScheduleCreateParams"),
+    (schedules.OneTimeBody, "agents.schedule_create_params.ScheduleUnionMember0"),
+    (schedules.RecurringBody, "agents.schedule_create_params.ScheduleUnionMember1"),
     (runs.Feedback, "steps.feedback_create_params.FeedbackCreateParams"),
 ]
 

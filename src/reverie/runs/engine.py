@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 import structlog
 from sqlalchemy import Connection
@@ -36,6 +36,10 @@ POLL_S: Final = 0.1
 """How often another process's run is looked at by those who wait for it."""
 CANCELLED_NOTE: Final = "This call was cancelled before it was finished."
 DRAINED_NOTE: Final = "This call was not finished: the server was shutting down."
+
+
+OnAccept: TypeAlias = Callable[[Connection, Run], None]
+"""Stores something together with a run that is accepted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +115,11 @@ class RunEngine:
         request: Request,
         *,
         when_busy: Literal["enqueue", "reject"] | None = None,
+        on_accept: OnAccept | None = None,
     ) -> RunHandle:
         """Accept a request: its run and its inputs are stored when this returns, and the turn is on its way.
+
+        `on_accept` is called in the transaction that stores them; what it raises undoes it, and is raised here.
 
         Raises:
             NotFound: the conversation does not exist.
@@ -124,7 +131,8 @@ class RunEngine:
         policy = when_busy or self._options.when_busy
         accepted: asyncio.Future[RunHandle] = asyncio.get_running_loop().create_future()
         task = asyncio.create_task(
-            self._conduct(organization_id, conversation_id, request, policy, accepted), name=f"run of {conversation_id}"
+            self._conduct(organization_id, conversation_id, request, policy, accepted, on_accept),
+            name=f"run of {conversation_id}",
         )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -244,13 +252,14 @@ class RunEngine:
         request: Request,
         policy: Literal["enqueue", "reject"],
         accepted: "asyncio.Future[RunHandle]",
+        on_accept: OnAccept | None,
     ) -> None:
         """Wait in line, start the run, and drive it to its end."""
         try:
             if policy == "reject" and self._turnstiles.is_taken(conversation_id):
                 raise Busy(conversation_id, self._holder(conversation_id) or "not known yet")  # noqa: TRY301 - told below
             async with self._turnstiles.pass_through(conversation_id):
-                state = await self._accept(organization_id, conversation_id, request, policy)
+                state = await self._accept(organization_id, conversation_id, request, policy, on_accept)
                 live = _Live(state.run, RunLog(), asyncio.current_task())
                 self._live[state.run.id] = live
                 accepted.set_result(RunHandle(state.run, live.log))
@@ -270,6 +279,7 @@ class RunEngine:
         conversation_id: ConversationId,
         request: Request,
         policy: Literal["enqueue", "reject"],
+        on_accept: OnAccept | None,
     ) -> TurnState:
         """Store the run and its inputs, as soon as no run of another process holds the conversation."""
         while True:
@@ -279,7 +289,7 @@ class RunEngine:
             started_ns = time.monotonic_ns()
             try:
                 state = await self._deps.database.write(
-                    lambda c: self._begin(c, organization_id, conversation_id, request, now, started_ns)  # noqa: B023
+                    lambda c: self._begin(c, organization_id, conversation_id, request, now, started_ns, on_accept)  # noqa: B023
                 )
             except Busy as busy:
                 if not await self._bury_holder(RunId(busy.run_id)) and policy == "reject":
@@ -297,6 +307,7 @@ class RunEngine:
         request: Request,
         now: datetime,
         started_ns: int,
+        on_accept: OnAccept | None,
     ) -> TurnState:
         self._beat_if_due(c, now)
         view = load_view(c, organization_id, conversation_id, now)
@@ -315,6 +326,8 @@ class RunEngine:
         )
         _claim(c, view.conversation, run.id)
         runs.insert_run(c, run)
+        if on_accept is not None:
+            on_accept(c, run)
         view = admit(c, view, run, request.inputs, now)
         return TurnState(run=run, request=request, view=view, started_ns=started_ns)
 

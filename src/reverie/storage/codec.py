@@ -11,8 +11,10 @@ from pydantic import Field, TypeAdapter
 from reverie.domain.agent import CompactionSettings
 from reverie.domain.content import TextPart
 from reverie.domain.events import Event
+from reverie.domain.inputs import SayInput
 from reverie.domain.message import AssistantBody, Body, UserBody
 from reverie.domain.run import Usage
+from reverie.domain.schedule import Timing
 from reverie.domain.tool import PipRequirement
 from reverie.domain.tool_rule import ToolRule
 
@@ -23,6 +25,8 @@ tool_rules_adapter: TypeAdapter[tuple[ToolRule, ...]] = TypeAdapter(
     tuple[Annotated[ToolRule, Field(discriminator="type")], ...]
 )
 compaction_adapter: TypeAdapter[CompactionSettings] = TypeAdapter(CompactionSettings)
+said_adapter: TypeAdapter[tuple[SayInput, ...]] = TypeAdapter(tuple[SayInput, ...])
+timing_adapter: TypeAdapter[Timing] = TypeAdapter(Timing)
 requirements_adapter: TypeAdapter[tuple[PipRequirement, ...]] = TypeAdapter(tuple[PipRequirement, ...])
 
 _WORDS: dict[str, type[UserBody] | type[AssistantBody]] = {"user": UserBody, "assistant": AssistantBody}

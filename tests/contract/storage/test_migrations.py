@@ -105,6 +105,7 @@ def _copies(directory: Path) -> list[Path]:
 def _back_to_the_first_revision(c: Connection) -> None:
     for statement in (
         "DROP INDEX uq_organizations_name",
+        "DROP TABLE schedules",
         "INSERT INTO organizations (id, name, created_at) VALUES ('org-1', 'kept', 0)",
         "DROP TRIGGER passages_forget_words",
         "DROP TRIGGER messages_forget_words",

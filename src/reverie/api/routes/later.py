@@ -39,7 +39,6 @@ LATER: Final = {
     "/v1/agents/search": "search over agents is not there yet; GET /v1/agents has filters",
     "/v1/agents/{agent_id}/context": "the overview of a context is not there yet; preview-raw-payload shows it whole",
     "/v1/agents/{agent_id}/generate": "one-off generation is not there yet",
-    "/v1/agents/{agent_id}/schedule": "schedules are not there yet",
     "/v1/archives/{archive_id}/agents": "the agents of an archive are not listed yet",
     "/v1/client-side-access-tokens": "access tokens for pages are not there yet; `reverie keys create` makes keys",
     "/v1/environments": "environments are not there yet",

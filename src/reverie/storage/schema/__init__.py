@@ -21,6 +21,7 @@ from reverie.storage.schema.archives import agent_archives, archives, passage_ta
 from reverie.storage.schema.base import metadata
 from reverie.storage.schema.conversations import conversations, messages, run_events, runs, steps, workers
 from reverie.storage.schema.projects import projects
+from reverie.storage.schema.schedules import schedules
 
 __all__ = [
     "agent_archives",
@@ -46,6 +47,7 @@ __all__ = [
     "providers",
     "run_events",
     "runs",
+    "schedules",
     "steps",
     "tools",
     "workers",
