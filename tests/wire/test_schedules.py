@@ -68,6 +68,7 @@ def test_a_message_for_one_time_is_sent_then(client: Letta, provider: Provider, 
         assert time.monotonic() < deadline, server.log[-2000:]
         time.sleep(0.05)
     (run,) = client.runs.list(agent_id=agent.id, background=True).items
+    assert run.created_at is not None
     assert run.created_at.timestamp() * 1000 >= when
     client.runs.retrieve(run.id)
     seen = [item for item in client.agents.messages.list(agent.id, order="asc") if item.message_type == "user_message"]
