@@ -1,244 +1,257 @@
-"""Our wire models against the types of the client SDK, field by field."""
+"""Our wire models against the types of both client SDKs, operation by operation and field by field.
 
-import importlib
-import types
-import typing
-from enum import Enum
-from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_args, get_origin
+Nothing is listed here but what differs, each with its reason: the operations and their types are
+read from the SDKs' own source, ours from the routes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from functools import reduce
+from operator import or_
+from typing import Any, get_args
 
 import pytest
-from pydantic import BaseModel as Body
-from typing_extensions import is_typeddict
+from pydantic import TypeAdapter
+from tests.support.app import OurRoute, our_routes, refusal
+from tests.support.sdk import (
+    NEWEST,
+    VERSIONS,
+    NotInstalled,
+    SdkOperation,
+    sdk_operations,
+    sdk_types,
+)
+from tests.support.shapes import Fault, Fit, Shape, inside, leaves, shape_of, tags_of
 
-from reverie.api.encode import fold, messages, sse
-from reverie.api.wire import agents, archives, blocks, conversations, health, identities, models, runs, schedules, tools
-from reverie.api.wire import messages as inputs
+from reverie.api.encode.sse import StreamEvent
+from reverie.api.wire.models import SettingsType, guessed_model, model_settings_state
+from reverie.api.wire.tools import rule_state, rule_to_domain
 
-ANSWERS = [
-    (agents.AgentState, "agent_state.AgentState"),
-    (agents.MemoryState, "agent_state.Memory"),
-    (agents.Source, "agent_state.Source"),
-    (agents.CompactionSettingsState, "agent_state.CompactionSettings"),
-    (identities.IdentityState, "agent_state.Identity"),
-    (identities.IdentityPropertyState, "agent_state.IdentityProperty"),
-    (agents.Group, "agent_state.ManagedGroup"),
-    (agents.Group, "agent_state.MultiAgentGroup"),
-    (agents.AgentEnvironmentVariable, "agent_environment_variable.AgentEnvironmentVariable"),
-    (models.LlmConfig, "llm_config.LlmConfig"),
-    (models.EmbeddingConfig, "embedding_config.EmbeddingConfig"),
-    (models.ModelState, "model.Model"),
-    (models.EmbeddingModelState, "embedding_model.EmbeddingModel"),
-    (blocks.BlockState, "block_response.BlockResponse"),
-    (blocks.BlockState, "agents.block.Block"),
-    (tools.ToolState, "tool.Tool"),
-    (tools.Requirement, "pip_requirement.PipRequirement"),
-    (tools.Requirement, "npm_requirement.NpmRequirement"),
-    (tools.ToolSearchHit, "tool_search_result.ToolSearchResult"),
-    (tools.ToolExecution, "agents.tool_execution_result.ToolExecutionResult"),
-    (archives.ArchiveState, "archive.Archive"),
-    (archives.PassageState, "passage.Passage"),
-    (archives.PassageHit, "passage_search_response.PassageSearchResponseItem"),
-    (archives.ArchivalSearchState, "agents.passage_search_response.PassageSearchResponse"),
-    (archives.ArchivalHit, "agents.passage_search_response.Result"),
-    (conversations.ConversationState, "conversation.Conversation"),
-    (conversations.CompactionState, "conversations.compaction_response.CompactionResponse"),
-    (runs.RunState, "agents.run.Run"),
-    (runs.RequestConfig, "agents.run.RequestConfig"),
-    (runs.StepState, "step.Step"),
-    (runs.StepMetrics, "steps.metric_retrieve_response.MetricRetrieveResponse"),
-    (runs.UsageState, "runs.usage_retrieve_response.UsageRetrieveResponse"),
-    (runs.PromptTokensDetails, "runs.usage_retrieve_response.PromptTokensDetails"),
-    (runs.CompletionTokensDetails, "runs.usage_retrieve_response.CompletionTokensDetails"),
-    (schedules.ScheduleState, "agents.schedule_retrieve_response.ScheduleRetrieveResponse"),
-    (schedules.ScheduleState, "agents.schedule_list_response.ScheduledMessage"),
-    (schedules.ScheduleList, "agents.schedule_list_response.ScheduleListResponse"),
-    (schedules.ScheduleMade, "agents.schedule_create_response.ScheduleCreateResponse"),
-    (schedules.Deleted, "agents.schedule_delete_response.ScheduleDeleteResponse"),
-    (schedules.ScheduledRequest, "agents.schedule_retrieve_response.Message"),
-    (schedules.ScheduledMessageCreate, "agents.schedule_retrieve_response.MessageMessage"),
-    (schedules.OneTime, "agents.schedule_retrieve_response.ScheduleUnionMember0"),
-    (schedules.RecurringTime, "agents.schedule_retrieve_response.ScheduleUnionMember1"),
-    (health.Health, "health_response.HealthResponse"),
-    (messages.SystemMessage, "agents.system_message.SystemMessage"),
-    (messages.UserMessage, "agents.user_message.UserMessage"),
-    (messages.AssistantMessage, "agents.assistant_message.AssistantMessage"),
-    (messages.ReasoningMessage, "agents.reasoning_message.ReasoningMessage"),
-    (messages.HiddenReasoningMessage, "agents.hidden_reasoning_message.HiddenReasoningMessage"),
-    (messages.ToolCallMessage, "agents.tool_call_message.ToolCallMessage"),
-    (messages.ToolReturnMessage, "tool_return_message.ToolReturnMessage"),
-    (messages.ApprovalRequestMessage, "agents.approval_request_message.ApprovalRequestMessage"),
-    (messages.ApprovalResponseMessage, "agents.approval_response_message.ApprovalResponseMessage"),
-    (messages.SummaryMessage, "agents.summary_message.SummaryMessage"),
-    (messages.EventMessage, "agents.event_message.EventMessage"),
-    (messages.WireToolCall, "agents.tool_call.ToolCall"),
-    (messages.WireToolReturn, "agents.tool_return.ToolReturn"),
-    (messages.WireDecision, "agents.approval_return.ApprovalReturn"),
-    (messages.TextContent, "agents.text_content.TextContent"),
-    (messages.ImageContent, "agents.image_content.ImageContent"),
-    (sse.StopReasonEvent, "agents.letta_response.StopReason"),
-    (sse.UsageEvent, "agents.letta_response.Usage"),
-    (fold.LettaResponse, "agents.letta_response.LettaResponse"),
-]
-
-BODIES = [
-    (agents.AgentCreate, "agent_create_params.AgentCreateParams"),
-    (agents.AgentUpdate, "agent_update_params.AgentUpdateParams"),
-    (agents.CompactionSettingsBody, "agent_create_params.CompactionSettings"),
-    (models.LlmConfigBody, "llm_config_param.LlmConfigParam"),
-    (models.EmbeddingConfigBody, "embedding_config_param.EmbeddingConfigParam"),
-    *(
-        (models.ModelSettingsBody, f"{name}_model_settings_param.{title}ModelSettingsParam")
-        for name, title in (
-            ("openai", "OpenAI"),
-            ("anthropic", "Anthropic"),
-            ("google_ai", "GoogleAI"),
-            ("google_vertex", "GoogleVertex"),
-            ("azure", "Azure"),
-            ("xai", "Xai"),
-            ("groq", "Groq"),
-            ("deepseek", "Deepseek"),
-            ("together", "Together"),
-            ("bedrock", "Bedrock"),
-        )
-    ),
-    *(
-        (models.ModelSettingsBody, f"agent_create_params.ModelSettings{title}ModelSettings")
-        for title in ("SgLang", "Moonshot", "Zai", "MoonshotCoding", "Baseten", "OpenRouter", "ChatGptoAuth")
-    ),
-    (models.ThinkingBody, "agent_create_params.ModelSettingsZaiModelSettingsThinking"),
-    (blocks.BlockCreate, "create_block_param.CreateBlockParam"),
-    (blocks.BlockCreate, "block_create_params.BlockCreateParams"),
-    (blocks.BlockUpdate, "block_update_params.BlockUpdateParams"),
-    (tools.ToolCreate, "tool_create_params.ToolCreateParams"),
-    (tools.ToolCreate, "tool_upsert_params.ToolUpsertParams"),
-    (tools.ToolUpdate, "tool_update_params.ToolUpdateParams"),
-    (tools.ToolSearch, "tool_search_params.ToolSearchParams"),
-    (tools.RequirementBody, "pip_requirement_param.PipRequirementParam"),
-    (tools.InitRule, "init_tool_rule_param.InitToolRuleParam"),
-    (tools.ChildRule, "child_tool_rule_param.ChildToolRuleParam"),
-    (tools.ParentRule, "parent_tool_rule_param.ParentToolRuleParam"),
-    (tools.ConditionalRule, "conditional_tool_rule_param.ConditionalToolRuleParam"),
-    (tools.TerminalRule, "terminal_tool_rule_param.TerminalToolRuleParam"),
-    (tools.ContinueRule, "continue_tool_rule_param.ContinueToolRuleParam"),
-    (tools.RequiredBeforeExitRule, "required_before_exit_tool_rule_param.RequiredBeforeExitToolRuleParam"),
-    (tools.MaxCountPerStepRule, "max_count_per_step_tool_rule_param.MaxCountPerStepToolRuleParam"),
-    (tools.RequiresApprovalRule, "requires_approval_tool_rule_param.RequiresApprovalToolRuleParam"),
-    (inputs.AgentMessages, "agents.message_create_params.MessageCreateParamsStreaming"),
-    (inputs.AgentMessages, "agents.message_stream_params.MessageStreamParams"),
-    (inputs.AsyncMessages, "agents.message_create_async_params.MessageCreateAsyncParams"),
-    (inputs.ConversationMessages, "conversations.message_create_params.MessageCreateParams"),
-    (inputs.MessageCreate, "message_create_param.MessageCreateParam"),
-    (inputs.ApprovalCreate, "agents.approval_create_param.ApprovalCreateParam"),
-    (inputs.ToolReturnCreate, "agents.message_create_params.MessageToolReturnCreate"),
-    (inputs.ToolReturnBody, "agents.tool_return_param.ToolReturnParam"),
-    (inputs.ApprovalReturnBody, "agents.approval_return_param.ApprovalReturnParam"),
-    (inputs.ClientToolBody, "agents.message_create_params.ClientTool"),
-    (inputs.ClientSkillBody, "agents.message_create_params.ClientSkill"),
-    (inputs.RetrieveStream, "conversations.message_stream_params.MessageStreamParams"),
-    (inputs.ResetMessages, "agents.message_reset_params.MessageResetParams"),
-    (inputs.CancelRuns, "agents.message_cancel_params.MessageCancelParams"),
-    (inputs.MessageSearch, "message_search_params.MessageSearchParams"),
-    (conversations.ConversationCreate, "conversation_create_params.ConversationCreateParams"),
-    (conversations.ConversationUpdate, "conversation_update_params.ConversationUpdateParams"),
-    (archives.ArchiveCreate, "archive_create_params.ArchiveCreateParams"),
-    (archives.ArchiveUpdate, "archive_update_params.ArchiveUpdateParams"),
-    (archives.PassageCreate, "archives.passage_create_params.PassageCreateParams"),
-    (archives.PassagesCreate, "archives.passage_create_many_params.PassageCreateManyParams"),
-    (archives.PassageSearch, "passage_search_params.PassageSearchParams"),
-    (schedules.ScheduleCreate, "agents.schedule_create_params.ScheduleCreateParams"),
-    (schedules.OneTimeBody, "agents.schedule_create_params.ScheduleUnionMember0"),
-    (schedules.RecurringBody, "agents.schedule_create_params.ScheduleUnionMember1"),
-    (runs.Feedback, "steps.feedback_create_params.FeedbackCreateParams"),
-]
-
-NOT_IN_SDK = {
-    # Fields of the API description that this SDK version does not know; it ignores them.
-    "ConversationState": {"isolated_block_ids"},
+BY_VALUE = "stored as it was sent and read; a test below checks it by value"
+ANSWERS_DIFFER = {
+    "AgentState.model_settings": BY_VALUE,
+    "CompactionSettings.model_settings": BY_VALUE,
+    "AgentState.tool_rules[]": BY_VALUE,
+    "Step.messages[]": "always empty: deprecated for the step's own path of messages",
+    "Memory.file_blocks[]": "always empty: open files are not in the old view of memory",
+    "steps.trace.retrieve": "null: exchanges with providers are not kept, and an empty one would be untrue",
+}
+NEWER_ANSWERS_DIFFER = {
+    "Conversation.model_settings": BY_VALUE,
+    "SummaryMessage.compaction_stats": "stored JSON, shown only when it has what the SDK insists on",
+    "EventMessage.event_type": "imported conversations may hold events of other kinds",
+    "Conversation.isolated_block_ids": "in the API description, and newer than the SDKs, which ignore it",
+}
+OLDER_ANSWERS_DIFFER = {
+    "CompactionSettings.model": "1.7.1 insists on it; since then null means the agent's own model",
+    "CompactionSettings.mode": "1.7.1 knows two of the four ways, and reads the others as plain words",
+    "ToolReturn.tool_return": "images in results came after 1.7.1",
+    "message_type=summary_message": "1.7.1 called it `summary`",
+    "message_type=event_message": "1.7.1 has no event messages",
+    "*.stop_reason": "`insufficient_credits` came after 1.7.1",
+    "AgentState.last_stop_reason": "`insufficient_credits` came after 1.7.1",
+    "*.model_endpoint_type": "some providers came after 1.7.1",
+    "*.provider_type": "some providers came after 1.7.1",
+    "*.effort": "`xhigh` and `max` came after 1.7.1",
+    "RequestConfig.include_return_message_types[]": "two types of messages came after 1.7.1",
+    "Archive.embedding_config": "1.7.1 insists on it; an archive whose model is chosen at its first passage has none",
+}
+STREAMS_DIFFER = {
+    "message_type=summary_message": "sent only when asked for; the SDKs hand on what they do not know",
+    "message_type=event_message": "sent only when asked for; the SDKs hand on what they do not know",
+}
+BODIES_DIFFER = {
+    "ContentBody.*": "parts that only a model writes, and signatures, are taken and not looked at",
+}
+QUERIES_DIFFER: dict[str, str] = {}
+NEVER_COMPARED = {
+    "tool.BaseTool": "1.7.1: programs derive tools from it, and its source is what is sent",
 }
 
 
-def sdk_type(path: str) -> Any:
-    module, _, name = path.rpartition(".")
-    return getattr(importlib.import_module(f"letta_client.types.{module}"), name)
+@pytest.fixture(scope="module", params=VERSIONS)
+def sdk(request: pytest.FixtureRequest) -> str:
+    """A version of the SDK."""
+    version: str = request.param
+    try:
+        sdk_operations(version)
+    except NotInstalled as missing:
+        pytest.skip(str(missing))
+    return version
 
 
-def bare(annotation: Any) -> Any:
-    while get_origin(annotation) in (Annotated, Required, NotRequired):
-        annotation = get_args(annotation)[0]
-    return annotation
+def answered(version: str) -> Iterator[tuple[SdkOperation, OurRoute]]:
+    """Operations that this server has, with their routes."""
+    for operation in sdk_operations(version):
+        route = our_routes().get(operation.route)
+        if route is not None:
+            yield operation, route
 
 
-def members(annotation: Any) -> list[Any]:
-    annotation = bare(annotation)
-    if get_origin(annotation) in (Union, types.UnionType):
-        return [leaf for part in get_args(annotation) for leaf in members(part)]
-    return [annotation]
+def unexcused(faults: list[Fault], excuses: dict[str, str], used: set[str]) -> str:
+    """Faults that nothing excuses, each once; the excuses that were needed go into `used`."""
+    left: dict[tuple[str, str], Fault] = {}
+    for fault in faults:
+        excuse = next((key for key in excuses if fnmatchcase(fault.at, key.replace("[", "[[]"))), None)
+        if excuse is None:
+            left.setdefault((fault.at, fault.what), fault)
+        else:
+            used.add(excuse)
+    return "\n".join(str(fault) for fault in left.values())
 
 
-def words(annotation: Any) -> set[Any] | None:
-    """The closed set of words that `annotation` allows; None where it is open."""
-    found: set[Any] = set()
-    for part in members(annotation):
-        if get_origin(part) is Literal:
-            found |= set(get_args(part))
-        elif isinstance(part, type) and issubclass(part, Enum):
-            found |= {item.value for item in part}
-        elif part is not type(None):
-            return None
-    return found or None
+def test_every_operation_of_the_sdk_has_a_route_or_a_reason(sdk: str) -> None:
+    lost = [
+        f"{operation.name}: {operation.verb} {operation.path}"
+        for operation in sdk_operations(sdk)
+        if operation.route not in our_routes() and refusal(operation.path) is None
+    ]
+    assert lost == []
 
 
-def allows_none(annotation: Any) -> bool:
-    return type(None) in members(annotation) or annotation is Any
+def test_the_sdk_can_read_every_answer(sdk: str) -> None:
+    fit = Fit(extra=sdk == NEWEST, missing=True)
+    faults: list[Fault] = []
+    for operation, route in answered(sdk):
+        if operation.answer is None:
+            continue
+        if not route.is_json:
+            faults.append(Fault(operation.name, "answers no JSON", ""))
+            continue
+        faults += fit.faults(route.answer, operation.answer, "", operation.name)
+    excuses = ANSWERS_DIFFER | (NEWER_ANSWERS_DIFFER if sdk == NEWEST else OLDER_ANSWERS_DIFFER)
+    used: set[str] = set()
+    assert unexcused(faults, excuses, used) == ""
+    assert set(excuses) - used == set(), "these differences are gone; remove their reasons"
 
 
-def our_fields(model: Any) -> dict[str, Any]:
-    if is_typeddict(model):
-        return typing.get_type_hints(model)
-    return {name: field.annotation for name, field in model.model_fields.items()}
+def test_the_sdk_can_read_every_event_of_a_stream(sdk: str) -> None:
+    fit = Fit(extra=False, missing=False)
+    faults: list[Fault] = []
+    streams = [(operation, route) for operation, route in answered(sdk) if operation.event is not None]
+    assert streams
+    for operation, route in streams:
+        assert route.streams, f"{operation.name} does not stream"
+        faults += fit.faults(StreamEvent, operation.event, "", operation.name)
+    assert (
+        unexcused(faults, {**ANSWERS_DIFFER, **NEWER_ANSWERS_DIFFER, **OLDER_ANSWERS_DIFFER, **STREAMS_DIFFER}, set())
+        == ""
+    )
 
 
-def sdk_fields(model: Any) -> dict[str, tuple[Any, bool]]:
-    """Each field's type, and whether the SDK insists on it."""
-    if isinstance(model, type) and issubclass(model, Body):
-        return {f.alias or name: (f.annotation, f.is_required()) for name, f in model.model_fields.items()}
-    hints = typing.get_type_hints(model, include_extras=True)
-    return {
-        name: (hint, get_origin(hint) is Required or name in model.__required_keys__) for name, hint in hints.items()
-    }
+def test_the_server_takes_every_body(sdk: str) -> None:
+    fit = Fit(extra=True, missing=False, checked=True)
+    faults: list[Fault] = []
+    for operation, route in answered(sdk):
+        for shape in shapes_of(operation, operation.body):
+            faults += fit.faults(shape, route.body, "", operation.name)
+    used: set[str] = set()
+    assert unexcused(faults, BODIES_DIFFER, used) == ""
+    assert set(BODIES_DIFFER) == used, "these differences are gone; remove their reasons"
 
 
-@pytest.mark.parametrize(("ours", "path"), ANSWERS, ids=[path for _, path in ANSWERS])
-def test_an_answer_has_the_fields_the_sdk_reads(ours: Any, path: str) -> None:
-    mine, theirs = our_fields(ours), sdk_fields(sdk_type(path))
-    assert set(mine) - NOT_IN_SDK.get(ours.__name__, set()) <= set(theirs)
-    assert set(theirs) <= set(mine)
-    for name, (annotation, required) in theirs.items():
-        assert not (required and allows_none(mine[name])), f"{name} may be null here, and the SDK needs it"
-        allowed, used = words(annotation), words(mine[name])
-        if allowed is not None and used is not None:
-            assert used <= allowed, f"{name} may say what the SDK does not know"
+def test_the_server_takes_every_query(sdk: str) -> None:
+    fit = Fit(extra=True, missing=False, checked=True)
+    faults: list[Fault] = []
+    for operation, route in answered(sdk):
+        for shape in shapes_of(operation, operation.query):
+            for fault in fit.faults(without_null(shape), route.query, "", operation.name):
+                faults.append(replace(fault, at=f"{operation.name}.{fault.at}"))
+    used: set[str] = set()
+    assert unexcused(faults, QUERIES_DIFFER, used) == ""
+    assert set(QUERIES_DIFFER) == used, "these differences are gone; remove their reasons"
 
 
-@pytest.mark.parametrize(("ours", "path"), BODIES, ids=[path for _, path in BODIES])
-def test_a_body_takes_all_that_the_sdk_sends(ours: type[Body], path: str) -> None:
-    theirs = sdk_fields(sdk_type(path))
-    theirs.pop("agent_id", None) if "agent_id" not in ours.model_fields else None
-    if path.startswith("conversation_create"):
-        theirs.pop("agent_id", None)  # goes into the query
-    assert set(theirs) <= set(ours.model_fields)
-    for name, (annotation, required) in theirs.items():
-        field = ours.model_fields[name]
-        assert required or not field.is_required(), f"{name} is needed here only"
-        if allows_none(annotation):
-            assert allows_none(field.annotation), f"{name} may be null in the SDK"
-        sent, taken = words(annotation), words(field.annotation)
-        if sent is not None and taken is not None:
-            assert sent <= taken, f"{name} refuses what the SDK sends"
+def shapes_of(operation: SdkOperation, names: frozenset[str]) -> Iterator[Shape]:
+    """What the operation sends in one place; more than one where its parameters have variants."""
+    for variant in leaves(operation.params) if names else []:
+        shape = shape_of(variant)
+        assert shape is not None, operation.name
+        yield Shape(shape.name, {name: part for name, part in shape.parts.items() if name in names})
 
 
-def test_a_found_message_has_the_fields_the_sdk_reads() -> None:
-    union = sdk_type("message_search_response.MessageSearchResponseItem")
-    mine = set(our_fields(messages.MessageHit))
-    for kind in members(union):
-        assert set(sdk_fields(kind)) <= mine
+def without_null(shape: Shape) -> Shape:
+    """A query: what is null is not sent."""
+    parts = {name: replace(part, annotation=without(type(None), part.annotation)) for name, part in shape.parts.items()}
+    return Shape(shape.name, parts)
+
+
+def without(kind: type, annotation: Any) -> Any:
+    """A union without one of its members."""
+    return reduce(or_, (leaf for leaf in leaves(annotation) if leaf is not kind))
+
+
+def test_no_type_of_the_sdk_is_left_out(sdk: str) -> None:
+    reached: set[int] = set()
+    for operation in sdk_operations(sdk):
+        for annotation in (operation.params, operation.answer, operation.event):
+            walk(annotation, reached)
+    left = {name for name, cls in sdk_types(sdk).items() if id(cls) not in reached}
+    assert {name for name in left if not any(fnmatchcase(name, known) for known in NEVER_COMPARED)} == set()
+
+
+def walk(annotation: Any, reached: set[int]) -> None:
+    """Every class that can be reached from `annotation` goes into `reached`."""
+    for leaf in leaves(annotation):
+        shape = shape_of(leaf)
+        if id(leaf) in reached or leaf in (None, type(None)):
+            continue
+        if shape is None:
+            walk_inside(leaf, reached)
+            continue
+        reached |= {id(leaf), *(id(parent) for parent in getattr(leaf, "__orig_bases__", ()))}
+        for part in shape.parts.values():
+            walk(part.annotation, reached)
+
+
+def walk_inside(leaf: Any, reached: set[int]) -> None:
+    """The same for what a list or a dictionary holds."""
+    inner = inside(leaf)
+    if inner is not Any and inner is not leaf:
+        walk(inner, reached)
+
+
+def test_stored_model_settings_are_what_the_sdk_reads(sdk: str) -> None:
+    settings = {"max_output_tokens": 9, "temperature": 0.1, "parallel_tool_calls": True}
+    field = field_of(sdk, "agent_state.AgentState", "model_settings")
+    known = {word for leaf in leaves(field) for word in tags_of(leaf).get("provider_type", ())}
+    ours = set(get_args(SettingsType))
+    assert (known >= ours) if sdk == NEWEST else (known <= ours)
+    for word in sorted(known & ours):
+        state = model_settings_state(settings, guessed_model(f"{word}/some-model"))
+        found = TypeAdapter(field).validate_python(state)
+        assert (found.provider_type, found.max_output_tokens, found.temperature) == (word, 9, 0.1)
+
+
+def field_of(sdk: str, cls: str, name: str) -> Any:
+    """The type of a field of one of the SDK's classes, without null."""
+    shape = shape_of(sdk_types(sdk)[cls])
+    assert shape is not None
+    return without(type(None), shape.parts[name].annotation)
+
+
+def test_stored_rules_are_what_the_sdk_reads(sdk: str) -> None:
+    for kind in leaves(inside(field_of(sdk, "agent_state.AgentState", "tool_rules"))):
+        minimal = {
+            name: SAMPLES[name] for name, part in kind.model_fields.items() if part.is_required() and name in SAMPLES
+        }
+        word = leaves(kind.model_fields["type"].annotation)[0].__args__[0]
+        body = TypeAdapter(type_of_rule_bodies()).validate_python({**minimal, "type": word})
+        found = TypeAdapter(kind).validate_python(rule_state(rule_to_domain(body)), strict=True)
+        assert found.type == word
+
+
+SAMPLES: dict[str, Any] = {
+    "tool_name": "look",
+    "children": ["leap"],
+    "child_output_mapping": {"yes": "leap"},
+    "max_count_limit": 2,
+}
+
+
+def type_of_rule_bodies() -> Any:
+    """What a tool rule may be in a body."""
+    body = our_routes()["POST", "/v1/agents"].body
+    (rules,) = [leaf for leaf in leaves(body.model_fields["tool_rules"].annotation) if leaf is not type(None)]
+    return inside(rules)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal, TypeAlias, assert_never
+from typing import Any, Final, Literal, TypeAlias, assert_never, get_args
 
 import orjson
 from typing_extensions import TypedDict
@@ -42,6 +42,9 @@ MessageType: TypeAlias = Literal[
 ]
 
 
+MESSAGE_TYPES: Final[tuple[MessageType, ...]] = get_args(MessageType)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """How a reader wants to see messages."""
@@ -71,11 +74,20 @@ class TextContent(TypedDict):
     signature: str | None
 
 
+class ImageSource(TypedDict):
+    """An image's bytes."""
+
+    type: Literal["base64"]
+    media_type: str
+    data: str
+    detail: str | None
+
+
 class ImageContent(TypedDict):
     """An image in a message's content."""
 
     type: Literal["image"]
-    source: JsonObject
+    source: ImageSource
 
 
 Content: TypeAlias = str | Sequence[TextContent | ImageContent]
@@ -343,7 +355,12 @@ def content_of(parts: Sequence[Part]) -> Content:
 
 def _part(part: Part) -> TextContent | ImageContent:
     if isinstance(part, ImagePart):
-        source: JsonObject = {"type": "base64", "media_type": part.media_type, "data": part.data, "detail": part.detail}
+        source: ImageSource = {
+            "type": "base64",
+            "media_type": part.media_type,
+            "data": part.data,
+            "detail": part.detail,
+        }
         return {"type": "image", "source": source}
     return {"type": "text", "text": part.text, "signature": None}
 
@@ -446,30 +463,60 @@ def _approval_response(message: Message, body: ApprovalResponseBody) -> Approval
     }
 
 
-class MessageHit(TypedDict, total=False):
-    """A found message: `content`, or `reasoning` for a reasoning message."""
-
-    message_type: Literal["system_message", "user_message", "assistant_message", "reasoning_message"]
+class _Hit(TypedDict):
     message_id: str
-    content: Content
-    reasoning: str
     agent_id: str | None
     conversation_id: str | None
-    created_at: Any
+    created_at: datetime
+
+
+class SystemHit(_Hit):
+    """Found instructions."""
+
+    message_type: Literal["system_message"]
+    content: str
+
+
+class UserHit(_Hit):
+    """Found words of a user."""
+
+    message_type: Literal["user_message"]
+    content: Content
+
+
+class AssistantHit(_Hit):
+    """Found words of the agent."""
+
+    message_type: Literal["assistant_message"]
+    content: str
+
+
+class ReasoningHit(_Hit):
+    """A found thought."""
+
+    message_type: Literal["reasoning_message"]
+    reasoning: str
+
+
+MessageHit: TypeAlias = SystemHit | UserHit | AssistantHit | ReasoningHit
 
 
 def message_hit(message: Message) -> MessageHit | None:
     """A found message as clients read it; None for one that holds no words."""
     for wire in wire_messages(message, LIST_VIEW):
-        common: MessageHit = {
+        common: _Hit = {
             "message_id": message.id,
             "agent_id": message.agent_id,
             "conversation_id": None if str(message.conversation_id) == message.agent_id else message.conversation_id,
             "created_at": message.created_at,
         }
         match wire["message_type"]:
-            case "system_message" | "user_message" | "assistant_message":
-                return {**common, "message_type": wire["message_type"], "content": wire["content"]}
+            case "system_message":
+                return {**common, "message_type": "system_message", "content": wire["content"]}
+            case "user_message":
+                return {**common, "message_type": "user_message", "content": wire["content"]}
+            case "assistant_message":
+                return {**common, "message_type": "assistant_message", "content": wire["content"]}
             case "reasoning_message":
                 return {**common, "message_type": "reasoning_message", "reasoning": wire["reasoning"]}
             case _:

@@ -10,14 +10,14 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal, assert_never
+from typing import Any, Final, Literal, NotRequired, TypeAlias, assert_never
 
 from pydantic_core import from_json
 from starlette.responses import StreamingResponse
 from typing_extensions import TypedDict
 
 from reverie.api.encode.json import dumps
-from reverie.api.encode.messages import View, wire_messages
+from reverie.api.encode.messages import View, WireMessage, wire_messages
 from reverie.domain.clock import Clock, utc_now
 from reverie.domain.events import (
     Event,
@@ -31,6 +31,7 @@ from reverie.domain.events import (
 from reverie.domain.ids import RunId, make_id
 from reverie.domain.message import ApprovalResponseBody, PromptBody, SystemBody, UserBody
 from reverie.domain.run import Usage
+from reverie.domain.stop_reason import StopReason
 
 DONE: Final = b"data: [DONE]\n\n"
 
@@ -39,7 +40,7 @@ class StopReasonEvent(TypedDict):
     """Why the run ended."""
 
     message_type: Literal["stop_reason"]
-    stop_reason: str
+    stop_reason: StopReason
 
 
 class UsageEvent(TypedDict):
@@ -57,9 +58,91 @@ class UsageEvent(TypedDict):
     context_tokens: int | None
 
 
+class PingEvent(TypedDict):
+    """A sign of life in a silent stream; only for readers that ask for it."""
+
+    message_type: Literal["ping"]
+    id: str
+    date: datetime
+    run_id: str | None
+    seq_id: NotRequired[int]
+
+
+class ErrorEvent(TypedDict):
+    """Why the run failed."""
+
+    message_type: Literal["error_message"]
+    run_id: str
+    error_type: str
+    message: str
+    detail: str | None
+
+
+class _Piece(TypedDict):
+    id: str
+    date: datetime
+    otid: str | None
+    step_id: str | None
+    run_id: str
+
+
+class AssistantPiece(_Piece):
+    """Words of the agent, as they are written; pieces of one message share its id."""
+
+    message_type: Literal["assistant_message"]
+    content: str
+
+
+class ReasoningPiece(_Piece):
+    """A thought, as it is written."""
+
+    message_type: Literal["reasoning_message"]
+    source: Literal["reasoner_model"]
+    reasoning: str
+    signature: str | None
+
+
+class CallPiece(TypedDict):
+    """Part of a call; the arguments of all parts are joined."""
+
+    name: str | None
+    arguments: str
+    tool_call_id: str
+
+
+class ToolCallPiece(_Piece):
+    """A call, as it is written."""
+
+    message_type: Literal["tool_call_message"]
+    tool_call: CallPiece
+    tool_calls: CallPiece
+
+
+class ApprovalRequestPiece(_Piece):
+    """A call that must be answered first, as it is written."""
+
+    message_type: Literal["approval_request_message"]
+    tool_call: CallPiece
+    tool_calls: CallPiece
+
+
+StreamEvent: TypeAlias = (
+    WireMessage
+    | AssistantPiece
+    | ReasoningPiece
+    | ToolCallPiece
+    | ApprovalRequestPiece
+    | PingEvent
+    | ErrorEvent
+    | StopReasonEvent
+    | UsageEvent
+)
+"""What the `data:` lines of a stream hold, but for the last one."""
+
+
 def stop_reason_event(ended: RunEnded) -> StopReasonEvent:
     """The run's stop reason, as clients read it."""
-    return {"message_type": "stop_reason", "stop_reason": ended.stop_reason.value}
+    return {"message_type": "stop_reason", "stop_reason": ended.stop_reason}
 
 
 def usage_event(usage: Usage, run_ids: list[str] | None) -> UsageEvent:
@@ -99,7 +182,7 @@ class StreamView:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Piece:
+class _Writing:
     """One message that is being written."""
 
     date: datetime
@@ -121,7 +204,7 @@ class SseEncoder:
     def __init__(self, reader: StreamView, clock: Clock = utc_now) -> None:
         self._reader = reader
         self._clock = clock
-        self._pieces: dict[str, _Piece] = {}
+        self._pieces: dict[str, _Writing] = {}
         self._written: set[str] = set()
         """Messages whose pieces this reader was sent."""
         self.run_id: RunId | None = None
@@ -165,7 +248,7 @@ class SseEncoder:
         key = event.tool_call_id if isinstance(event, ToolCallDelta) else event.message_id
         piece = self._pieces.get(key)
         if piece is None:
-            piece = self._pieces[key] = _Piece(date=self._clock(), message_type=_type_of(event))
+            piece = self._pieces[key] = _Writing(date=self._clock(), message_type=_type_of(event))
         if isinstance(event, ToolCallDelta):
             piece.name = piece.name or event.name
             fields = self._call_fields(piece, event)
@@ -188,7 +271,7 @@ class SseEncoder:
             },
         )
 
-    def _call_fields(self, piece: _Piece, event: ToolCallDelta) -> dict[str, Any] | None:
+    def _call_fields(self, piece: _Writing, event: ToolCallDelta) -> dict[str, Any] | None:
         view = self._reader.view
         if view.use_assistant_message and piece.name == view.tool_name:
             piece.message_type = "assistant_message"
@@ -207,7 +290,7 @@ class SseEncoder:
             usage = {**usage_event(event.usage, [event.run_id]), **run}
             frames.append(self._frame(usage))
         else:
-            frames.append(self._frame(error_event(event.run_id, event.failure), b"event: error\n"))
+            frames.append(self._frame({**error_event(event.run_id, event.failure)}, b"event: error\n"))
         return b"".join(frames) + DONE
 
     def ping(self) -> bytes:
@@ -223,7 +306,7 @@ class SseEncoder:
         return b"data: " + dumps(payload) + b"\n\n"
 
 
-def error_event(run_id: str | None, failure: RunFailure) -> dict[str, Any]:
+def error_event(run_id: str | None, failure: RunFailure) -> ErrorEvent:
     """A failed run's reason, as clients read it."""
     return {
         "message_type": "error_message",

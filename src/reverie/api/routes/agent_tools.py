@@ -51,7 +51,7 @@ async def set_approval(
     requires_approval: bool | None = None,
 ) -> Json[AgentState]:
     """Say whether the agent's calls of a tool must be approved; the query is the old place for it."""
-    requires = requires_approval if body is None else body.requires_approval
+    requires = requires_approval if body is None or body.requires_approval is None else body.requires_approval
     if requires is None:
         raise MalformedInput("requires_approval", "send true or false in the body")
     found = await agents.set_approval(call.ops, call.caller, AgentId(agent_id), tool_name, requires)

@@ -13,6 +13,7 @@ from reverie.api.context import (
     ListQuery,
     Newest100,
     Oldest100,
+    OrderBy,
     Routes,
     RunPath,
 )
@@ -71,6 +72,7 @@ async def list_runs(
     after: CursorQuery = None,
     before: CursorQuery = None,
     order: Order = "desc",
+    order_by: OrderBy = "created_at",
     active: bool = False,
     ascending: bool | None = None,
 ) -> Json[list[RunState]]:
@@ -82,7 +84,7 @@ async def list_runs(
     found = await runs.list_runs(
         call.ops,
         call.caller,
-        Page(limit=limit, after=after, before=before, order="asc" if ascending else order),
+        Page(limit=limit, after=after, before=before, order="asc" if ascending else order, order_by=order_by),
         agent_ids=wanted or None,
         conversation_id=thread,
         statuses=_LIVE if active else statuses,
@@ -146,7 +148,7 @@ async def retrieve_run_metrics(run_id: RunPath, call: Ask) -> Json[RunMetrics]:
 
 
 @routes.get("/v1/runs/{run_id}/trace")
-async def retrieve_run_trace(run_id: RunPath, call: Ask) -> Json[list[dict[str, Any]]]:
+async def retrieve_run_trace(run_id: RunPath, call: Ask, limit: LimitQuery = None) -> Json[list[dict[str, Any]]]:
     """Spans of the run. None are kept yet."""
     await runs.retrieve(call.ops, call.caller, RunId(run_id))
     return Json([])

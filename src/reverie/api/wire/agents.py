@@ -20,12 +20,14 @@ from reverie.api.wire.models import (
     LlmConfig,
     LlmConfigBody,
     ModelSettingsBody,
+    ResponseFormat,
     ResponseFormatBody,
     embedding_config,
     guessed_embedder,
     guessed_model,
     llm_config,
     model_settings_state,
+    response_format,
     thinking_of,
 )
 from reverie.api.wire.tools import RuleBody, ToolState, rule_state, rule_to_domain, tool_state
@@ -135,7 +137,7 @@ class Source(TypedDict):
 class MemoryState(TypedDict):
     """The old view of an agent's blocks."""
 
-    agent_type: str
+    agent_type: AgentType
     git_enabled: bool
     blocks: list[BlockState]
     file_blocks: list[JsonObject]
@@ -159,7 +161,7 @@ class AgentState(TypedDict):
 
     id: str
     name: str
-    agent_type: str
+    agent_type: AgentType
     system: str
     model: str
     embedding: str | None
@@ -167,7 +169,7 @@ class AgentState(TypedDict):
     compaction_settings: CompactionSettingsState | None
     llm_config: LlmConfig
     embedding_config: EmbeddingConfig | None
-    response_format: JsonObject | None
+    response_format: ResponseFormat | None
     description: str | None
     metadata: Metadata
     memory: MemoryState
@@ -197,7 +199,7 @@ class AgentState(TypedDict):
     entity_id: str | None
     last_run_completion: datetime | None
     last_run_duration_ms: int | None
-    last_stop_reason: str | None
+    last_stop_reason: StopReason | None
     created_at: datetime
     updated_at: datetime
     created_by_id: str | None
@@ -226,7 +228,7 @@ def agent_state(details: AgentDetails, facts: AgentFacts, wanted: frozenset[str]
     return {
         "id": agent.id,
         "name": agent.name,
-        "agent_type": agent.agent_type.value,
+        "agent_type": agent.agent_type,
         "system": agent.system,
         "model": agent.model,
         "embedding": agent.embedding,
@@ -234,7 +236,7 @@ def agent_state(details: AgentDetails, facts: AgentFacts, wanted: frozenset[str]
         "compaction_settings": _compaction_state(agent.compaction_settings, facts),
         "llm_config": llm_config(model, agent.model_settings, agent.context_window_limit),
         "embedding_config": _embedding(agent, facts),
-        "response_format": agent.response_format,
+        "response_format": response_format(agent.response_format),
         "description": agent.description,
         "metadata": agent.metadata,
         "memory": memory_state(details) if "blocks" in wanted else _memory(agent, []),
@@ -264,7 +266,7 @@ def agent_state(details: AgentDetails, facts: AgentFacts, wanted: frozenset[str]
         "entity_id": agent.entity_id,
         "last_run_completion": agent.last_run_completion,
         "last_run_duration_ms": agent.last_run_duration_ms,
-        "last_stop_reason": None if agent.last_stop_reason is None else agent.last_stop_reason.value,
+        "last_stop_reason": agent.last_stop_reason,
         "created_at": agent.created_at,
         "updated_at": agent.updated_at,
         "created_by_id": agent.created_by_id,
@@ -279,7 +281,7 @@ def memory_state(details: AgentDetails) -> MemoryState:
 
 def _memory(agent: Agent, blocks: list[BlockState]) -> MemoryState:
     return {
-        "agent_type": agent.agent_type.value,
+        "agent_type": agent.agent_type,
         "git_enabled": False,
         "blocks": blocks,
         "file_blocks": [],

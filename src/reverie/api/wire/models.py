@@ -1,7 +1,7 @@
 """Models, and the two config objects of old clients. Source: `Model`, `LlmConfig`, client SDK, read 2026-11."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -14,31 +14,138 @@ FALLBACK_CONTEXT_WINDOW: Final = 32_000
 """Told to clients for a model of which nothing is known."""
 EMBEDDING_CHUNK_SIZE: Final = 300
 
-_LLM_ENDPOINTS: Final = frozenset(
-    "openai anthropic google_ai google_vertex azure groq ollama lmstudio llamacpp koboldcpp vllm hugging-face minimax "
-    "moonshot moonshot_coding mistral together bedrock deepseek xai zai zai_coding baseten openrouter "
-    "chatgpt_oauth".split()
-)
-_EMBEDDING_ENDPOINTS: Final = frozenset(
-    "openai anthropic bedrock google_ai google_vertex azure groq ollama lmstudio llamacpp koboldcpp vllm hugging-face "
-    "mistral together pinecone".split()
-)
-_PROVIDER_TYPES: Final = frozenset(
-    "anthropic azure baseten bedrock cerebras chatgpt_oauth deepseek fireworks google_ai google_vertex groq "
-    "hugging-face letta lmstudio_openai minimax moonshot moonshot_coding mistral ollama openai together vllm sglang "
-    "openrouter xai zai zai_coding".split()
-)
-_SETTINGS_TYPES: Final = frozenset(
-    "openai sglang anthropic google_ai google_vertex azure xai moonshot zai moonshot_coding groq deepseek together "
-    "bedrock baseten openrouter chatgpt_oauth".split()
-)
+LlmEndpoint: TypeAlias = Literal[
+    "openai",
+    "anthropic",
+    "google_ai",
+    "google_vertex",
+    "azure",
+    "groq",
+    "ollama",
+    "lmstudio",
+    "llamacpp",
+    "koboldcpp",
+    "vllm",
+    "hugging-face",
+    "minimax",
+    "moonshot",
+    "moonshot_coding",
+    "mistral",
+    "together",
+    "bedrock",
+    "deepseek",
+    "xai",
+    "zai",
+    "zai_coding",
+    "baseten",
+    "openrouter",
+    "chatgpt_oauth",
+]
+EmbeddingEndpoint: TypeAlias = Literal[
+    "openai",
+    "anthropic",
+    "bedrock",
+    "google_ai",
+    "google_vertex",
+    "azure",
+    "groq",
+    "ollama",
+    "lmstudio",
+    "llamacpp",
+    "koboldcpp",
+    "vllm",
+    "hugging-face",
+    "mistral",
+    "together",
+    "pinecone",
+]
+ProviderType: TypeAlias = Literal[
+    "anthropic",
+    "azure",
+    "baseten",
+    "bedrock",
+    "cerebras",
+    "chatgpt_oauth",
+    "deepseek",
+    "fireworks",
+    "google_ai",
+    "google_vertex",
+    "groq",
+    "hugging-face",
+    "letta",
+    "lmstudio_openai",
+    "minimax",
+    "moonshot",
+    "moonshot_coding",
+    "mistral",
+    "ollama",
+    "openai",
+    "together",
+    "vllm",
+    "sglang",
+    "openrouter",
+    "xai",
+    "zai",
+    "zai_coding",
+]
+SettingsType: TypeAlias = Literal[
+    "openai",
+    "sglang",
+    "anthropic",
+    "google_ai",
+    "google_vertex",
+    "azure",
+    "xai",
+    "moonshot",
+    "zai",
+    "moonshot_coding",
+    "groq",
+    "deepseek",
+    "together",
+    "bedrock",
+    "baseten",
+    "openrouter",
+    "chatgpt_oauth",
+]
+ReasoningEffort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
+Effort: TypeAlias = Literal["low", "medium", "high", "xhigh", "max"]
+Verbosity: TypeAlias = Literal["low", "medium", "high"]
+
+_LLM_ENDPOINTS: Final[tuple[LlmEndpoint, ...]] = get_args(LlmEndpoint)
+_EMBEDDING_ENDPOINTS: Final[tuple[EmbeddingEndpoint, ...]] = get_args(EmbeddingEndpoint)
+_PROVIDER_TYPES: Final[tuple[ProviderType, ...]] = get_args(ProviderType)
+_SETTINGS_TYPES: Final[tuple[SettingsType, ...]] = get_args(SettingsType)
 _SPEAKS_LIKE: Final = {"minimax": "anthropic", "zai_coding": "zai", "lmstudio_openai": "lmstudio"}
 
+W = TypeVar("W", bound=str)
 
-def _among(allowed: frozenset[str], word: str) -> str:
+
+def _among(allowed: tuple[W, ...], word: str) -> W:
     """`word` where the SDK's closed list has it; otherwise the nearest word that it has."""
-    near = _SPEAKS_LIKE.get(word, "openai")
-    return word if word in allowed else near if near in allowed else "openai"
+    known: dict[str, W] = {item: item for item in allowed}
+    return known.get(word) or known.get(_SPEAKS_LIKE.get(word, "openai")) or known["openai"]
+
+
+class TextFormat(TypedDict):
+    """Replies are words."""
+
+    type: Literal["text"]
+
+
+class ObjectFormat(TypedDict):
+    """Replies are a JSON object."""
+
+    type: Literal["json_object"]
+
+
+class SchemaFormat(TypedDict):
+    """Replies are JSON of a schema."""
+
+    type: Literal["json_schema"]
+    json_schema: JsonObject
+
+
+ResponseFormat: TypeAlias = TextFormat | ObjectFormat | SchemaFormat
 
 
 def provider_type_word(kind: str) -> str:
@@ -51,7 +158,7 @@ class LlmConfig(TypedDict):
 
     model: str
     display_name: str | None
-    model_endpoint_type: str
+    model_endpoint_type: LlmEndpoint
     model_endpoint: str | None
     provider_name: str | None
     provider_category: Literal["base", "byok"]
@@ -62,15 +169,15 @@ class LlmConfig(TypedDict):
     temperature: float | None
     max_tokens: int | None
     enable_reasoner: bool
-    reasoning_effort: str | None
+    reasoning_effort: ReasoningEffort | None
     max_reasoning_tokens: int
-    effort: str | None
+    effort: Effort | None
     frequency_penalty: float | None
-    compatibility_type: str | None
-    verbosity: str | None
+    compatibility_type: Literal["gguf", "mlx"] | None
+    verbosity: Verbosity | None
     tier: str | None
     parallel_tool_calls: bool | None
-    response_format: JsonObject | None
+    response_format: ResponseFormat | None
     strict: bool
     return_logprobs: bool
     top_logprobs: int | None
@@ -82,7 +189,7 @@ class ModelState(LlmConfig):
     """A chat model that can be used."""
 
     name: str
-    provider_type: str
+    provider_type: ProviderType
     max_context_window: int
     model_type: Literal["llm"]
 
@@ -90,7 +197,7 @@ class ModelState(LlmConfig):
 class EmbeddingConfig(TypedDict):
     """How old clients are told about an embedding model."""
 
-    embedding_endpoint_type: str
+    embedding_endpoint_type: EmbeddingEndpoint
     embedding_endpoint: str | None
     embedding_model: str
     embedding_dim: int
@@ -106,7 +213,7 @@ class EmbeddingModelState(EmbeddingConfig):
     """An embedding model that can be used."""
 
     name: str
-    provider_type: str
+    provider_type: ProviderType
     provider_name: str
     display_name: str
     model_type: Literal["embedding"]
@@ -140,6 +247,19 @@ def model_settings_state(settings: Mapping[str, Any], model: ModelInfo) -> JsonO
     return {**settings, "provider_type": _among(_SETTINGS_TYPES, model.provider_type)}
 
 
+def response_format(stored: Mapping[str, Any] | None) -> ResponseFormat | None:
+    """A stored format as clients read it; None where there is none."""
+    if stored is None:
+        return None
+    match stored.get("type"):
+        case "json_schema":
+            return {"type": "json_schema", "json_schema": stored.get("json_schema") or {}}
+        case "json_object":
+            return {"type": "json_object"}
+        case _:
+            return {"type": "text"}
+
+
 def llm_config(model: ModelInfo, settings: Mapping[str, Any], context_window: int | None = None) -> LlmConfig:
     """The old view of `model` with an agent's `settings`."""
     thinking: Mapping[str, Any] = settings.get("thinking") or {}
@@ -168,7 +288,7 @@ def llm_config(model: ModelInfo, settings: Mapping[str, Any], context_window: in
         "verbosity": settings.get("verbosity"),
         "tier": None,
         "parallel_tool_calls": settings.get("parallel_tool_calls"),
-        "response_format": settings.get("response_format"),
+        "response_format": response_format(settings.get("response_format")),
         "strict": bool(settings.get("strict")),
         "return_logprobs": False,
         "top_logprobs": None,
@@ -219,7 +339,7 @@ def embedding_model_state(model: EmbedderInfo) -> EmbeddingModelState:
 class ReasoningBody(Body):
     """How hard a model is asked to think."""
 
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    reasoning_effort: ReasoningEffort | None = None
 
 
 class ThinkingBody(Body):
@@ -240,7 +360,7 @@ class ThinkingConfigBody(Body):
 class ResponseFormatBody(Body):
     """What form the reply must have."""
 
-    type: Literal["text", "json_schema", "json_object"]
+    type: Literal["text", "json_schema", "json_object"] = "text"
     json_schema: JsonObject | None = None
 
 
@@ -254,8 +374,8 @@ class ModelSettingsBody(Body):
     reasoning: ReasoningBody | None = None
     thinking: ThinkingBody | None = None
     thinking_config: ThinkingConfigBody | None = None
-    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
-    verbosity: Literal["low", "medium", "high"] | None = None
+    effort: Effort | None = None
+    verbosity: Verbosity | None = None
     response_format: ResponseFormatBody | None = None
     response_schema: ResponseFormatBody | None = None
     strict: bool | None = None
@@ -283,11 +403,11 @@ class LlmConfigBody(Body):
     temperature: float | None = None
     max_tokens: int | None = None
     enable_reasoner: bool | None = None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    reasoning_effort: ReasoningEffort | None = None
     max_reasoning_tokens: int | None = None
-    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    effort: Effort | None = None
     frequency_penalty: float | None = None
-    verbosity: Literal["low", "medium", "high"] | None = None
+    verbosity: Verbosity | None = None
     compatibility_type: str | None = None
     tier: str | None = None
     parallel_tool_calls: bool | None = None

@@ -1,14 +1,17 @@
 """Runs and steps on the wire. Source: `Run`, `Step` and kin, client SDK, read 2026-11."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
 from typing_extensions import TypedDict
 
+from reverie.api.encode.messages import MESSAGE_TYPES, MessageType
 from reverie.api.wire.base import Body, Metadata
 from reverie.api.wire.messages import reader_of, view_of
 from reverie.domain.json import JsonObject
 from reverie.domain.run import Run, Step, Usage
+from reverie.domain.stop_reason import RunStatus, StopReason
 
 
 class RequestConfig(TypedDict):
@@ -17,7 +20,7 @@ class RequestConfig(TypedDict):
     use_assistant_message: bool
     assistant_message_tool_name: str
     assistant_message_tool_kwarg: str
-    include_return_message_types: list[str] | None
+    include_return_message_types: list[MessageType] | None
 
 
 class RunState(TypedDict):
@@ -26,8 +29,8 @@ class RunState(TypedDict):
     id: str
     agent_id: str
     conversation_id: str | None
-    status: str
-    stop_reason: str | None
+    status: RunStatus
+    stop_reason: StopReason | None
     background: bool
     metadata: Metadata
     request_config: RequestConfig | None
@@ -64,7 +67,7 @@ class StepState(TypedDict):
     reasoning_tokens: int | None
     completion_tokens_details: JsonObject | None
     prompt_tokens_details: JsonObject | None
-    stop_reason: str | None
+    stop_reason: StopReason | None
     status: Literal["pending", "success", "failed", "cancelled"]
     error_type: str | None
     error_data: JsonObject | None
@@ -74,7 +77,8 @@ class StepState(TypedDict):
     trace_id: str | None
     request_id: str | None
     project_id: str | None
-    messages: list[JsonObject]
+    messages: Annotated[list[JsonObject], Field(max_length=0)]
+    """Deprecated; the step's messages have a path of their own."""
 
 
 class PromptTokensDetails(TypedDict):
@@ -139,15 +143,17 @@ def run_state(run: Run) -> RunState:
         "id": run.id,
         "agent_id": run.agent_id,
         "conversation_id": run.conversation_id,
-        "status": run.status.value,
-        "stop_reason": None if run.stop_reason is None else run.stop_reason.value,
+        "status": run.status,
+        "stop_reason": run.stop_reason,
         "background": run.background,
         "metadata": run.metadata,
         "request_config": {
             "use_assistant_message": view.use_assistant_message,
             "assistant_message_tool_name": view.tool_name,
             "assistant_message_tool_kwarg": view.tool_kwarg,
-            "include_return_message_types": None if view.types is None else sorted(view.types),
+            "include_return_message_types": None
+            if view.types is None
+            else [kind for kind in MESSAGE_TYPES if kind in view.types],
         },
         "base_template_id": None,
         "callback_url": run.callback_url,
@@ -188,7 +194,7 @@ def step_state(step: Step) -> StepState:
             cache_read_tokens=usage.cached_input_tokens,
             cache_creation_tokens=usage.cache_write_tokens,
         ),
-        "stop_reason": None if step.stop_reason is None else step.stop_reason.value,
+        "stop_reason": step.stop_reason,
         "status": step.status,
         "error_type": step.error_type,
         "error_data": step.error_data,

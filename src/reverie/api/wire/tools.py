@@ -13,6 +13,7 @@ from reverie.domain.tool import (
     Tool,
     ToolChanges,
     ToolDraft,
+    ToolType,
 )
 from reverie.domain.tool_rule import (
     ChildToolRule,
@@ -41,7 +42,7 @@ class ToolState(TypedDict):
 
     id: str
     name: str
-    tool_type: str
+    tool_type: ToolType
     description: str | None
     json_schema: JsonObject | None
     args_json_schema: JsonObject | None
@@ -85,7 +86,7 @@ def tool_state(tool: Tool) -> ToolState:
     return {
         "id": tool.id,
         "name": tool.name,
-        "tool_type": tool.tool_type.value,
+        "tool_type": tool.tool_type,
         "description": tool.description,
         "json_schema": tool.json_schema,
         "args_json_schema": tool.args_json_schema,
@@ -260,7 +261,8 @@ class ToolRunArguments(Body):
 class ApprovalSetting(Body):
     """Whether an agent's tool must be approved."""
 
-    requires_approval: bool
+    requires_approval: bool | None = None
+    """None leaves it as it is."""
 
 
 class _NamedRule(Body):
