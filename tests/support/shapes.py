@@ -68,7 +68,7 @@ class Fit:
     missing: bool
     """So are fields that the reader knows and is never sent."""
     checked: bool = False
-    """The reader is a server: it checks open words against a closed set, and reads dates out of text."""
+    """The reader is a server: it checks what has a wider type than what it reads."""
     _fitting: set[tuple[int, int]] = field(default_factory=set)
     _alive: list[Any] = field(default_factory=list)
 
@@ -141,7 +141,7 @@ class Fit:
             return word_of(sent) == word_of(read) or (self.checked and sent is type(word_of(read)))
         if get_origin(sent) is Literal:
             return self._reads(type(word_of(sent)), read)
-        if self.checked and sent is str and read is datetime:
+        if self.checked and (sent, read) in ((str, datetime), (str, int), (float, int)):
             return True
         return isinstance(sent, type) and read in SCALARS.get(sent, ())
 

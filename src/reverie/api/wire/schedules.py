@@ -1,6 +1,6 @@
 """Schedules on the wire. Source: `ScheduleCreateParams`, `ScheduleRetrieveResponse`, client SDK, read 2026-11."""
 
-from typing import Literal, NotRequired, TypeAlias, assert_never
+from typing import Final, Literal, NotRequired, TypeAlias, assert_never, get_args
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -22,6 +22,7 @@ ReturnType: TypeAlias = Literal[
     "approval_request_message",
     "approval_response_message",
 ]
+_RETURN_TYPES: Final[dict[str, ReturnType]] = {kind: kind for kind in get_args(ReturnType)}
 
 
 class ScheduledText(TypedDict):
@@ -65,7 +66,7 @@ class ScheduledRequest(TypedDict):
     messages: list[ScheduledMessageCreate]
     max_steps: NotRequired[int]
     callback_url: NotRequired[str]
-    include_return_message_types: NotRequired[list[str]]
+    include_return_message_types: NotRequired[list[ReturnType]]
 
 
 class OneTime(TypedDict):
@@ -120,7 +121,8 @@ def schedule_state(schedule: Schedule) -> ScheduleState:
     if schedule.callback_url is not None:
         request["callback_url"] = schedule.callback_url
     if schedule.include_return_message_types is not None:
-        request["include_return_message_types"] = list(schedule.include_return_message_types)
+        kinds = schedule.include_return_message_types
+        request["include_return_message_types"] = [_RETURN_TYPES[kind] for kind in kinds]
     return {
         "id": schedule.id,
         "agent_id": schedule.agent_id,
