@@ -5,6 +5,7 @@ contracts.
 """
 
 import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from reverie.api.app import create_app
 from reverie.api.context import ApiOptions
 from reverie.api.errors import status_of
 from reverie.api.security import SecurityOptions
+from reverie.auth.call_keys import CallKeys
 from reverie.auth.keys import Gate
 from reverie.auth.secrets import load_secrets
 from reverie.background.schedules import ScheduleOptions, Schedules
@@ -37,6 +39,7 @@ from reverie.storage.database import Database
 from reverie.storage.file_lock import hold_file
 from reverie.storage.migrate import bring_up_to_date
 from reverie.tools.builtin import BUILTIN
+from reverie.tools.executors.door import Door
 from reverie.tools.executors.sandbox import SandboxExecutor
 
 log = structlog.get_logger(__name__)
@@ -54,6 +57,8 @@ class Server:
     operations: Operations
     first_key: str | None
     """The key that was made at this start because none was there; to be shown once."""
+    door: socket.socket | None
+    """Where sandboxed tools reach the API; whoever serves `app` listens here too, and closes it."""
     _engine: RunEngine
 
     async def drain(self, timeout_s: float) -> None:
@@ -85,7 +90,12 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
             fresh_s=inf if database.sqlite_path is not None else OWN_PROVIDERS_FRESH_S,
         )
         stack.push_async_callback(catalogs.aclose)
-        executor = SandboxExecutor(settings.sandbox_options(), environment=os.environ)
+        door, call_keys = Door(settings.data_dir), CallKeys()
+        stack.callback(door.close)
+        listener = door.listen()
+        if listener is not None:
+            stack.callback(listener.close)
+        executor = SandboxExecutor(settings.sandbox_options(), environment=os.environ, door=door, keys=call_keys)
         stack.push_async_callback(executor.aclose)
         drain = _Drain()
         engine = RunEngine(
@@ -132,6 +142,7 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
         )
         security = SecurityOptions(
             gate=gate,
+            calls=call_keys,
             loopback=settings.is_loopback,
             keys_required=settings.keys_required,
             allowed_hosts=tuple(settings.allowed_hosts),
@@ -143,7 +154,7 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
         await executor.start()
         due = ScheduleOptions(grace_s=settings.schedule_grace_s)
         await stack.enter_async_context(Schedules(database, engine, utc_now, due))
-        yield Server(app, operations, made, engine)
+        yield Server(app, operations, made, listener, engine)
 
 
 class _Drain:

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reverie.api.encode.json import Json
 from reverie.api.errors import answer
+from reverie.auth.call_keys import CallKeys
 from reverie.auth.keys import Gate
 from reverie.domain.errors import ReverieError
 
@@ -30,6 +31,8 @@ class SecurityOptions:
 
     gate: Gate
     """Turns keys into callers."""
+    calls: CallKeys | None = None
+    """Likewise for the keys of tool calls, which come through a socket of their own and nowhere else."""
     loopback: bool = True
     """Only this machine can reach the server: requests must name a loopback host."""
     keys_required: bool = False
@@ -232,6 +235,7 @@ class Keys:
     def __init__(self, app: ASGIApp, options: SecurityOptions) -> None:
         self._app = app
         self._gate = options.gate
+        self._calls = options.calls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -240,12 +244,21 @@ class Keys:
             return
         headers = Headers(scope=scope)
         try:
-            caller = await self._gate.identify(headers.get("authorization") or _bare_password(headers))
+            if self._calls is not None and _came_through_socket(scope):
+                caller = self._calls.identify(headers.get("authorization"))
+            else:
+                caller = await self._gate.identify(headers.get("authorization") or _bare_password(headers))
         except ReverieError as error:
             await answer(error)(scope, receive, send)
             return
         scope.setdefault("state", {})["caller"] = caller
         await self._app(scope, receive, send)
+
+
+def _came_through_socket(scope: Scope) -> bool:
+    """Whether the connection is one of the sandboxes' door: their server's address is a path, without a port."""
+    server = scope.get("server")
+    return server is not None and server[1] is None
 
 
 def _bare_password(headers: Headers) -> str | None:

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from reverie.domain.clock import Clock, utc_now
 from reverie.domain.errors import NotAllowed, NotAuthenticated
-from reverie.domain.ids import DEFAULT_ORGANIZATION, DEFAULT_USER, OrganizationId, UserId
+from reverie.domain.ids import DEFAULT_ORGANIZATION, DEFAULT_USER, OrganizationId, RunId, UserId
 
 TOKEN_PREFIX: Final = "sk-rev-"
 _TOKEN_BYTES: Final = 32
@@ -56,6 +56,8 @@ class Caller:
     scopes: frozenset[Scope]
     key_id: str | None
     """None: let in without a key, because the server listens on loopback only."""
+    run_id: RunId | None = None
+    """The run whose tool calls, when it is one."""
 
     def holds(self, scope: Scope) -> bool:
         """Whether the caller holds `scope` or one that includes it."""

@@ -51,6 +51,11 @@ class ServerHandle(Protocol):
         """The key that was made at this start because none was there; shown now and never again."""
         ...
 
+    @property
+    def door(self) -> socket.socket | None:
+        """A second place to listen on, for sandboxed tools."""
+        ...
+
     async def drain(self, timeout_s: float) -> None:
         """Start no more runs and let running ones reach their next commit."""
         ...
@@ -154,7 +159,7 @@ async def _serve(settings: Settings, build: Build, listener: socket.socket) -> i
         )
         http = _Http(config, on_ready=lambda: _announce(settings, server.first_key))
         with _signals(settings, server, http):
-            await http.serve(sockets=[listener])
+            await http.serve(sockets=[item for item in (listener, server.door) if item is not None])
     return 0
 
 

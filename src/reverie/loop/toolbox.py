@@ -14,6 +14,7 @@ from reverie.auth.cipher import Cipher
 from reverie.context.pairing import OpenCalls
 from reverie.domain.content import ToolCall, ToolReturn
 from reverie.domain.errors import ModelError, NotFound, ToolError
+from reverie.domain.ids import UserId
 from reverie.domain.inputs import Request
 from reverie.domain.json import JsonObject
 from reverie.domain.run import Run
@@ -139,11 +140,11 @@ class Toolbox:
             elif tool.enable_parallel_execution:
                 side_by_side.append((place, call, tool, arguments))
             else:
-                results[place] = _Settled(call, await self._execute(view, tool, arguments))
+                results[place] = _Settled(call, await self._execute(view, run, tool, arguments))
         if side_by_side:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    (place, call, group.create_task(self._execute(view, tool, arguments)))
+                    (place, call, group.create_task(self._execute(view, run, tool, arguments)))
                     for place, call, tool, arguments in side_by_side
                 ]
             for place, call, task in tasks:
@@ -208,13 +209,20 @@ class Toolbox:
         except ToolError as error:
             return _Settled(call, ToolOutcome.error(str(error)))
 
-    async def _execute(self, view: View, tool: Tool, arguments: JsonObject) -> ToolOutcome:
+    async def _execute(self, view: View, run: Run, tool: Tool, arguments: JsonObject) -> ToolOutcome:
         agent = view.agent
         environment = {name: self._cipher.decrypt(sealed, agent.id) for name, sealed in agent.sealed_secrets.items()}
         environment["LETTA_AGENT_ID"] = agent.id
         try:
             return await self._executor.run(
-                ToolRun(tool=tool, arguments=arguments, environment=environment, agent_id=agent.id)
+                ToolRun(
+                    tool=tool,
+                    arguments=arguments,
+                    environment=environment,
+                    agent_id=agent.id,
+                    user_id=None if agent.created_by_id is None else UserId(agent.created_by_id),
+                    run_id=run.id,
+                )
             )
         except ToolError as error:
             return ToolOutcome.error(str(error))

@@ -235,7 +235,16 @@ async def run_tool(ops: Operations, caller: Caller, agent_id: AgentId, tool_name
         )
     environment = {name: ops.cipher.decrypt(sealed, agent.id) for name, sealed in agent.sealed_secrets.items()}
     environment["LETTA_AGENT_ID"] = agent.id
-    return await ops.executor.run(ToolRun(tool=tool, arguments=args, environment=environment, agent_id=agent.id))
+    return await ops.executor.run(
+        ToolRun(
+            tool=tool,
+            arguments=args,
+            environment=environment,
+            agent_id=agent.id,
+            user_id=caller.user_id,
+            scopes=frozenset(caller.scopes),
+        )
+    )
 
 
 async def _change_attached(

@@ -148,7 +148,15 @@ async def run(
     """
     caller.require(Scope.TOOLS)
     tool = _make_tool(ops, caller, draft, name)
-    return await ops.executor.run(ToolRun(tool=tool, arguments=args, environment=environment))
+    return await ops.executor.run(
+        ToolRun(
+            tool=tool,
+            arguments=args,
+            environment=environment,
+            user_id=caller.user_id,
+            scopes=frozenset(caller.scopes),
+        )
+    )
 
 
 async def search(

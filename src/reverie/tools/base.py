@@ -13,6 +13,7 @@ two commits of a step, with no transaction open.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, Literal, Protocol
@@ -20,6 +21,7 @@ from typing import ClassVar, Literal, Protocol
 from reverie.domain.agent import Agent
 from reverie.domain.block import Block
 from reverie.domain.content import Part, TextPart
+from reverie.domain.ids import RunId, UserId
 from reverie.domain.json import JsonObject, JsonValue
 from reverie.domain.message import Message
 from reverie.domain.passage import Passage, SearchQuery
@@ -150,8 +152,22 @@ class ToolRun:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Secrets of the agent, and `LETTA_AGENT_ID`."""
     agent_id: str | None = None
+    user_id: UserId | None = None
+    """Whom it acts for: the agent's owner, or who asked for the call."""
+    scopes: frozenset[str] | None = None
+    """What the key that it is given may do; None: what programs usually may."""
+    run_id: RunId | None = None
+    """The run it is part of; None: called outside any conversation."""
     timeout_s: float | None = None
     """None: the executor's own limit."""
+
+
+class KeysOfCalls(Protocol):
+    """Gives each call a key of its own to the server's API."""
+
+    def issued(self, call: ToolRun) -> AbstractContextManager[str]:
+        """A key that is good until the context is left."""
+        ...
 
 
 class ToolExecutor(Protocol):

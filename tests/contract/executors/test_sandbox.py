@@ -338,7 +338,10 @@ async def test_without_bubblewrap_tools_are_refused_unless_allowed(
 
 
 def children() -> list[psutil.Process]:
-    return [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+    """What this process started; a server that other tests share is left alone."""
+    own = [p for p in psutil.Process().children() if "reverie.cli.main" not in p.cmdline()]
+    family = [*own, *(child for p in own for child in p.children(recursive=True))]
+    return [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
 async def settled(executor: SandboxExecutor) -> None:

@@ -5,6 +5,7 @@ Arguments: data directory, port, drain time limit, and `quick` or `stuck` for ho
 
 import asyncio
 import contextlib
+import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from reverie.domain.errors import ReverieError, Unavailable
 
 class Tiny:
     first_key: str | None = None
+    door: socket.socket | None = None
 
     def __init__(self, stuck: bool) -> None:
         self.stuck = stuck

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ UID_FOR_ROOT: Final = 65534
 
 PACKAGES: Final = "/packages"
 ENVIRONMENTS: Final = "/environments"
+DOOR: Final = "/door"
 SHM_BYTES: Final = 16 * 1024 * 1024
 
 _SYSTEM_DIRS: Final = ("/lib", "/lib64", "/lib32", "/bin", "/sbin")
@@ -29,9 +30,11 @@ class Launch:
     sandboxed: bool
     environments: str
     """Where the worker sees the environments for requirements."""
+    door: str | None
+    """Where it sees the folder with the socket of the server's API; None: there is none."""
 
 
-def sandboxed(options: SandboxOptions, *, packages: Path, environments: Path) -> Launch:
+def sandboxed(options: SandboxOptions, *, packages: Path, environments: Path, door: Path | None) -> Launch:
     """The command line of a worker in bubblewrap.
 
     For uid 0 it is two sandboxes, one in the other. A sandbox started by root does not hold: even
@@ -41,19 +44,25 @@ def sandboxed(options: SandboxOptions, *, packages: Path, environments: Path) ->
     reached by anyone else), `setpriv` becomes another user, and that user's bubblewrap is the sandbox.
     """
     interpreter = Path(sys.base_prefix) / "bin" / Path(os.path.realpath(sys.executable)).name
-    prefix = sys.base_prefix
+    places = {sys.base_prefix: sys.base_prefix, PACKAGES: str(packages), ENVIRONMENTS: str(environments)}
+    if door is not None:
+        places[DOOR] = str(door)
     if not _has_all_of_root():
-        argv = [*_inner(options, prefix, str(packages), str(environments), hidden=(str(environments.parent),))]
+        argv = _inner(options, places, hidden=(str(environments.parent),))
     else:
-        argv = [*_staging(prefix, str(packages), str(environments)), *_become_other(), *_inner(options)]
+        staged = {place: f"/stage/{number}" for number, place in enumerate(places)}
+        argv = [*_staging({staged[place]: origin for place, origin in places.items()}), *_become_other()]
+        argv += _inner(options, staged)
     command = (*argv, str(interpreter), "-I", "-S", "-B", f"{PACKAGES}/runner.pyc")
-    return Launch(argv=command, sandboxed=True, environments=ENVIRONMENTS)
+    return Launch(argv=command, sandboxed=True, environments=ENVIRONMENTS, door=None if door is None else DOOR)
 
 
-def unsafe(packages: Path, environments: Path) -> Launch:
+def unsafe(packages: Path, environments: Path, door: Path | None) -> Launch:
     """The command line of a worker that can do all that the server can."""
     command = (sys.executable, "-I", "-S", "-B", str(packages / "runner.pyc"))
-    return Launch(argv=command, sandboxed=False, environments=str(environments))
+    return Launch(
+        argv=command, sandboxed=False, environments=str(environments), door=None if door is None else str(door)
+    )
 
 
 def missing_program() -> SandboxReport | None:
@@ -104,26 +113,21 @@ def diagnose(stderr: str) -> str:
 _OTHERWISE: Final = "or allow running tools without a sandbox, if you wrote all of them yourself"
 
 
-def _inner(
-    options: SandboxOptions,
-    prefix: str = "/stage/prefix",
-    packages: str = "/stage/packages",
-    environments: str = "/stage/environments",
-    hidden: Sequence[str] = (),
-) -> list[str]:
-    """The sandbox itself; the last three name where its contents come from."""
+def _inner(options: SandboxOptions, places: Mapping[str, str], hidden: Sequence[str] = ()) -> list[str]:
+    """The sandbox itself; `places` maps what it shows to where that comes from."""
     argv = ["bwrap", "--unshare-user", "--unshare-all", "--disable-userns", "--die-with-parent", "--new-session"]
     argv += ["--clearenv", "--cap-drop", "ALL", "--uid", "1000", "--gid", "1000", "--hostname", "sandbox"]
     argv += _system()
     bound = ["/usr"]
     if not _is_below(sys.base_prefix, "/usr"):
-        argv += ["--ro-bind", prefix, sys.base_prefix]
+        argv += ["--ro-bind", places[sys.base_prefix], sys.base_prefix]
         bound.append(sys.base_prefix)
     # What else is installed beside the interpreter (perhaps this server) is nobody's business in there.
     for folder in (*_package_folders(), *hidden, sys.prefix):
         if folder != sys.base_prefix and any(_is_below(folder, top) for top in bound) and Path(folder).is_dir():
             argv += ["--size", "4096", "--tmpfs", folder, "--remount-ro", folder]
-    argv += ["--ro-bind", packages, PACKAGES, "--ro-bind", environments, ENVIRONMENTS]
+    for place, origin in places.items():
+        argv += [] if place == sys.base_prefix else ["--ro-bind", origin, place]
     argv += ["--proc", "/proc", "--dev", "/dev", "--size", str(SHM_BYTES), "--tmpfs", "/dev/shm"]
     argv += ["--size", str(options.scratch_bytes), "--tmpfs", "/tmp", "--remount-ro", "/dev", "--remount-ro", "/"]
     argv += ["--chdir", "/tmp", "--setenv", "HOME", "/tmp", "--setenv", "PATH", "/usr/local/bin:/usr/bin:/bin"]
@@ -131,11 +135,12 @@ def _inner(
     return argv
 
 
-def _staging(prefix: str, packages: str, environments: str) -> list[str]:
-    """Root's part: only what the worker may read is left in sight, at places anyone can reach."""
+def _staging(places: Mapping[str, str]) -> list[str]:
+    """Root's part: only what the worker may read is left in sight, at `places` that anyone can reach."""
     argv = ["bwrap", "--die-with-parent", "--clearenv", "--setenv", "PATH", "/usr/bin:/bin", *_system()]
-    argv += ["--perms", "0755", "--dir", "/stage", "--ro-bind", prefix, "/stage/prefix"]
-    argv += ["--ro-bind", packages, "/stage/packages", "--ro-bind", environments, "/stage/environments"]
+    argv += ["--perms", "0755", "--dir", "/stage"]
+    for place, origin in places.items():
+        argv += ["--ro-bind", origin, place]
     # /proc as it is: the kernel lets the inner sandbox mount its own only where it can see a whole one.
     argv += ["--bind", "/proc", "/proc", "--dev-bind", "/dev", "/dev", "--perms", "0755", "--dir", "/tmp"]
     return [*argv, "--remount-ro", "/", "--"]

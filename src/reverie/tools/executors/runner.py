@@ -3,7 +3,7 @@
 It is started ahead of need, with nothing of any call in it, and waits for a request on
 standard input:
 
-    {"name", "function", "source", "models", "arguments", "environment", "packages", "limits"}
+    {"name", "function", "source", "models", "arguments", "environment", "packages", "limits", "api"}
 
 The answer, JSON too, goes to the file descriptor named by the first argument, so what the tool
 prints never mixes with what it returns.
@@ -73,6 +73,8 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
         os.environ.update(request["environment"])
         module.__dict__.update(_unimported(source, request["models"]))
+        if request["api"] is not None and "client" in source:
+            module.__dict__["client"] = Client(**request["api"])
         exec(compile(source, filename, "exec"), module.__dict__)
         function = module.__dict__[request["function"]]
         value = function(**_bind(function, request["arguments"]))
@@ -85,6 +87,32 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         return {"ok": False, "error": _describe(error, filename)}
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return {"ok": True, "text": text, "value": value}
+
+
+class Client:
+    """A `letta_client.Letta` that reaches the server through its socket, made when it is first used.
+
+    Importing the SDK costs half a second, and `client` may be no more than a word in the source.
+    """
+
+    def __init__(self, socket: str, key: str) -> None:
+        self._made = functools.cache(lambda: _connect(socket, key))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._made(), name)
+
+    @property  # type: ignore[misc]  # so that isinstance(client, Letta) holds
+    def __class__(self) -> Any:
+        return type(self._made())
+
+
+def _connect(socket: str, key: str) -> Any:
+    import httpx
+    from letta_client import DefaultHttpxClient, Letta
+
+    # No second try: what a call does to agents must not be done twice because it was slow.
+    http = DefaultHttpxClient(transport=httpx.HTTPTransport(uds=socket))
+    return Letta(base_url="http://localhost", api_key=key, http_client=http, max_retries=0)
 
 
 def _unimported(source: str, schemas: dict[str, Any]) -> dict[str, Any]:

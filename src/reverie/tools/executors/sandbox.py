@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections import deque
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,8 +13,9 @@ from typing import Final
 from reverie.domain.errors import ToolError
 from reverie.domain.json import JsonObject
 from reverie.tools import source_schema
-from reverie.tools.base import SandboxOptions, SandboxReport, ToolOutcome, ToolRun
+from reverie.tools.base import KeysOfCalls, SandboxOptions, SandboxReport, ToolOutcome, ToolRun
 from reverie.tools.executors import environments, launch
+from reverie.tools.executors.door import Door
 from reverie.tools.executors.launch import Launch
 from reverie.tools.executors.worker import Worker
 
@@ -34,9 +36,22 @@ class SandboxExecutor:
     need, so a call does not wait for an interpreter to start. Belongs to one event loop.
     """
 
-    def __init__(self, options: SandboxOptions, *, environment: Mapping[str, str] | None = None) -> None:
-        """`environment` is the server's own; the installer of requirements gets the harmless part of it."""
+    def __init__(
+        self,
+        options: SandboxOptions,
+        *,
+        environment: Mapping[str, str] | None = None,
+        door: Door | None = None,
+        keys: KeysOfCalls | None = None,
+    ) -> None:
+        """Make one for a server.
+
+        `environment` is the server's own; the installer of requirements gets the harmless part of it.
+        Through `door`, which must be open before the first call, tools reach the API with a key from `keys`.
+        """
         self._options = options
+        self._door = door
+        self._keys = keys
         self._installer_environment = environments.installer_environment(environment or {"PATH": os.defpath})
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._ready: _Ready | None = None
@@ -61,7 +76,6 @@ class SandboxExecutor:
             return ToolOutcome.error(f"custom tools cannot run on this server: {detail}")
         try:
             installed = await ready.environments.ensure(call.tool.pip_requirements)
-            request = self._request(call, ready.launch, installed)
         except ToolError as error:
             return ToolOutcome.error(str(error))
         timeout_s = call.timeout_s or self._options.timeout_s
@@ -71,12 +85,13 @@ class SandboxExecutor:
             return ToolOutcome.error(f"the sandbox could not be started: {error}")
         self._refill()
         try:
-            return await worker.call(
-                request,
-                timeout_s=timeout_s,
-                output_bytes=self._options.output_bytes,
-                memory_bytes=self._options.memory_bytes,
-            )
+            with self._keys.issued(call) if self._keys is not None else nullcontext(None) as key:
+                return await worker.call(
+                    self._request(call, ready.launch, installed, key),
+                    timeout_s=timeout_s,
+                    output_bytes=self._options.output_bytes,
+                    memory_bytes=self._options.memory_bytes,
+                )
         finally:
             self._refill()
 
@@ -111,7 +126,7 @@ class SandboxExecutor:
             return f"tool {tool.name!r} has no source code"
         return None
 
-    def _request(self, call: ToolRun, worker: Launch, installed: str | None) -> JsonObject:
+    def _request(self, call: ToolRun, worker: Launch, installed: str | None, key: str | None) -> JsonObject:
         options, tool = self._options, call.tool
         environment = dict(call.environment)
         if call.agent_id is not None:
@@ -138,6 +153,7 @@ class SandboxExecutor:
             "environment": environment,
             "packages": packages,
             "limits": limits,
+            "api": {"socket": f"{worker.door}/{self._door.socket_name}", "key": key} if self._door and key else None,
         }
 
     async def _prepare(self) -> _Ready | None:
@@ -158,7 +174,8 @@ class SandboxExecutor:
         installed = environments.Environments(folder / "environments", self._installer_environment)
         missing = launch.missing_program()
         if missing is None:
-            candidate = launch.sandboxed(self._options, packages=packages, environments=installed.folder)
+            door = None if self._door is None else self._door.folder
+            candidate = launch.sandboxed(self._options, packages=packages, environments=installed.folder, door=door)
             complaint = await self._try_out(candidate)
             if complaint is None:
                 version = await asyncio.to_thread(launch.bwrap_version)
@@ -170,7 +187,8 @@ class SandboxExecutor:
         self._report = missing
         if not self._options.unsafe_subprocess:
             return None
-        return _Ready(launch=launch.unsafe(packages, installed.folder), environments=installed)
+        door = None if self._door is None else self._door.folder
+        return _Ready(launch=launch.unsafe(packages, installed.folder, door), environments=installed)
 
     def _folder(self) -> Path:
         if not self._options.data_dir and self._scratch is None:
