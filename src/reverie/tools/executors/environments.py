@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import importlib.metadata
+import json
 import os
 import py_compile
 import re
@@ -14,15 +15,20 @@ from pathlib import Path
 from typing import Final
 
 from reverie.domain.errors import InvalidInput, ToolError
-from reverie.domain.tool import PipRequirement
+from reverie.domain.tool import PipRequirement, Tool
+from reverie.tools.executors import launch
 
 BASE: Final = ("pydantic", "letta-client")
 """Importable by every tool, with all that they need themselves."""
 INSTALL_TIMEOUT_S: Final = 300.0
+_DENO_CACHE: Final = ".deno"
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(\[[A-Za-z0-9._,-]+\])?")
 _VERSION = re.compile(r"(?P<operator>===|==|>=|<=|~=|!=|>|<)?\s*(?P<rest>[A-Za-z0-9][A-Za-z0-9.*+!_,<>=~ -]*)")
+_NPM_NAME = re.compile(r"(@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~-][a-z0-9._~-]*")
+_NPM_VERSION = re.compile(r"[~^]?[0-9A-Za-z][0-9A-Za-z.+-]*")
 _RUNNER = Path(__file__).with_name("runner.py")
+_RUNNER_OF_DENO = Path(__file__).with_name("runner.ts")
 
 
 def prepare_base(folder: Path) -> Path:
@@ -32,7 +38,12 @@ def prepare_base(folder: Path) -> Path:
     system allows, so it takes no room.
     """
     found = _closure(BASE)
-    facts = [sys.version, _RUNNER.read_text(), *(f"{item.name}=={item.version}" for item in found)]
+    facts = [
+        sys.version,
+        _RUNNER.read_text(),
+        _RUNNER_OF_DENO.read_text(),
+        *(f"{item.name}=={item.version}" for item in found),
+    ]
     target = folder / f"base-{_digest(facts)}"
     if target.is_dir():
         return target
@@ -42,6 +53,7 @@ def prepare_base(folder: Path) -> Path:
         for file in item.files or ():
             if ".." not in file.parts:
                 _link(Path(str(item.locate_file(file))), draft / file)
+    shutil.copyfile(_RUNNER_OF_DENO, draft / _RUNNER_OF_DENO.name)
     py_compile.compile(
         str(_RUNNER),
         cfile=str(draft / "runner.pyc"),
@@ -81,55 +93,89 @@ class Environments:
         self._installer_environment = dict(installer_environment)
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def ensure(self, requirements: Sequence[PipRequirement]) -> str | None:
-        """Return the name of the folder that holds `requirements`; None where there are none.
+    async def ensure(self, tool: Tool) -> str | None:
+        """Return the name of the folder that holds what `tool` requires; None where it requires nothing.
 
         Raises:
             ToolError: a package cannot be had; the text says which and why.
         """
-        if not requirements:
-            return None
         try:
-            lines = requirement_lines(requirements)
+            npm = npm_imports(tool.npm_requirements) if tool.source_type == "typescript" else None
+            lines = requirement_lines(tool.pip_requirements) if npm is None else tuple(npm.values())
         except InvalidInput as error:
             raise ToolError(str(error)) from error
-        name = f"env-{_digest([sys.version, *lines])}"
+        if not lines:
+            return None
+        name = f"{'env' if npm is None else 'npm'}-{_digest([sys.version, *lines])}"
         async with self._locks.setdefault(name, asyncio.Lock()):
             if not (self.folder / name).is_dir():
-                await self._install(lines, self.folder / name)
+                await self._install(lines, self.folder / name, npm)
         return name
 
-    async def _install(self, lines: Sequence[str], target: Path) -> None:
+    async def _install(self, lines: Sequence[str], target: Path, npm: Mapping[str, str] | None) -> None:
         draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=self.folder))
         try:
-            process = await asyncio.create_subprocess_exec(
-                *_installer(draft),
-                *lines,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                env=self._installer_environment,
-            )
-            try:
-                async with asyncio.timeout(INSTALL_TIMEOUT_S):
-                    output, _ = await process.communicate()
-            except TimeoutError:
-                raise ToolError(f"installing {', '.join(lines)} took longer than {INSTALL_TIMEOUT_S:g} s") from None
-            finally:
-                if process.returncode is None:
-                    process.kill()
-                    await process.wait()
-            if process.returncode != 0:
+            if npm is None:
+                command = [*_installer(draft), *lines]
+            else:
+                command = [launch.deno_program() or "deno", "install", "--quiet"]
+                (draft / "deno.json").write_text(json.dumps({"imports": npm, "nodeModulesDir": "auto"}))
+            code, output = await self._run(command, draft, lines)
+            if code != 0:
                 last = "\n".join(output.decode("utf-8", "replace").strip().splitlines()[-4:])
-                raise ToolError(f"the tool needs {', '.join(lines)}, which cannot be installed from wheels:\n{last}")
+                raise ToolError(f"the tool needs {', '.join(lines)}, which cannot be installed:\n{last}")
+            shutil.rmtree(draft / _DENO_CACHE, ignore_errors=True)
             _put_in_place(draft, target)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
+    async def _run(self, command: Sequence[str], folder: Path, lines: Sequence[str]) -> tuple[int | None, bytes]:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd=folder,
+            env={
+                "DENO_TLS_CA_STORE": "system,mozilla",  # as the other installers have it
+                **self._installer_environment,
+                "DENO_DIR": str(folder / _DENO_CACHE),
+                "DENO_NO_UPDATE_CHECK": "1",
+                "NO_COLOR": "1",
+            },
+        )
+        try:
+            async with asyncio.timeout(INSTALL_TIMEOUT_S):
+                output, _ = await process.communicate()
+        except TimeoutError:
+            raise ToolError(f"installing {', '.join(lines)} took longer than {INSTALL_TIMEOUT_S:g} s") from None
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return process.returncode, output
+
+
+def npm_imports(requirements: Sequence[PipRequirement]) -> dict[str, str]:
+    """`requirements` as an import map: the name a tool imports to what Deno fetches, sorted.
+
+    Raises:
+        InvalidInput: a name or version that could not be a package's.
+    """
+    imports = {}
+    for item in requirements:
+        version = (item.version or "").strip()
+        if not _NPM_NAME.fullmatch(item.name) or (version and not _NPM_VERSION.fullmatch(version)):
+            raise InvalidInput(
+                f"npm requirement {item.name!r} {item.version or ''!r} is not a package name and version"
+            )
+        imports[item.name] = f"npm:{item.name}@{version}" if version else f"npm:{item.name}"
+    return dict(sorted(imports.items()))
+
 
 def installer_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The part of `environment` an installer needs; keys of model providers are not among it."""
-    keep = ("PIP_", "UV_", "SSL_", "LC_")
+    keep = ("PIP_", "UV_", "NPM_CONFIG_", "DENO_", "SSL_", "LC_")
     exact = {"PATH", "HOME", "LANG", "TMPDIR", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "XDG_CACHE_HOME"}
     return {key: value for key, value in environment.items() if key.upper() in exact or key.upper().startswith(keep)}
 

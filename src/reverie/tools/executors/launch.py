@@ -17,6 +17,7 @@ UID_FOR_ROOT: Final = 65534
 PACKAGES: Final = "/packages"
 ENVIRONMENTS: Final = "/environments"
 DOOR: Final = "/door"
+DENO: Final = "/deno"
 SHM_BYTES: Final = 16 * 1024 * 1024
 
 _SYSTEM_DIRS: Final = ("/lib", "/lib64", "/lib32", "/bin", "/sbin")
@@ -32,6 +33,10 @@ class Launch:
     """Where the worker sees the environments for requirements."""
     door: str | None
     """Where it sees the folder with the socket of the server's API; None: there is none."""
+    packages: str
+    """Where it sees the runner and the packages of all tools."""
+    deno: str | None
+    """Where it sees what runs TypeScript; None: that is not installed."""
 
 
 def sandboxed(options: SandboxOptions, *, packages: Path, environments: Path, door: Path | None) -> Launch:
@@ -47,6 +52,9 @@ def sandboxed(options: SandboxOptions, *, packages: Path, environments: Path, do
     places = {sys.base_prefix: sys.base_prefix, PACKAGES: str(packages), ENVIRONMENTS: str(environments)}
     if door is not None:
         places[DOOR] = str(door)
+    deno = deno_program()
+    if deno is not None:
+        places[DENO] = deno
     if not _has_all_of_root():
         argv = _inner(options, places, hidden=(str(environments.parent),))
     else:
@@ -54,15 +62,34 @@ def sandboxed(options: SandboxOptions, *, packages: Path, environments: Path, do
         argv = [*_staging({staged[place]: origin for place, origin in places.items()}), *_become_other()]
         argv += _inner(options, staged)
     command = (*argv, str(interpreter), "-I", "-S", "-B", f"{PACKAGES}/runner.pyc")
-    return Launch(argv=command, sandboxed=True, environments=ENVIRONMENTS, door=None if door is None else DOOR)
+    return Launch(
+        argv=command,
+        sandboxed=True,
+        environments=ENVIRONMENTS,
+        door=None if door is None else DOOR,
+        packages=PACKAGES,
+        deno=None if deno is None else DENO,
+    )
 
 
 def unsafe(packages: Path, environments: Path, door: Path | None) -> Launch:
     """The command line of a worker that can do all that the server can."""
     command = (sys.executable, "-I", "-S", "-B", str(packages / "runner.pyc"))
     return Launch(
-        argv=command, sandboxed=False, environments=str(environments), door=None if door is None else str(door)
+        argv=command,
+        sandboxed=False,
+        environments=str(environments),
+        door=None if door is None else str(door),
+        packages=str(packages),
+        deno=deno_program(),
     )
+
+
+def deno_program() -> str | None:
+    """What runs TypeScript: beside this interpreter, where its package puts it, or on the path."""
+    beside = Path(sys.executable).parent / "deno"
+    found = str(beside) if beside.is_file() else shutil.which("deno")
+    return None if found is None else os.path.realpath(found)
 
 
 def missing_program() -> SandboxReport | None:

@@ -1,4 +1,4 @@
-"""Custom Python tools, each call in a sandbox of its own."""
+"""Custom tools, Python and TypeScript, each call in a sandbox of its own."""
 
 import asyncio
 import os
@@ -12,6 +12,7 @@ from typing import Final
 
 from reverie.domain.errors import ToolError
 from reverie.domain.json import JsonObject
+from reverie.domain.tool import Tool
 from reverie.tools import source_schema
 from reverie.tools.base import KeysOfCalls, SandboxOptions, SandboxReport, ToolOutcome, ToolRun
 from reverie.tools.executors import environments, launch
@@ -30,7 +31,7 @@ class _Ready:
 
 
 class SandboxExecutor:
-    """Runs Python tools in bubblewrap; implements `ToolExecutor`.
+    """Runs tools in bubblewrap; implements `ToolExecutor`.
 
     Each call has a fresh sandbox that is gone when the call ends. A few are started ahead of
     need, so a call does not wait for an interpreter to start. Belongs to one event loop.
@@ -75,7 +76,7 @@ class SandboxExecutor:
             detail = self._report.detail if self._report else ""
             return ToolOutcome.error(f"custom tools cannot run on this server: {detail}")
         try:
-            installed = await ready.environments.ensure(call.tool.pip_requirements)
+            installed = await ready.environments.ensure(call.tool)
         except ToolError as error:
             return ToolOutcome.error(str(error))
         timeout_s = call.timeout_s or self._options.timeout_s
@@ -117,11 +118,10 @@ class SandboxExecutor:
 
     def _refusal(self, call: ToolRun) -> str | None:
         tool = call.tool
-        if tool.source_type != "python":
-            return (
-                f"tool {tool.name!r} is written in {tool.source_type}; this server runs Python tools only, "
-                "because the TypeScript runtime (Deno) is not part of it yet"
-            )
+        if tool.source_type not in ("python", "typescript"):
+            return f"tool {tool.name!r} is written in {tool.source_type}; tools are written in python or typescript"
+        if tool.source_type == "typescript" and launch.deno_program() is None:
+            return f"tool {tool.name!r} is written in TypeScript and Deno is not installed here; run `pip install deno`"
         if not tool.source_code:
             return f"tool {tool.name!r} has no source code"
         return None
@@ -131,8 +131,8 @@ class SandboxExecutor:
         environment = dict(call.environment)
         if call.agent_id is not None:
             environment["LETTA_AGENT_ID"] = call.agent_id
-        packages = [f"{worker.environments}/{installed}"] if installed else []
-        packages.append(launch.PACKAGES if worker.sandboxed else str(Path(worker.argv[-1]).parent))
+        environment_folder = f"{worker.environments}/{installed}" if installed else None
+        is_python = tool.source_type == "python"
         timeout_s = call.timeout_s or options.timeout_s
         limits = {
             "DATA": options.memory_bytes,
@@ -146,14 +146,15 @@ class SandboxExecutor:
             limits["NPROC"] = options.processes
         return {
             "name": tool.name,
-            "function": source_schema.entry_function(tool.source_code or "", tool.name),
+            "function": source_schema.entry_function(tool.source_code or "", tool.name) if is_python else tool.name,
             "source": tool.source_code,
             "models": (tool.args_json_schema or {}).get("$defs") or {},
             "arguments": call.arguments,
             "environment": environment,
-            "packages": packages,
+            "packages": [*([environment_folder] if environment_folder and is_python else []), worker.packages],
             "limits": limits,
             "api": {"socket": f"{worker.door}/{self._door.socket_name}", "key": key} if self._door and key else None,
+            "deno": None if is_python else _deno(tool, worker, environment_folder),
         }
 
     async def _prepare(self) -> _Ready | None:
@@ -226,3 +227,12 @@ class SandboxExecutor:
             self._warm.extend(worker for worker in started if isinstance(worker, Worker))
             if any(isinstance(worker, OSError) for worker in started):
                 return  # out of processes or descriptors; the next call tries again, and says so
+
+
+def _deno(tool: Tool, worker: Launch, npm: str | None) -> JsonObject:
+    return {
+        "program": worker.deno,
+        "runner": f"{worker.packages}/runner.ts",
+        "npm": npm,
+        "parameters": list(tool.spec.parameters.get("properties") or ()),
+    }

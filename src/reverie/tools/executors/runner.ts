@@ -1,0 +1,50 @@
+// Runs one call of a TypeScript tool, inside the sandbox, started by runner.py.
+//
+// Reads {"name", "parameters", "arguments"} from standard input, imports the tool's module from the
+// path in the first argument and writes the answer, JSON too, to the path in the second: what the
+// tool prints never mixes with what it returns.
+
+type Request = { name: string; parameters: string[]; arguments: Record<string, unknown> };
+type Tool = (...values: unknown[]) => unknown;
+
+const [modulePath, answerPath] = Deno.args;
+const request: Request = JSON.parse(await new Response(Deno.stdin.readable).text());
+
+/** The function of the tool's name, exported or not; else the default export or the last exported function. */
+function entry(module: Record<string, unknown>): Tool {
+  const functions = Object.values(module).filter((item) => typeof item === "function");
+  const found = module.__reverie_entry ?? module[request.name] ?? module.default ?? functions.at(-1);
+  if (typeof found !== "function") throw new Error(`the source defines no function ${request.name}`);
+  return found as Tool;
+}
+
+/** One value for each parameter, in the schema's order; or all in one object, for functions that take one. */
+function values(tool: Tool): unknown[] {
+  const head = tool.toString().replace(/^(async\s+)?(function\s*\*?\s*[\w$]*)?\s*/, "");
+  const takesObject = /^\(?\s*\{/.test(head);
+  const first = /^\(?\s*([\w$]+)/.exec(head)?.[1];
+  const alone = tool.length === 1 && request.parameters.length > 1 && !request.parameters.includes(first ?? "");
+  if (takesObject || alone) return [request.arguments];
+  const given = request.parameters.map((name) => request.arguments[name]);
+  while (given.length > 0 && given.at(-1) === undefined) given.pop();
+  return given;
+}
+
+/** The message, and the frames of the tool's own file. */
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return `thrown: ${String(error)}`;
+  const frames = (error.stack ?? "").split("\n").filter((line) => line.includes(modulePath));
+  return [`${error.name}: ${error.message}`, ...frames].join("\n").replaceAll(`file://${modulePath}`, `${request.name}.ts`);
+}
+
+let answer: unknown;
+try {
+  const tool = entry(await import(`file://${modulePath}`));
+  const value = (await tool(...values(tool))) ?? null;
+  const plain = JSON.parse(JSON.stringify(value, (_, item) => typeof item === "bigint" ? item.toString() : item) ?? "null");
+  answer = { ok: true, text: typeof plain === "string" ? plain : JSON.stringify(plain), value: plain };
+} catch (error) {
+  answer = { ok: false, error: describe(error) };
+}
+Deno.writeTextFileSync(answerPath, JSON.stringify(answer));
+Deno.exit(0);
