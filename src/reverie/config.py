@@ -534,6 +534,14 @@ class Settings(BaseSettings):
         note="Processes and threads that one call of a custom tool may have.",
         gt=0,
     )
+    tool_environment_mb: int = _setting(
+        4096,
+        "REVERIE_TOOL_ENVIRONMENT_MB",
+        section=_TOOLS,
+        expects="a whole number greater than 0",
+        note="Largest folder of packages that one list of a tool's requirements may fill, in MiB.",
+        gt=0,
+    )
     tool_network: bool = _setting(
         False,
         "REVERIE_TOOL_NETWORK",
@@ -646,6 +654,7 @@ class Settings(BaseSettings):
             timeout_s=self.tool_timeout_s,
             memory_bytes=self.tool_memory_mb * 1024 * 1024,
             processes=self.tool_processes,
+            environment_bytes=self.tool_environment_mb * 1024 * 1024,
             allow_network=self.tool_network,
             warm_workers=self.tool_warm_workers,
             data_dir=str(self.data_dir / "tools"),

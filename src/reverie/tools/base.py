@@ -197,6 +197,8 @@ class SandboxOptions:
     """Most of stdout, stderr and result together."""
     processes: int = 64
     scratch_bytes: int = 64 * 1024 * 1024
+    environment_bytes: int = 4 * 1024**3
+    """Largest folder of installed requirements; a package can be a small archive of very much."""
     allow_network: bool = False
     warm_workers: int = 2
     """Started ahead of need."""

@@ -290,16 +290,35 @@ async def test_cancelling_kills_the_sandbox(executor: SandboxExecutor) -> None:
     await settled(executor)
 
 
-async def test_requirements_are_installed_from_wheels_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def put_wheel(folder: Path, name: str, files: dict[str, str]) -> dict[str, str]:
+    """Put a wheel into `folder`, and return an environment in which installers find it there and nowhere else."""
+    folder.mkdir(exist_ok=True)
+    facts = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED) as wheel:
+        for path, content in files.items():
+            wheel.writestr(path, content)
+        wheel.writestr(f"{facts}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        wheel.writestr(f"{facts}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{facts}/RECORD", "".join(f"{path},,\n" for path in files))
+    environment = dict(os.environ) | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder)}
+    return environment | {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(folder)}
+
+
+async def test_a_small_package_of_very_much_is_refused(tmp_path: Path) -> None:
+    bomb = {f"bomb/part{number}.py": "#" + "x" * 2**24 for number in range(8)}
+    environment = put_wheel(tmp_path / "wheels", "bomb", bomb)
+    options = SandboxOptions(data_dir=str(tmp_path), warm_workers=0, environment_bytes=32 * 2**20)
+    executor = SandboxExecutor(options, environment=environment)
+    fields = {"pip_requirements": (PipRequirement(name="bomb"),)}
+    outcome = await run(executor, "def probe():\n    return 1", fields=fields)
+    assert "more than 32 MiB" in text(outcome)
+    assert not list(tmp_path.rglob("part0.py"))  # noqa: ASYNC240 - nothing runs any more
+    await executor.aclose()
+
+
+async def test_requirements_are_installed_from_wheels_once(tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
-    wheels.mkdir()
-    with zipfile.ZipFile(wheels / "greeter-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("greeter.py", "WORD = 'hello'\n")
-        wheel.writestr("greeter-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: greeter\nVersion: 1.0\n")
-        wheel.writestr("greeter-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr("greeter-1.0.dist-info/RECORD", "greeter.py,,\ngreeter-1.0.dist-info/METADATA,,\n")
-    environment = dict(os.environ) | {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels)}
-    environment |= {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(wheels)}
+    environment = put_wheel(wheels, "greeter", {"greeter.py": "WORD = 'hello'\n"})
     executor = SandboxExecutor(SandboxOptions(data_dir=str(tmp_path), warm_workers=0), environment=environment)
     source = "import greeter\ndef probe():\n    return greeter.WORD"
     fields = {"pip_requirements": (PipRequirement(name="greeter", version="1.0"),)}

@@ -1,6 +1,7 @@
 """Packages that tools can import: a fixed set for all, and environments for requirements."""
 
 import asyncio
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -22,6 +23,8 @@ BASE: Final = ("pydantic", "letta-client")
 """Importable by every tool, with all that they need themselves."""
 INSTALL_TIMEOUT_S: Final = 300.0
 _DENO_CACHE: Final = ".deno"
+_TEMPORARY: Final = ".tmp"
+_SIZE_CHECK_S: Final = 0.25
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(\[[A-Za-z0-9._,-]+\])?")
 _VERSION = re.compile(r"(?P<operator>===|==|>=|<=|~=|!=|>|<)?\s*(?P<rest>[A-Za-z0-9][A-Za-z0-9.*+!_,<>=~ -]*)")
@@ -88,8 +91,9 @@ def requirement_lines(requirements: Sequence[PipRequirement]) -> tuple[str, ...]
 class Environments:
     """Installed requirements, one folder for each different list of them."""
 
-    def __init__(self, folder: Path, installer_environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, installer_environment: Mapping[str, str], max_bytes: int) -> None:
         self.folder = folder
+        self._max_bytes = max_bytes
         self._installer_environment = dict(installer_environment)
         self._locks: dict[str, asyncio.Lock] = {}
 
@@ -120,11 +124,13 @@ class Environments:
             else:
                 command = [launch.deno_program() or "deno", "install", "--quiet"]
                 (draft / "deno.json").write_text(json.dumps({"imports": npm, "nodeModulesDir": "auto"}))
+            (draft / _TEMPORARY).mkdir()
             code, output = await self._run(command, draft, lines)
             if code != 0:
                 last = "\n".join(output.decode("utf-8", "replace").strip().splitlines()[-4:])
                 raise ToolError(f"the tool needs {', '.join(lines)}, which cannot be installed:\n{last}")
-            shutil.rmtree(draft / _DENO_CACHE, ignore_errors=True)
+            for left in (_DENO_CACHE, _TEMPORARY):
+                shutil.rmtree(draft / left, ignore_errors=True)
             _put_in_place(draft, target)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -140,20 +146,42 @@ class Environments:
                 "DENO_TLS_CA_STORE": "system,mozilla",  # as the other installers have it
                 **self._installer_environment,
                 "DENO_DIR": str(folder / _DENO_CACHE),
+                "TMPDIR": str(folder / _TEMPORARY),  # so that what is being unpacked counts
                 "DENO_NO_UPDATE_CHECK": "1",
                 "NO_COLOR": "1",
             },
         )
+        reading = asyncio.create_task(process.communicate())
         try:
             async with asyncio.timeout(INSTALL_TIMEOUT_S):
-                output, _ = await process.communicate()
+                while not (await asyncio.wait({reading}, timeout=_SIZE_CHECK_S))[0]:
+                    await self._check_size(folder, lines)
+            await self._check_size(folder, lines)
+            output, _ = reading.result()
         except TimeoutError:
             raise ToolError(f"installing {', '.join(lines)} took longer than {INSTALL_TIMEOUT_S:g} s") from None
         finally:
+            reading.cancel()
             if process.returncode is None:
                 process.kill()
                 await process.wait()
         return process.returncode, output
+
+    async def _check_size(self, folder: Path, lines: Sequence[str]) -> None:
+        if await asyncio.to_thread(_size_of, folder) > self._max_bytes:
+            raise ToolError(
+                f"the packages {', '.join(lines)} take more than {self._max_bytes // 2**20} MiB; "
+                "require fewer, or raise REVERIE_TOOL_ENVIRONMENT_MB"
+            )
+
+
+def _size_of(folder: Path) -> int:
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # installers move what they have just written
+                total += os.lstat(os.path.join(place, name)).st_blocks * 512
+    return total
 
 
 def npm_imports(requirements: Sequence[PipRequirement]) -> dict[str, str]:

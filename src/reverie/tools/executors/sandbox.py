@@ -172,7 +172,9 @@ class SandboxExecutor:
     async def _set_up(self) -> _Ready | None:
         folder = await asyncio.to_thread(self._folder)
         packages = await asyncio.to_thread(environments.prepare_base, folder)
-        installed = environments.Environments(folder / "environments", self._installer_environment)
+        installed = environments.Environments(
+            folder / "environments", self._installer_environment, self._options.environment_bytes
+        )
         missing = launch.missing_program()
         if missing is None:
             door = None if self._door is None else self._door.folder
