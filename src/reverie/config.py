@@ -29,6 +29,7 @@ from pydantic_settings import (
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from reverie.documents.base import DocumentOptions
 from reverie.domain.errors import ReverieError
 from reverie.models.base import ModelOptions, ProviderOptions
 from reverie.storage.database import DatabaseOptions
@@ -264,6 +265,7 @@ _RUNS: Final = "Runs"
 _MODELS: Final = "Models"
 _TOOLS: Final = "Tools"
 _WEB: Final = "Addresses that users name"
+_FILES: Final = "Files"
 _POSITIVE: Final = "a number greater than 0"
 _SWITCH: Final = "true or false"
 
@@ -591,6 +593,30 @@ class Settings(BaseSettings):
         expects="addresses or ranges separated by commas, such as 10.1.2.3,192.168.7.0/24",
         note="Addresses and ranges that may be opened whatever else is said, separated by commas.",
     )
+    file_max_bytes: int = _setting(
+        40_000_000,
+        "REVERIE_FILE_MAX_BYTES",
+        section=_FILES,
+        expects="a whole number greater than 0",
+        note="Largest file that is read; REVERIE_MAX_BODY_BYTES bounds uploads as well.",
+        gt=0,
+    )
+    file_timeout_s: float = _setting(
+        120.0,
+        "REVERIE_FILE_TIMEOUT_S",
+        section=_FILES,
+        expects=_POSITIVE,
+        note="Longest reading of one file by its parser, in seconds.",
+        gt=0,
+    )
+    file_memory_mb: int = _setting(
+        1024,
+        "REVERIE_FILE_MEMORY_MB",
+        section=_FILES,
+        expects="a whole number of megabytes, 256 or more",
+        note="Memory of the process that reads one file.",
+        ge=256,
+    )
 
     provider_variables: dict[str, str] = Field(default_factory=dict, repr=False, exclude=True)
     """Every variable of `PROVIDERS` that is set, in capitals."""
@@ -667,6 +693,10 @@ class Settings(BaseSettings):
         return WebOptions(
             allow_private=self.is_loopback if private is None else private, networks=self.allowed_networks
         )
+
+    def document_options(self) -> DocumentOptions:
+        """The options of the room that reads files."""
+        return DocumentOptions(timeout_s=self.file_timeout_s, memory_bytes=self.file_memory_mb * 1024 * 1024)
 
     def providers(self) -> tuple[ProviderOptions, ...]:
         """The providers whose variables are set, in the order of `PROVIDERS`.

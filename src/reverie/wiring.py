@@ -22,9 +22,11 @@ from reverie.api.security import SecurityOptions
 from reverie.auth.call_keys import CallKeys
 from reverie.auth.keys import Gate
 from reverie.auth.secrets import load_secrets
+from reverie.background.ingest import Ingest
 from reverie.background.schedules import ScheduleOptions, Schedules
 from reverie.background.sweep import sweep
 from reverie.config import Settings
+from reverie.documents.reader import SubprocessReader
 from reverie.domain.clock import utc_now
 from reverie.faults import crash_point
 from reverie.loop.turn import LoopDeps
@@ -46,6 +48,8 @@ log = structlog.get_logger(__name__)
 
 OWN_PROVIDERS_FRESH_S: Final = 5.0
 """How long one process may go on with what another has changed about an organisation's providers."""
+_INGEST_INTERVAL_S: Final = 5.0
+"""Between looks for files that another server left, or that wait for a second try; uploads ring at once."""
 
 
 @dataclass(slots=True)
@@ -97,7 +101,7 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
             stack.callback(listener.close)
         executor = SandboxExecutor(settings.sandbox_options(), environment=os.environ, door=door, keys=call_keys)
         stack.push_async_callback(executor.aclose)
-        drain = _Drain()
+        drain, fault = _Drain(), crash_point(settings.crash_at)
         engine = RunEngine(
             LoopDeps(
                 database=database,
@@ -107,7 +111,7 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
                 cipher=secrets.cipher,
                 clock=utc_now,
                 retries=RetryPolicy(),
-                fault=crash_point(settings.crash_at),
+                fault=fault,
                 draining=drain,
             ),
             EngineOptions(
@@ -123,6 +127,15 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
         stack.push_async_callback(engine.close)
         if database.sqlite_path is None:
             await stack.enter_async_context(sweep(engine, settings.lease_s))
+        ingest = Ingest(
+            database,
+            SubprocessReader(settings.document_options()),
+            catalogs,
+            worker_id=engine.worker_id,
+            clock=utc_now,
+            fault=fault,
+        ).rounds(_INGEST_INTERVAL_S)
+        await stack.enter_async_context(ingest)
         operations = Operations(
             database=database,
             catalogs=catalogs,
@@ -131,6 +144,8 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
             executor=executor,
             clock=utc_now,
             default_model=settings.default_model,
+            max_file_bytes=settings.file_max_bytes,
+            ring_ingest=ingest.ring,
         )
         wants_first = settings.keys_required and not settings.api_key
         made = await first_key(operations, secrets.hasher) if wants_first else None

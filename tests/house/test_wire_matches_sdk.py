@@ -34,7 +34,6 @@ ANSWERS_DIFFER = {
     "CompactionSettings.model_settings": BY_VALUE,
     "AgentState.tool_rules[]": BY_VALUE,
     "Step.messages[]": "always empty: deprecated for the step's own path of messages",
-    "Memory.file_blocks[]": "always empty: open files are not in the old view of memory",
     "steps.trace.retrieve": "null: exchanges with providers are not kept, and an empty one would be untrue",
 }
 NEWER_ANSWERS_DIFFER = {

@@ -127,6 +127,8 @@ ArchivePath: TypeAlias = Annotated[str, _id("archive")]
 ProviderPath: TypeAlias = Annotated[str, _id("provider")]
 IdentityPath: TypeAlias = Annotated[str, _id("identity")]
 SchedulePath: TypeAlias = Annotated[str, _id("schedule")]
+FolderPath: TypeAlias = Annotated[str, _id("source")]
+FilePath: TypeAlias = Annotated[str, _id("file")]
 _UUID: Final = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 ConversationPath: TypeAlias = Annotated[str, Path(pattern=rf"^(default|(conv|agent)-{_UUID})$", examples=["default"])]
 AgentQuery: TypeAlias = Annotated[str | None, Query(pattern=rf"^agent-{_UUID}$")]

@@ -88,7 +88,8 @@ def _responses(route: APIRoute, schema: Any) -> dict[str, Any]:
         }
     fault = {"application/json": {"schema": {"$ref": _REF.format(model="Fault")}}}
     faults = {status: {"description": text, "content": fault} for status, text in _FAULTS.items()}
-    return {"200": {"description": "Success", **({"content": content} if content else {})}, **faults}
+    success = str(route.status_code or 200)
+    return {success: {"description": "Success", **({"content": content} if content else {})}, **faults}
 
 
 DOCS_PAGE: Final = """<!doctype html>

@@ -1,4 +1,4 @@
-"""The system prompt: instructions, memory blocks, tool rules, and what lies outside the context."""
+"""The system prompt: instructions, memory blocks, open files, tool rules, and what lies outside the context."""
 
 import hashlib
 from collections.abc import Sequence
@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from reverie.context.files import folder_facts, render_folders
 from reverie.domain.agent import Agent
 from reverie.domain.block import Block
 from reverie.domain.conversation import Conversation
+from reverie.domain.folder import AttachedFolder
 from reverie.domain.inputs import ClientSkill
 
 MEMORY_PLACEHOLDER: Final = "{CORE_MEMORY}"
@@ -23,6 +25,7 @@ class PromptInputs:
     agent: Agent
     conversation: Conversation
     blocks: Sequence[Block]
+    folders: Sequence[AttachedFolder] = ()
     tool_rules: str | None
     """What the rules say, in words for the model; None: there are none."""
     passage_count: int
@@ -48,12 +51,17 @@ def fingerprint(inputs: PromptInputs) -> str:
         inputs.passage_count,
         [(block.label, block.description, block.value, block.limit, block.read_only) for block in inputs.blocks],
     ]
+    if inputs.folders:
+        parts += [inputs.agent.max_files_open, inputs.agent.per_file_view_window_char_limit]
+        parts += folder_facts(inputs.folders)
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
 
 def compile_prompt(inputs: PromptInputs) -> str:
     """Return the text of the system prompt."""
     sections = [_memory(inputs.blocks)] if inputs.blocks else []
+    if inputs.folders:
+        sections.append(render_folders(inputs.agent, inputs.folders))
     if inputs.tool_rules:
         sections.append(f"<tool_usage_rules>\n{inputs.tool_rules}\n</tool_usage_rules>")
     sections.append(_metadata(inputs))

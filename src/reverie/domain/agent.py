@@ -6,8 +6,9 @@ from enum import StrEnum
 from typing import Literal
 
 from reverie.domain.block import Block, BlockDraft
+from reverie.domain.folder import AttachedFolder
 from reverie.domain.identity import Identity
-from reverie.domain.ids import AgentId, BlockId, IdentityId, MessageId, OrganizationId, ToolId
+from reverie.domain.ids import AgentId, BlockId, FolderId, IdentityId, MessageId, OrganizationId, ToolId
 from reverie.domain.inputs import MessageInput
 from reverie.domain.json import JsonObject
 from reverie.domain.message import Message
@@ -85,7 +86,9 @@ class Agent:
     """Forget earlier messages (not memory) at each request."""
     enable_sleeptime: bool | None = None
     max_files_open: int | None = None
+    """Beyond it the file unused for longest is closed; None: `folder.DEFAULT_FILES_OPEN`."""
     per_file_view_window_char_limit: int | None = None
+    """Characters of an open file that the prompt shows; None: `folder.DEFAULT_VIEW_CHARS`."""
     hidden: bool | None = None
     project_id: str | None = None
     template_id: str | None = None
@@ -114,6 +117,8 @@ class AgentDetails:
     """In the order of attachment."""
     identities: tuple[Identity, ...] = ()
     """By age."""
+    folders: tuple[AttachedFolder, ...] = ()
+    """In the order of attachment; with their files where one agent alone is read."""
     pending_approval: Message | None = None
     """The unanswered approval request of the agent's own thread."""
     passage_count: int = 0
@@ -146,7 +151,11 @@ class AgentDraft:
     include_base_tool_rules: bool | None = None
     tags: tuple[str, ...] = ()
     identity_ids: tuple[IdentityId, ...] = ()
-    folder_ids: tuple[str, ...] = ()
+    folder_ids: tuple[FolderId, ...] = ()
+    include_default_source: bool = False
+    """Make a folder for it."""
+    embedding_chunk_size: int | None = None
+    """Tokens of a passage in that folder."""
     secrets: dict[str, str] = field(default_factory=dict)
     initial_messages: tuple[MessageInput, ...] | None = None
     """None: the start of the agent type."""
@@ -179,7 +188,7 @@ class AgentChanges:
     response_format: JsonObject | Unset | None = UNSET
     block_ids: tuple[BlockId, ...] | Unset = UNSET
     tool_ids: tuple[ToolId, ...] | Unset = UNSET
-    folder_ids: tuple[str, ...] | Unset = UNSET
+    folder_ids: tuple[FolderId, ...] | Unset = UNSET
     tool_rules: tuple[ToolRule, ...] | Unset = UNSET
     tags: tuple[str, ...] | Unset = UNSET
     identity_ids: tuple[IdentityId, ...] | Unset = UNSET

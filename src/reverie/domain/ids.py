@@ -23,6 +23,8 @@ ArchiveId = NewType("ArchiveId", str)
 IdentityId = NewType("IdentityId", str)
 ProviderId = NewType("ProviderId", str)
 ScheduleId = NewType("ScheduleId", str)
+FolderId = NewType("FolderId", str)
+FileId = NewType("FileId", str)
 
 DEFAULT_ORGANIZATION: Final = OrganizationId("org-00000000-0000-4000-8000-000000000000")
 DEFAULT_USER: Final = UserId("user-00000000-0000-4000-8000-000000000000")

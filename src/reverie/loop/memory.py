@@ -1,21 +1,22 @@
 """The agent's memory as state tools see it: inside the transaction that saves their results."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from reverie.domain.agent import Agent
 from reverie.domain.block import Block, BlockDraft
-from reverie.domain.errors import Conflict, InvalidInput, ToolError
+from reverie.domain.errors import Conflict, InvalidInput, NotFound, ToolError
+from reverie.domain.folder import FileView, OpenOutcome
 from reverie.domain.ids import RunId
 from reverie.domain.message import Message
 from reverie.domain.passage import Passage, SearchQuery
 from reverie.loop.state import View
 from reverie.storage import blocks as block_store
+from reverie.storage import file_views, search
 from reverie.storage import messages as message_store
 from reverie.storage import passages as passage_store
-from reverie.storage import search
 
 
 class TransactionMemory:
@@ -27,6 +28,7 @@ class TransactionMemory:
         self._run_id = run_id
         self._now = now
         self._tool_name = ""
+        self._opened = 0
 
     def acting_as(self, tool_name: str) -> None:
         """Name the tool that the changes which follow are ascribed to."""
@@ -88,6 +90,26 @@ class TransactionMemory:
     def search_messages(self, query: SearchQuery, roles: Sequence[str]) -> Sequence[Message]:
         ids = search.search_messages(self._c, self.agent.organization_id, query, agent_id=self.agent.id, roles=roles)
         return message_store.get_many(self._c, self.agent.organization_id, ids)
+
+    def find_files(self, names: Sequence[str]) -> Mapping[str, FileView]:
+        # Held first: what is found open stays so until it is opened or closed here.
+        file_views.hold(self._c, self.agent.id)
+        return file_views.named(self._c, self.agent.id, names)
+
+    def open_file(self, view: FileView, start: int | None, end: int | None) -> OpenOutcome:
+        # All of one transaction happens at one moment; the last one opened is still the last one used.
+        self._opened += 1
+        moment = self._now + timedelta(microseconds=self._opened)
+        try:
+            return file_views.open_file(self._c, self.agent, view, moment, start=start, end=end)
+        except (NotFound, InvalidInput) as error:
+            raise ToolError(str(error)) from error
+
+    def close_files(self, keep: Sequence[FileView]) -> Sequence[str]:
+        return file_views.close(self._c, self.agent.id, keep=[view.file_id for view in keep])
+
+    def touch_files(self, file_ids: Sequence[str]) -> None:
+        file_views.touch(self._c, self.agent.id, file_ids, self._now)
 
     def _writable(self, label: str) -> Block:
         block = self.block(label)

@@ -103,6 +103,7 @@ def refresh_prompt(c: Connection, view: View, now: datetime, *, force: bool = Fa
         agent=view.agent,
         conversation=view.conversation,
         blocks=view.details.blocks,
+        folders=view.details.folders,
         tool_rules=describe_rules(view.agent.tool_rules),
         passage_count=view.details.passage_count,
         message_count=0,

@@ -20,9 +20,11 @@ from reverie.domain.json import JsonObject
 from reverie.domain.run import Run
 from reverie.domain.tool import Tool, ToolSpec
 from reverie.loop.decide import executed
+from reverie.loop.library import Library
 from reverie.loop.memory import TransactionMemory
 from reverie.loop.state import View
 from reverie.models.base import ModelCatalogs, ToolChoice
+from reverie.storage.database import Database
 from reverie.tools.arguments import parse_arguments
 from reverie.tools.base import StateTool, ToolExecutor, ToolOutcome, ToolRun
 from reverie.tools.limits import cut
@@ -73,7 +75,9 @@ class Toolbox:
         executor: ToolExecutor,
         catalogs: ModelCatalogs,
         cipher: Cipher,
+        database: Database,
     ) -> None:
+        self._database = database
         self._client_tools = {spec.name: spec for spec in request.options.client_tools}
         self._state_tools = state_tools
         self._executor = executor
@@ -190,6 +194,10 @@ class Toolbox:
             log.warning("embedding_failed", agent_id=view.agent.id, error=str(error))
             return None
 
+    def library(self, view: View) -> Library:
+        """The files of the agent's folders."""
+        return Library(self._database, self._catalogs, view.agent)
+
     def _admit(self, view: View, call: ToolCall, history: Sequence[Executed]) -> tuple[Tool, JsonObject]:
         names = self.names(view)
         tool = _find(view, call.name)
@@ -235,6 +243,10 @@ class Toolbox:
 class _Services:
     toolbox: Toolbox
     view: View
+
+    @property
+    def library(self) -> Library:
+        return self.toolbox.library(self.view)
 
     async def embed(self, text: str) -> Sequence[float] | None:
         return await self.toolbox.embed(self.view, text)

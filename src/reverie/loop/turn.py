@@ -88,6 +88,7 @@ class Turn:
             executor=deps.executor,
             catalogs=deps.catalogs,
             cipher=deps.cipher,
+            database=deps.database,
         )
 
     async def drive(self) -> AsyncGenerator[Event, None]:

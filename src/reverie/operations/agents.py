@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import fields, replace
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -9,8 +10,9 @@ from sqlalchemy import Connection
 from reverie.auth.keys import Caller, Scope
 from reverie.domain.agent import Agent, AgentChanges, AgentDetails, AgentDraft, AgentFilter
 from reverie.domain.block import Block, BlockChanges
-from reverie.domain.errors import InvalidInput, NotFound
-from reverie.domain.ids import AgentId, ArchiveId, BlockId, ConversationId, IdentityId, ToolId
+from reverie.domain.errors import InvalidInput
+from reverie.domain.folder import file_limits
+from reverie.domain.ids import AgentId, ArchiveId, BlockId, ConversationId, FolderId, IdentityId, ToolId
 from reverie.domain.json import JsonObject
 from reverie.domain.paging import Page
 from reverie.domain.tool import Tool
@@ -18,7 +20,8 @@ from reverie.domain.unset import UNSET
 from reverie.operations.assembly import check_timezone, prepare, remove_agent, seal, store_agent
 from reverie.operations.authorship import actor_of
 from reverie.operations.base import Operations
-from reverie.storage import agents, archives, blocks, identities, messages, tools
+from reverie.operations.builtin import ensure_builtin
+from reverie.storage import agents, archives, blocks, file_views, folders, identities, messages, tools
 from reverie.storage.agents import EVERYTHING, Related
 from reverie.storage.identities import AGENTS
 from reverie.tools.base import ToolOutcome, ToolRun
@@ -64,12 +67,14 @@ async def count(ops: Operations, caller: Caller, where: AgentFilter) -> int:
 async def update(ops: Operations, caller: Caller, agent_id: AgentId, changes: AgentChanges) -> AgentDetails:
     """Change what `changes` names, in one transaction; lists of ids replace what is attached."""
     caller.require(Scope.WRITE)
-    if changes.folder_ids is not UNSET and changes.folder_ids:
-        raise NotFound("folder", changes.folder_ids[0])
     if changes.timezone is not UNSET:
         check_timezone(changes.timezone)
+    window = None
     if changes.model is not UNSET:
-        await (await ops.catalogs.of(caller.organization_id)).chat_model(changes.model)
+        model = await (await ops.catalogs.of(caller.organization_id)).chat_model(changes.model)
+        window = model.info.context_window
+    if changes.folder_ids is not UNSET:
+        await ensure_builtin(ops, caller.organization_id)
     if changes.embedding is not UNSET and changes.embedding is not None:
         await (await ops.catalogs.of(caller.organization_id)).embedder(changes.embedding)
     values = _plain_values(ops, agent_id, changes)
@@ -78,8 +83,11 @@ async def update(ops: Operations, caller: Caller, agent_id: AgentId, changes: Ag
     def store(c: Connection) -> AgentDetails:
         before = agents.get(c, caller.organization_id, agent_id, lock=True)
         after = replace(before, **values, updated_at=now, last_updated_by_id=caller.user_id)
+        after = _with_fitting_files(before, after, changes, window)
         agents.update_agent(c, before, after)
-        _replace_attached(c, before, changes)
+        _replace_attached(c, after, changes, now)
+        if _files_of(before) != _files_of(after):
+            file_views.refit(c, after)
         if changes.tool_rules is not UNSET:
             check_rules(after.tool_rules, [tool.name for tool in tools.of_agent(c, before.id)])
         if changes.message_ids is not UNSET:
@@ -199,6 +207,25 @@ async def detach_identity(ops: Operations, caller: Caller, agent_id: AgentId, id
     await _change_attached(ops, caller, agent_id, change)
 
 
+async def attach_folder(ops: Operations, caller: Caller, agent_id: AgentId, folder_id: FolderId) -> AgentDetails:
+    """Give the agent a folder, and with its first one the file tools; its files open as far as there is room."""
+    caller.require(Scope.WRITE)
+    await ensure_builtin(ops, caller.organization_id)
+    now = ops.clock()
+
+    def change(c: Connection, agent: Agent) -> None:
+        file_views.attach(c, agent, folders.get_many(c, caller.organization_id, [folder_id]), now)
+
+    return await _change_attached(ops, caller, agent_id, change)
+
+
+async def detach_folder(ops: Operations, caller: Caller, agent_id: AgentId, folder_id: FolderId) -> AgentDetails:
+    """Take a folder away from the agent, with its views, and with its last one the file tools; the folder stays."""
+    return await _change_attached(
+        ops, caller, agent_id, lambda c, agent: folders.detach(c, caller.organization_id, agent.id, [folder_id])
+    )
+
+
 async def set_approval(
     ops: Operations, caller: Caller, agent_id: AgentId, tool_name: str, requires: bool | None
 ) -> AgentDetails:
@@ -269,7 +296,24 @@ _APART: Final = frozenset({"block_ids", "tool_ids", "folder_ids", "message_ids",
 """Changes that are not a column of the agent as they stand."""
 
 
-def _replace_attached(c: Connection, agent: Agent, changes: AgentChanges) -> None:
+def _with_fitting_files(before: Agent, after: Agent, changes: AgentChanges, window: int | None) -> Agent:
+    """With less to see of files where the window gets smaller, unless the change itself says how much."""
+    windows = [item for item in (window, after.context_window_limit) if item]
+    if not windows or (window is None and before.context_window_limit == after.context_window_limit):
+        return after
+    most, chars = file_limits(min(windows))
+    if changes.max_files_open is UNSET and after.max_files_open is not None:
+        after = replace(after, max_files_open=min(after.max_files_open, most))
+    if changes.per_file_view_window_char_limit is UNSET and after.per_file_view_window_char_limit is not None:
+        after = replace(after, per_file_view_window_char_limit=min(after.per_file_view_window_char_limit, chars))
+    return after
+
+
+def _files_of(agent: Agent) -> tuple[int | None, int | None]:
+    return agent.max_files_open, agent.per_file_view_window_char_limit
+
+
+def _replace_attached(c: Connection, agent: Agent, changes: AgentChanges, now: datetime) -> None:
     if changes.block_ids is not UNSET:
         blocks.replace_attached(c, agent.id, blocks.get_many(c, agent.organization_id, changes.block_ids))
     if changes.tool_ids is not UNSET:
@@ -278,6 +322,9 @@ def _replace_attached(c: Connection, agent: Agent, changes: AgentChanges) -> Non
         owners = identities.get_many(c, agent.organization_id, changes.identity_ids)
         AGENTS.clear(c, thing_id=agent.id)
         AGENTS.add(c, [agent.id], [owner.id for owner in owners])
+    if changes.folder_ids is not UNSET:
+        wanted = folders.get_many(c, agent.organization_id, changes.folder_ids)
+        file_views.replace_attached(c, agent, wanted, now)
 
 
 def _plain_values(ops: Operations, agent_id: AgentId, changes: AgentChanges) -> dict[str, Any]:

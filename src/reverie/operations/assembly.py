@@ -15,8 +15,9 @@ from sqlalchemy import Connection
 from reverie.auth.keys import Caller
 from reverie.domain.agent import Agent, AgentDetails, AgentDraft, AgentType
 from reverie.domain.conversation import Conversation
-from reverie.domain.errors import InvalidInput, NotFound
-from reverie.domain.ids import AgentId, ConversationId, MessageId, make_id
+from reverie.domain.errors import InvalidInput
+from reverie.domain.folder import DEFAULT_CHUNK_TOKENS, Folder, file_limits
+from reverie.domain.ids import AgentId, ConversationId, FolderId, MessageId, make_id
 from reverie.domain.inputs import MessageInput, SayInput
 from reverie.domain.instructions import instructions_of
 from reverie.domain.message import AssistantBody, Body, Message, SystemBody, UserBody
@@ -26,9 +27,9 @@ from reverie.domain.tool_rule import ContinueToolRule, TerminalToolRule, ToolRul
 from reverie.loop.state import load_view
 from reverie.operations.base import Operations
 from reverie.operations.builtin import ensure_builtin
-from reverie.storage import agents, archives, blocks, conversations, identities, messages, tools
+from reverie.storage import agents, archives, blocks, conversations, file_views, folders, identities, messages, tools
 from reverie.storage.identities import AGENTS
-from reverie.tools.builtin import BUILTIN, base_tools
+from reverie.tools.builtin import BUILTIN, FILE_TOOLS, base_tools
 from reverie.tools.rules import check_rules
 
 _random: Final = SystemRandom()
@@ -41,11 +42,9 @@ async def prepare(ops: Operations, caller: Caller, draft: AgentDraft) -> Agent:
     """The record of the agent to be, complete but for its tool rules; nothing is stored.
 
     Raises:
-        NotFound: an unknown model or folder; the text names it.
+        NotFound: an unknown model; the text names it.
         InvalidInput: no model is configured, or a time zone that cannot be.
     """
-    if draft.folder_ids:
-        raise NotFound("folder", draft.folder_ids[0])
     await ensure_builtin(ops, caller.organization_id)
     return await _make_agent(ops, caller, draft)
 
@@ -54,18 +53,22 @@ def store_agent(c: Connection, caller: Caller, agent: Agent, draft: AgentDraft) 
     """Store a prepared agent with all that its draft says it is attached to.
 
     Raises:
-        NotFound: an unknown tool, block or identity; the text names it.
+        NotFound: an unknown tool, block, identity or folder; the text names it.
         Conflict: two blocks of one label.
         InvalidInput: a value over its block's limit, or a rule that cannot be.
     """
     now = agent.created_at
     owners = identities.get_many(c, caller.organization_id, draft.identity_ids)
     own_blocks = [blocks.make_block(item, agent.organization_id, caller.user_id, now) for item in draft.blocks]
+    own_folders = folders.get_many(c, caller.organization_id, draft.folder_ids)
+    if draft.include_default_source:
+        own_folders.append(_default_folder(c, agent, draft.embedding_chunk_size))
     shared = blocks.get_many(c, caller.organization_id, draft.block_ids)
     own_tools = _distinct(
         [
             *tools.get_named(c, caller.organization_id, _tool_names(draft)),
             *tools.get_many(c, caller.organization_id, draft.tool_ids),
+            *(tools.get_named(c, caller.organization_id, FILE_TOOLS) if own_folders else ()),
         ]
     )
     whole = replace(agent, tool_rules=_with_base_rules(draft, own_tools))
@@ -75,15 +78,17 @@ def store_agent(c: Connection, caller: Caller, agent: Agent, draft: AgentDraft) 
     blocks.attach(c, whole.id, *own_blocks, *shared)
     tools.attach(c, whole.id, own_tools)
     AGENTS.add(c, [whole.id], [owner.id for owner in owners])
+    file_views.attach(c, whole, own_folders, now)
     conversations.insert_conversation(c, _own_thread(whole))
-    prompt = load_view(c, whole.organization_id, ConversationId(whole.id), now).context
+    view = load_view(c, whole.organization_id, ConversationId(whole.id), now)
     opening = _opening(whole, draft.initial_messages or ())
     messages.append(c, opening)
     return AgentDetails(
-        agent=replace(whole, message_ids=tuple(message.id for message in (*prompt, *opening))),
+        agent=replace(whole, message_ids=tuple(message.id for message in (*view.context, *opening))),
         blocks=(*own_blocks, *shared),
         tools=tuple(own_tools),
         identities=tuple(owners),
+        folders=view.details.folders,
     )
 
 
@@ -113,6 +118,8 @@ def seal(ops: Operations, agent_id: AgentId, secrets: dict[str, str]) -> dict[st
 async def _make_agent(ops: Operations, caller: Caller, draft: AgentDraft) -> Agent:
     """The record, complete but for its tool rules; models and embedders are looked up here."""
     check_timezone(draft.timezone)
+    model, window = await _chat_model(ops, caller, draft.model)
+    most_open, view_chars = file_limits(min(window, draft.context_window_limit or window))
     agent_id = AgentId(make_id("agent"))
     now = ops.clock()
     return Agent(
@@ -121,7 +128,7 @@ async def _make_agent(ops: Operations, caller: Caller, draft: AgentDraft) -> Age
         name=draft.name or make_name(_random),
         agent_type=draft.agent_type,
         system=instructions_of(draft.agent_type) if draft.system is None else draft.system,
-        model=await _chat_handle(ops, caller, draft.model),
+        model=model,
         embedding=await _embedding_handle(ops, caller, draft.embedding),
         model_settings=draft.model_settings,
         context_window_limit=draft.context_window_limit,
@@ -135,8 +142,10 @@ async def _make_agent(ops: Operations, caller: Caller, draft: AgentDraft) -> Age
         # A workflow has no conversation to remember.
         message_buffer_autoclear=draft.message_buffer_autoclear or draft.agent_type is AgentType.WORKFLOW,
         enable_sleeptime=draft.enable_sleeptime,
-        max_files_open=draft.max_files_open,
-        per_file_view_window_char_limit=draft.per_file_view_window_char_limit,
+        max_files_open=most_open if draft.max_files_open is None else draft.max_files_open,
+        per_file_view_window_char_limit=view_chars
+        if draft.per_file_view_window_char_limit is None
+        else draft.per_file_view_window_char_limit,
         hidden=draft.hidden,
         project_id=draft.project_id,
         template_id=draft.template_id,
@@ -150,7 +159,8 @@ async def _make_agent(ops: Operations, caller: Caller, draft: AgentDraft) -> Age
     )
 
 
-async def _chat_handle(ops: Operations, caller: Caller, handle: str | None) -> str:
+async def _chat_model(ops: Operations, caller: Caller, handle: str | None) -> tuple[str, int]:
+    """The handle to use, and the context window of its model."""
     if handle is None:
         handle = ops.default_model
     if handle is None:
@@ -160,9 +170,9 @@ async def _chat_handle(ops: Operations, caller: Caller, handle: str | None) -> s
                 "no model was named and no model provider is configured; name one as 'model', or set a provider's "
                 "key (OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY, …) or OLLAMA_BASE_URL and restart the server"
             )
-        return listed[0].handle
-    await (await ops.catalogs.of(caller.organization_id)).chat_model(handle)
-    return handle
+        return listed[0].handle, listed[0].context_window
+    model = await (await ops.catalogs.of(caller.organization_id)).chat_model(handle)
+    return handle, model.info.context_window
 
 
 async def _embedding_handle(ops: Operations, caller: Caller, handle: str | None) -> str | None:
@@ -171,6 +181,24 @@ async def _embedding_handle(ops: Operations, caller: Caller, handle: str | None)
         return handle
     embedder = await (await ops.catalogs.of(caller.organization_id)).default_embedder()
     return None if embedder is None else embedder.info.handle
+
+
+def _default_folder(c: Connection, agent: Agent, chunk_tokens: int | None) -> Folder:
+    name = f"{agent.name} files"
+    folder = Folder(
+        id=FolderId(make_id("source")),
+        organization_id=agent.organization_id,
+        # Agents may share a name, folders may not.
+        name=name if folders.find_named(c, agent.organization_id, name) is None else f"{name} {agent.id[6:14]}",
+        embedding=agent.embedding,
+        embedding_chunk_size=chunk_tokens or DEFAULT_CHUNK_TOKENS,
+        created_at=agent.created_at,
+        updated_at=agent.created_at,
+        created_by_id=agent.created_by_id,
+        last_updated_by_id=agent.created_by_id,
+    )
+    folders.insert_folder(c, folder)
+    return folder
 
 
 def _tool_names(draft: AgentDraft) -> list[str]:

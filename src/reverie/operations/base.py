@@ -1,5 +1,6 @@
 """What every operation is given."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from reverie.auth.cipher import Cipher
@@ -24,3 +25,7 @@ class Operations:
     clock: Clock
     default_model: str | None = None
     """Handle for agents that name no model."""
+    max_file_bytes: int = 40_000_000
+    """Larger files are not read."""
+    ring_ingest: Callable[[], None] = lambda: None
+    """Tells the background that a file waits to be read."""

@@ -99,6 +99,11 @@ class RunEngine:
         self._pulse: asyncio.Task[None] | None = None
 
     @property
+    def worker_id(self) -> str:
+        """The worker that this process is; others see by its lease whether it lives."""
+        return self._worker.id
+
+    @property
     def draining(self) -> bool:
         """Whether new runs are refused."""
         return self._draining

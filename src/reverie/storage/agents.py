@@ -1,22 +1,24 @@
 """Agents: rows, tags, and what belongs to them read in a fixed number of queries."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, literal_column, select
+from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, func, insert, literal_column, select
 
 from reverie.domain.agent import Agent, AgentDetails, AgentFilter, AgentType
 from reverie.domain.errors import NotFound
-from reverie.domain.ids import AgentId, OrganizationId
+from reverie.domain.folder import AttachedFolder
+from reverie.domain.ids import AgentId, FolderId, OrganizationId
 from reverie.domain.message import ApprovalResponseBody, Body, Message, MessageKind, ToolReturnBody, calls_of
 from reverie.domain.paging import Page
 from reverie.domain.stop_reason import StopReason
-from reverie.storage import blocks, identities, messages, tools
+from reverie.storage import blocks, file_views, folders, identities, messages, tools
 from reverie.storage.codec import compaction_adapter, tool_rules_adapter
 from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import TUPLE, RowMap, contains, equals, loaded_by
-from reverie.storage.schema import agent_archives, agent_tags, agents, archives
+from reverie.storage.schema import agent_archives, agent_folders, agent_tags, agents, archives
 from reverie.storage.schema import messages as message_rows
 
 _map = RowMap(
@@ -41,6 +43,7 @@ class Related(StrEnum):
     MESSAGE_IDS = "message_ids"
     PENDING_APPROVAL = "pending_approval"
     IDENTITIES = "identities"
+    SOURCES = "sources"
 
 
 EVERYTHING: Final = frozenset(Related)
@@ -92,14 +95,27 @@ def list_page(
 def get_whole(
     c: Connection, organization_id: OrganizationId, agent_id: str, related: frozenset[Related] = EVERYTHING
 ) -> AgentDetails:
-    """One agent with what `related` names of it; `NotFound` as above."""
-    return _complete(c, organization_id, [_row_of(c, organization_id, agent_id)], related)[0]
+    """One agent with what `related` names of it, and of its folders the files; `NotFound` as above."""
+    found = _complete(c, organization_id, [_row_of(c, organization_id, agent_id)], related)[0]
+    return replace(found, folders=file_views.of_agent(c, found.agent.id)) if found.folders else found
 
 
 def count(c: Connection, organization_id: OrganizationId, where: AgentFilter) -> int:
     """How many agents meet `where`."""
     query = _filtered(c, select(func.count()).select_from(agents), organization_id, where)
     return int(c.execute(query).scalar_one())
+
+
+def owners_of_folder(c: Connection, folder_id: FolderId) -> list[Agent]:
+    """The agents that have a folder, by age, held until the transaction ends."""
+    query = (
+        select(agents)
+        .join(agent_folders, agent_folders.c.agent_id == agents.c.id)
+        .where(agent_folders.c.folder_id == folder_id)
+        .order_by(agents.c.seq)
+        .with_for_update(of=agents)
+    )
+    return [_map.read(row) for row in c.execute(query).all()]
 
 
 def update_agent(c: Connection, before: Agent, after: Agent) -> None:
@@ -116,12 +132,12 @@ def delete_agent(c: Connection, agent_id: AgentId) -> None:
 
 
 def details(c: Connection, organization_id: OrganizationId, agent_id: str) -> AgentDetails:
-    """What a turn needs of one agent: blocks, tools and the count of its passages.
+    """What a turn needs of one agent: blocks, tools, folders and the count of its passages.
 
     Raises:
         NotFound: there is none in the organisation.
     """
-    row = c.execute(_with_passages, {"organization": organization_id, "agent": agent_id}).one_or_none()
+    row = c.execute(_with_counts, {"organization": organization_id, "agent": agent_id}).one_or_none()
     if row is None:
         raise NotFound("agent", agent_id)
     agent = _map.read(row)
@@ -129,16 +145,19 @@ def details(c: Connection, organization_id: OrganizationId, agent_id: str) -> Ag
         agent=agent,
         blocks=blocks.of_agent(c, organization_id, agent.id),
         tools=tools.of_agent(c, agent.id),
-        passage_count=int(row[-1]),
+        # Most agents have no folder: the count that says so came with the agent itself.
+        folders=file_views.of_agent(c, agent.id) if row[-1] else (),
+        passage_count=int(row[-2]),
     )
 
 
-_with_passages = select(
+_with_counts = select(
     agents,
     select(func.coalesce(func.sum(archives.c.passage_count), 0))
     .join(agent_archives, agent_archives.c.archive_id == archives.c.id)
     .where(agent_archives.c.agent_id == agents.c.id)
     .scalar_subquery(),
+    exists().where(agent_folders.c.agent_id == agents.c.id),
 ).where(agents.c.organization_id == bindparam("organization"), agents.c.id == bindparam("agent"))
 
 
@@ -151,6 +170,7 @@ def _complete(
     of_blocks = blocks.of_agents(c, ids) if Related.BLOCKS in related else {}
     of_tools = tools.of_agents(c, ids) if Related.TOOLS in related else {}
     of_identities = identities.of_agents(c, ids) if Related.IDENTITIES in related else {}
+    of_folders = folders.of_agents(c, ids) if Related.SOURCES in related else {}
     context = messages.context_ids(c, ids) if Related.MESSAGE_IDS in related else None
     pending = _pending_approvals(c, organization_id, ids) if Related.PENDING_APPROVAL in related else {}
     return [
@@ -159,6 +179,7 @@ def _complete(
             blocks=of_blocks.get(agent_id, ()),
             tools=of_tools.get(agent_id, ()),
             identities=of_identities.get(agent_id, ()),
+            folders=tuple(AttachedFolder(folder=folder) for folder in of_folders.get(agent_id, ())),
             pending_approval=pending.get(agent_id),
         )
         for agent_id, row in zip(ids, rows, strict=True)

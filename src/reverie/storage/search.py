@@ -1,4 +1,4 @@
-"""Search by words and by meaning, fused; the same for passages and messages, on both databases.
+"""Search by words and by meaning, fused; the same for passages, messages and files, on both databases.
 
 Each database contributes three things: how texts enter an index of words, how words are ranked,
 and how far two vectors are apart. Everything else is written once.
@@ -18,11 +18,19 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.sql.expression import TextClause
 from sqlalchemy.types import String, UserDefinedType
 
+from reverie.domain.folder import FilePassage
 from reverie.domain.ids import AgentId, MessageId, OrganizationId
 from reverie.domain.message import Message, MessageKind, text_of
 from reverie.domain.passage import Passage, SearchHit, SearchQuery
 from reverie.storage.columns import Vector
-from reverie.storage.schema import messages, passage_tags, passage_vectors, passages
+from reverie.storage.schema import (
+    file_passage_vectors,
+    file_passages,
+    messages,
+    passage_tags,
+    passage_vectors,
+    passages,
+)
 
 _DEPTH: Final = 4
 """How many times the wanted number each way of searching contributes before they are fused."""
@@ -51,6 +59,7 @@ class _Corpus:
 
 _PASSAGES: Final = _Corpus(passages, "passage_words", passage_vectors)
 _MESSAGES: Final = _Corpus(messages, "message_words", None)
+_FILES: Final = _Corpus(file_passages, "file_passage_words", file_passage_vectors)
 
 
 def index_messages(c: Connection, added: Iterable[Message]) -> None:
@@ -79,6 +88,21 @@ def index_passages(c: Connection, added: Iterable[Passage]) -> None:
             passage_vectors.insert(),
             [{"seq": places[item.id], "archive_id": item.archive_id, "embedding": item.vector} for item in with_vector],
         )
+
+
+def index_file_passages(c: Connection, added: Iterable[FilePassage]) -> None:
+    """Likewise for passages of files, whose vectors come later."""
+    rows = [{"id": item.id, "text": item.text[:_LONGEST]} for item in added]
+    if rows:
+        c.execute(_index_of(c).add_file_passages, rows)
+
+
+def search_file_passages(c: Connection, folder_ids: Sequence[str], query: SearchQuery) -> list[SearchHit]:
+    """Search these folders, best first. The caller has checked that they are its own."""
+    if not folder_ids:
+        return []
+    scope = [file_passages.c.folder_id.in_(folder_ids), *_within(file_passages, query)]
+    return _search(c, _FILES, scope, query, file_passage_vectors.c.folder_id.in_(folder_ids))
 
 
 def search_passages(c: Connection, archive_ids: Sequence[str], query: SearchQuery) -> list[SearchHit]:
@@ -195,6 +219,7 @@ class _Index(ABC):
 
     add_messages: TextClause
     add_passages: TextClause
+    add_file_passages: TextClause
 
     @abstractmethod
     def matching(self, corpus: _Corpus, terms: Sequence[str], limit: int) -> Select[tuple[str]]:
@@ -242,6 +267,9 @@ class _SqliteIndex(_Index):
 
     add_messages = text("INSERT INTO message_words (rowid, text) SELECT seq, :text FROM messages WHERE id = :id")
     add_passages = text("INSERT INTO passage_words (rowid, text) SELECT seq, :text FROM passages WHERE id = :id")
+    add_file_passages = text(
+        "INSERT INTO file_passage_words (rowid, text) SELECT seq, :text FROM file_passages WHERE id = :id"
+    )
 
     def matching(self, corpus: _Corpus, terms: Sequence[str], limit: int) -> Select[tuple[str]]:
         words = sql_table(corpus.words, sql_column("rowid"), sql_column("rank"))
@@ -290,6 +318,10 @@ class _PostgresIndex(_Index):
     add_passages = text(
         "INSERT INTO passage_words (seq, words) "
         "SELECT seq, to_tsvector('english', CAST(:text AS text)) FROM passages WHERE id = :id"
+    )
+    add_file_passages = text(
+        "INSERT INTO file_passage_words (seq, words) "
+        "SELECT seq, to_tsvector('english', CAST(:text AS text)) FROM file_passages WHERE id = :id"
     )
 
     def matching(self, corpus: _Corpus, terms: Sequence[str], limit: int) -> Select[tuple[str]]:

@@ -21,6 +21,7 @@ from typing import ClassVar, Literal, Protocol
 from reverie.domain.agent import Agent
 from reverie.domain.block import Block
 from reverie.domain.content import Part, TextPart
+from reverie.domain.folder import FilePassage, FileView, OpenOutcome
 from reverie.domain.ids import RunId, UserId
 from reverie.domain.json import JsonObject, JsonValue
 from reverie.domain.message import Message
@@ -114,9 +115,50 @@ class MemoryPort(Protocol):
         """Search all conversations of the agent, best first; roles `user`, `assistant`, `tool`; none: all."""
         ...
 
+    def find_files(self, names: Sequence[str]) -> Mapping[str, FileView]:
+        """Those files of the agent's folders that are called one of `names`."""
+        ...
+
+    def open_file(self, view: FileView, start: int | None, end: int | None) -> OpenOutcome:
+        """Show a file's lines from `start` (counted from 0) up to before `end`; others are closed beyond the limit.
+
+        Raises:
+            ToolError: it was just removed.
+        """
+        ...
+
+    def close_files(self, keep: Sequence[FileView]) -> Sequence[str]:
+        """Close all files but `keep`; the names of those that were open."""
+        ...
+
+    def touch_files(self, file_ids: Sequence[str]) -> None:
+        """Note that files were just used."""
+        ...
+
+
+class FileLibrary(Protocol):
+    """The files in an agent's folders, for tools that look into them before their transaction."""
+
+    async def files(self) -> Sequence[FileView]:
+        """All of them, by name."""
+        ...
+
+    async def text(self, file_id: str) -> str:
+        """The text of one."""
+        ...
+
+    async def search(self, query: str, limit: int) -> Sequence[FilePassage]:
+        """Passages that fit `query`, by meaning and by words, best first."""
+        ...
+
 
 class ToolServices(Protocol):
     """What state tools may fetch before their transaction."""
+
+    @property
+    def library(self) -> FileLibrary:
+        """The agent's files."""
+        ...
 
     async def embed(self, text: str) -> Sequence[float] | None:
         """The vector of `text` by the agent's embedding model; None: it has none, or it failed."""

@@ -4,6 +4,7 @@ from typing import Final
 
 from reverie.api.context import Routes
 from reverie.api.routes import (
+    agent_files,
     agent_memory,
     agent_messages,
     agent_tools,
@@ -12,6 +13,7 @@ from reverie.api.routes import (
     block_history,
     blocks,
     conversations,
+    folders,
     health,
     identities,
     messages,
@@ -30,6 +32,7 @@ ALL_ROUTES: Final[tuple[Routes, ...]] = (
     agents.routes,
     agent_messages.routes,
     agent_memory.routes,
+    agent_files.routes,
     agent_tools.routes,
     schedules.routes,
     conversations.routes,
@@ -37,6 +40,7 @@ ALL_ROUTES: Final[tuple[Routes, ...]] = (
     steps.routes,
     blocks.routes,
     block_history.routes,
+    folders.routes,
     identities.routes,
     tools.routes,
     archives.routes,

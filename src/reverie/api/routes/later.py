@@ -12,7 +12,6 @@ from starlette.routing import Route
 from reverie.api.errors import answer
 from reverie.domain.errors import NotImplementedHere
 
-_FILES: Final = "folders and files are not there yet; put texts into an archive instead"
 _GROUPS: Final = "groups of agents are not there yet"
 _MCP: Final = "MCP servers are not there yet; custom tools are"
 _TEMPLATES: Final = "templates are not there yet"
@@ -20,11 +19,6 @@ _AGENT_FILES: Final = "export and import of agents are not there yet"
 _HOSTED: Final = "this belongs to a hosted service and has no counterpart in a server of your own"
 
 LATER: Final = {
-    "/v1/folders": _FILES,
-    "/v1/sources": _FILES,
-    "/v1/agents/{agent_id}/folders": _FILES,
-    "/v1/agents/{agent_id}/sources": _FILES,
-    "/v1/agents/{agent_id}/files": _FILES,
     "/v1/agents/{agent_id}/memory-files": "memory as files is not there yet; memory blocks are",
     "/v1/agents/{agent_id}/groups": _GROUPS,
     "/v1/groups": _GROUPS,

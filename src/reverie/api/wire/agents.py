@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 from reverie.api.encode.messages import LIST_VIEW, ApprovalRequestMessage, wire_messages
 from reverie.api.wire.base import Body, Metadata, changes_of
 from reverie.api.wire.blocks import BlockCreate, BlockState, block_state
+from reverie.api.wire.folders import FileBlock, Source, file_block, source_state
 from reverie.api.wire.identities import IdentityState, owner_state
 from reverie.api.wire.messages import MessageCreate
 from reverie.api.wire.models import (
@@ -39,7 +40,8 @@ from reverie.domain.agent import (
     AgentType,
     CompactionSettings,
 )
-from reverie.domain.ids import BlockId, IdentityId, ToolId
+from reverie.domain.folder import AttachedFolder
+from reverie.domain.ids import BlockId, FolderId, IdentityId, ToolId
 from reverie.domain.json import JsonObject
 from reverie.domain.provider import EmbedderInfo, ModelInfo
 from reverie.domain.stop_reason import StopReason
@@ -118,29 +120,13 @@ class Group(TypedDict):
     hidden: bool | None
 
 
-class Source(TypedDict):
-    """The old name of a folder."""
-
-    id: str
-    name: str
-    description: str | None
-    instructions: str | None
-    metadata: Metadata | None
-    embedding_config: EmbeddingConfig
-    vector_db_provider: Literal["native"]
-    created_at: datetime | None
-    updated_at: datetime | None
-    created_by_id: str | None
-    last_updated_by_id: str | None
-
-
 class MemoryState(TypedDict):
     """The old view of an agent's blocks."""
 
     agent_type: AgentType
     git_enabled: bool
     blocks: list[BlockState]
-    file_blocks: list[JsonObject]
+    file_blocks: list[FileBlock]
     prompt_template: str
 
 
@@ -224,6 +210,7 @@ def agent_state(details: AgentDetails, facts: AgentFacts, wanted: frozenset[str]
     blocks = [block_state(block) for block in details.blocks] if "blocks" in wanted else []
     secrets = _secrets(agent, facts) if "secrets" in wanted else []
     owners = details.identities if "identities" in wanted else ()
+    attached = details.folders if "sources" in wanted else ()
     pending = details.pending_approval if "pending_approval" in wanted else None
     return {
         "id": agent.id,
@@ -239,10 +226,10 @@ def agent_state(details: AgentDetails, facts: AgentFacts, wanted: frozenset[str]
         "response_format": response_format(agent.response_format),
         "description": agent.description,
         "metadata": agent.metadata,
-        "memory": memory_state(details) if "blocks" in wanted else _memory(agent, []),
+        "memory": _memory(agent, blocks, attached),
         "blocks": blocks,
         "tools": [tool_state(tool) for tool in details.tools] if "tools" in wanted else [],
-        "sources": [],
+        "sources": [source_state(item.folder, facts.embedders) for item in attached],
         "tags": list(agent.tags) if "tags" in wanted else [],
         "tool_rules": [rule_state(rule) for rule in agent.tool_rules],
         "tool_exec_environment_variables": secrets,
@@ -276,15 +263,15 @@ def agent_state(details: AgentDetails, facts: AgentFacts, wanted: frozenset[str]
 
 def memory_state(details: AgentDetails) -> MemoryState:
     """The old view of the agent's blocks."""
-    return _memory(details.agent, [block_state(block) for block in details.blocks])
+    return _memory(details.agent, [block_state(block) for block in details.blocks], details.folders)
 
 
-def _memory(agent: Agent, blocks: list[BlockState]) -> MemoryState:
+def _memory(agent: Agent, blocks: list[BlockState], attached: Sequence[AttachedFolder]) -> MemoryState:
     return {
         "agent_type": agent.agent_type,
         "git_enabled": False,
         "blocks": blocks,
-        "file_blocks": [],
+        "file_blocks": [file_block(view, agent) for item in attached for view in item.files],
         "prompt_template": "",
     }
 
@@ -441,8 +428,8 @@ class _AgentFields(Body):
     def _secrets(self) -> dict[str, str]:
         return (self.tool_exec_environment_variables or {}) | (self.secrets or {})
 
-    def _folders(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((self.folder_ids or []) + (self.source_ids or [])))
+    def _folders(self) -> tuple[FolderId, ...]:
+        return tuple(FolderId(item) for item in dict.fromkeys((self.folder_ids or []) + (self.source_ids or [])))
 
 
 class AgentCreate(_AgentFields):
@@ -457,7 +444,7 @@ class AgentCreate(_AgentFields):
     include_base_tool_rules: bool | None = None
     include_default_source: bool | None = None
     initial_message_sequence: list[MessageCreate] | None = None
-    embedding_chunk_size: int | None = None
+    embedding_chunk_size: int | None = Field(default=None, ge=20, le=8000)
     from_template: str | None = None
     template: bool | None = None
     project: str | None = None
@@ -488,6 +475,8 @@ class AgentCreate(_AgentFields):
             tags=tuple(dict.fromkeys(self.tags or ())),
             identity_ids=tuple(IdentityId(item) for item in self.identity_ids or ()),
             folder_ids=self._folders(),
+            include_default_source=bool(self.include_default_source),
+            embedding_chunk_size=self.embedding_chunk_size,
             secrets=self._secrets(),
             initial_messages=None if start is None else tuple(item.to_domain() for item in start),
             description=self.description,

@@ -13,6 +13,7 @@ from reverie.api.wire.models import (
     embedding_config,
     guessed_embedder,
 )
+from reverie.domain.folder import FilePassage
 from reverie.domain.passage import Archive, ArchiveChanges, ArchiveDraft, Passage, PassageDraft
 from reverie.domain.provider import EmbedderInfo
 
@@ -36,7 +37,7 @@ class PassageState(TypedDict):
     """A passage."""
 
     id: str
-    archive_id: str
+    archive_id: str | None
     text: str
     tags: list[str]
     metadata: Metadata
@@ -113,6 +114,27 @@ def passage_state(passage: Passage) -> PassageState:
         "updated_at": passage.updated_at,
         "created_by_id": passage.created_by_id,
         "last_updated_by_id": passage.last_updated_by_id,
+    }
+
+
+def file_passage_state(passage: FilePassage) -> PassageState:
+    """A passage of a file as clients read it."""
+    return {
+        "id": passage.id,
+        "archive_id": None,
+        "text": passage.text,
+        "tags": [],
+        "metadata": {"start_line": passage.start_line},
+        "embedding": None,
+        "embedding_config": None,
+        "source_id": passage.folder_id,
+        "file_id": passage.file_id,
+        "file_name": passage.file_name,
+        "is_deleted": False,
+        "created_at": passage.created_at,
+        "updated_at": passage.updated_at,
+        "created_by_id": None,
+        "last_updated_by_id": None,
     }
 
 

@@ -20,12 +20,23 @@ from reverie.storage.schema.agents import (
 from reverie.storage.schema.archives import agent_archives, archives, passage_tags, passage_vectors, passages
 from reverie.storage.schema.base import metadata
 from reverie.storage.schema.conversations import conversations, messages, run_events, runs, steps, workers
+from reverie.storage.schema.folders import (
+    agent_files,
+    agent_folders,
+    file_contents,
+    file_passage_vectors,
+    file_passages,
+    files,
+    folders,
+)
 from reverie.storage.schema.projects import projects
 from reverie.storage.schema.schedules import schedules
 
 __all__ = [
     "agent_archives",
     "agent_blocks",
+    "agent_files",
+    "agent_folders",
     "agent_identities",
     "agent_tags",
     "agent_tools",
@@ -36,6 +47,11 @@ __all__ = [
     "block_identities",
     "blocks",
     "conversations",
+    "file_contents",
+    "file_passage_vectors",
+    "file_passages",
+    "files",
+    "folders",
     "identities",
     "messages",
     "metadata",

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Final, assert_never
 
 from reverie.domain.agent import AgentType
+from reverie.domain.tool import ToolType
 from reverie.tools.base import StateTool
 from reverie.tools.builtin.archival import ArchivalMemoryInsert, ArchivalMemorySearch
 from reverie.tools.builtin.blocks import (
@@ -16,6 +17,7 @@ from reverie.tools.builtin.blocks import (
 )
 from reverie.tools.builtin.conversation import ConversationSearch
 from reverie.tools.builtin.core_memory import CoreMemoryAppend, CoreMemoryReplace, RethinkMemory
+from reverie.tools.builtin.files import GrepFiles, OpenFiles, SemanticSearchFiles
 from reverie.tools.builtin.omnibus import Memory
 from reverie.tools.builtin.speaking import SendMessage
 
@@ -33,10 +35,16 @@ _ALL: Final[tuple[StateTool, ...]] = (
     CoreMemoryAppend(),
     CoreMemoryReplace(),
     RethinkMemory(),
+    OpenFiles(),
+    GrepFiles(),
+    SemanticSearchFiles(),
 )
 
 BUILTIN: Final[Mapping[str, StateTool]] = MappingProxyType({tool.spec.name: tool for tool in _ALL})
 """Every built-in tool by name. Only what really runs is listed."""
+
+FILE_TOOLS: Final = tuple(tool.spec.name for tool in _ALL if tool.tool_type is ToolType.FILES_CORE)
+"""What an agent has as long as it has a folder."""
 
 _SEARCH: Final = ("conversation_search", "archival_memory_insert", "archival_memory_search")
 _EDIT: Final = ("memory_insert", "memory_replace")

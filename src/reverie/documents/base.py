@@ -1,0 +1,44 @@
+"""The contract of the documents room."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+Form: TypeAlias = Literal["text", "html", "pdf", "docx", "pptx"]
+"""How a file is read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadDocument:
+    """What was read from a file."""
+
+    text: str
+    chunks: tuple[tuple[int, str], ...]
+    """Its passages: the line each begins in, counted from 1, and its text."""
+
+
+class Unreadable(Exception):
+    """A file that gives no text. The message is fit for a user and says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentOptions:
+    """What the room is told."""
+
+    timeout_s: float = 120.0
+    """Longest reading of one file."""
+    memory_bytes: int = 1024 * 1024 * 1024
+    """Address space of the process that reads one."""
+    max_text_chars: int = 20_000_000
+    """Most text of one file."""
+
+
+class DocumentReader(Protocol):
+    """Reads documents."""
+
+    async def read(self, data: bytes, media_type: str, chunk_tokens: int) -> ReadDocument:
+        """The text of a file, and passages of at most `chunk_tokens` tokens by estimate.
+
+        Raises:
+            Unreadable: it is damaged, encrypted, without text, too long, or its reader failed.
+        """
+        ...
