@@ -40,6 +40,7 @@ NEWER_ANSWERS_DIFFER = {
     "Conversation.model_settings": BY_VALUE,
     "SummaryMessage.compaction_stats": "stored JSON, shown only when it has what the SDK insists on",
     "EventMessage.event_type": "imported conversations may hold events of other kinds",
+    "Folder.vector_db_provider": "folders and sources are answered alike, and this SDK's `Source` has it",
     "Conversation.isolated_block_ids": "in the API description, and newer than the SDKs, which ignore it",
 }
 OLDER_ANSWERS_DIFFER = {
@@ -61,6 +62,7 @@ STREAMS_DIFFER = {
     "message_type=event_message": "sent only when asked for; the SDKs hand on what they do not know",
 }
 BODIES_DIFFER = {
+    "Body_upload_file_*": "a form with a file; the SDKs send the rest of its parameters in the query",
     "ContentBody.*": "parts that only a model writes, and signatures, are taken and not looked at",
 }
 QUERIES_DIFFER: dict[str, str] = {}

@@ -124,7 +124,8 @@ for (const [tag, operations] of groups) {
     details.addEventListener("toggle", () => {
       if (details.open && !details.querySelector("pre")) {
         const {parameters, requestBody, responses} = operation;
-        details.append(element("pre", JSON.stringify({parameters, requestBody, responses: responses["200"]}, null, 1)));
+        const success = Object.entries(responses).find(([status]) => status.startsWith("2"))?.[1];
+        details.append(element("pre", JSON.stringify({parameters, requestBody, success}, null, 1)));
       }
     });
     main.append(details);
