@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from typing import Any, Final
@@ -43,6 +43,7 @@ from reverie.storage.migrate import bring_up_to_date
 from reverie.tools.builtin import BUILTIN
 from reverie.tools.executors.door import Door
 from reverie.tools.executors.sandbox import SandboxExecutor
+from reverie.web.proxy import GuardedProxy
 
 log = structlog.get_logger(__name__)
 
@@ -99,6 +100,10 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
         listener = door.listen()
         if listener is not None:
             stack.callback(listener.close)
+        if door.proxy is not None and settings.tool_network != "none":
+            public = replace(settings.web_options(), allow_private=False)
+            out = GuardedProxy(door.proxy, public, call_keys.may_go_out)
+            await stack.enter_async_context(out)
         executor = SandboxExecutor(settings.sandbox_options(), environment=os.environ, door=door, keys=call_keys)
         stack.push_async_callback(executor.aclose)
         drain, fault = _Drain(), crash_point(settings.crash_at)
