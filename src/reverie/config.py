@@ -467,6 +467,14 @@ class Settings(BaseSettings):
         ge=0,
     )
 
+    trace_days: float = _setting(
+        7.0,
+        "REVERIE_TRACE_DAYS",
+        section=_RUNS,
+        expects="a number of days, 0 or more",
+        note="How long requests to model providers and their replies are kept for `steps/{id}/trace`. 0 keeps none.",
+        ge=0,
+    )
     crash_at: str | None = _setting(
         None,
         "REVERIE_CRASH_AT",
