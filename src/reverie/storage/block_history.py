@@ -1,9 +1,10 @@
 """What blocks held before: every change of a value, as `blocks.change_value` keeps them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, Select, insert, select
 
 from reverie.domain.block import Block, BlockChange, BlockVersion
 from reverie.domain.errors import MalformedInput, NotFound
@@ -88,3 +89,19 @@ def _number(cursor: str, field: str) -> int:
             field, f"{cursor!r} is not a version number; cursors of a block's history are its versions"
         )
     return int(cursor)
+
+
+def of_blocks(c: Connection, blocks: Sequence[Block]) -> dict[str, tuple[BlockChange, ...]]:
+    """All changes of each block that has any, oldest first."""
+    query = select(block_changes).where(block_changes.c.block_id.in_([block.id for block in blocks]))
+    found: dict[str, list[BlockChange]] = {}
+    for row in c.execute(query.order_by(block_changes.c.seq)).all():
+        found.setdefault(row.block_id, []).append(_map.read(row))
+    return {block_id: tuple(changes) for block_id, changes in found.items()}
+
+
+def insert_past(c: Connection, block: Block, changes: Sequence[BlockChange]) -> None:
+    """Store changes that a new block had before it came here, each with its own time."""
+    common = {"organization_id": block.organization_id, "block_id": block.id}
+    if changes:
+        c.execute(insert(block_changes), [{**_map.values(change), **common} for change in changes])

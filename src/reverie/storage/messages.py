@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, String, bindparam, delete, func, insert, select, type_coerce, update
+from sqlalchemy import Connection, String, bindparam, delete, false, func, insert, or_, select, type_coerce, update
 
 from reverie.domain.errors import NotFound
 from reverie.domain.ids import AgentId, ConversationId, MessageId, OrganizationId, RunId, StepId
@@ -117,6 +117,23 @@ def set_context(c: Connection, conversation_id: ConversationId, keep: Iterable[M
     outside = (messages.c.conversation_id == conversation_id) & (messages.c.kind != MessageKind.PROMPT)
     c.execute(update(messages).where(outside, messages.c.in_context).values(in_context=False))
     c.execute(update(messages).where(outside, messages.c.id.in_(wanted)).values(in_context=True))
+
+
+def recent(c: Connection, conversation_id: ConversationId, turns: int) -> list[Message]:
+    """What followed the last `turns` messages of the user, and all that is in context; in the order of a context."""
+    here = messages.c.conversation_id == conversation_id
+    place = messages.c.seq
+    first = (
+        select(place)
+        .where(here, messages.c.kind == MessageKind.USER)
+        .order_by(place.desc())
+        .offset(max(turns, 1) - 1)
+        .limit(1)
+    )
+    followed = place >= func.coalesce(first.scalar_subquery(), 0) if turns > 0 else false()
+    query = select(messages).where(here, or_(messages.c.in_context, followed)).order_by(place)
+    found = [_map.record(row) for row in c.execute(query).mappings()]
+    return sorted(found, key=lambda message: message.kind is not MessageKind.PROMPT)
 
 
 def drop_from_context(c: Connection, ids: Sequence[MessageId]) -> None:

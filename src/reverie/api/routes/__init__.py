@@ -4,6 +4,7 @@ from typing import Final
 
 from reverie.api.context import Routes
 from reverie.api.routes import (
+    agent_exports,
     agent_files,
     agent_memory,
     agent_messages,
@@ -29,6 +30,7 @@ from reverie.api.routes import (
 
 ALL_ROUTES: Final[tuple[Routes, ...]] = (
     health.routes,
+    agent_exports.routes,
     agents.routes,
     agent_messages.routes,
     agent_memory.routes,

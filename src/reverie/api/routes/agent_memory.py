@@ -27,8 +27,8 @@ from reverie.api.wire.archives import (
     archival_search,
     passage_state,
 )
-from reverie.api.wire.base import aware
 from reverie.api.wire.blocks import BlockState, BlockUpdate, block_state
+from reverie.domain.clock import aware
 from reverie.domain.ids import AgentId, ArchiveId, BlockId, PassageId
 from reverie.domain.paging import Page
 from reverie.domain.passage import SearchQuery

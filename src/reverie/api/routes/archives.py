@@ -23,7 +23,7 @@ from reverie.api.wire.archives import (
     passage_hit,
     passage_state,
 )
-from reverie.api.wire.base import aware
+from reverie.domain.clock import aware
 from reverie.domain.ids import AgentId, ArchiveId, PassageId, check_id
 from reverie.domain.passage import Archive, SearchQuery
 from reverie.operations import archives, passages

@@ -7,7 +7,6 @@ from fastapi import Path, Query
 
 from reverie.api.context import Ask, BlockPath, Newest50, Routes
 from reverie.api.encode.json import Json
-from reverie.api.wire.base import aware
 from reverie.api.wire.block_history import (
     BlockChangeState,
     BlockDiffState,
@@ -16,6 +15,7 @@ from reverie.api.wire.block_history import (
     version_state,
 )
 from reverie.api.wire.blocks import BlockState, block_state
+from reverie.domain.clock import aware
 from reverie.domain.ids import BlockId
 from reverie.operations import block_history
 

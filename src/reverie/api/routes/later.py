@@ -15,7 +15,6 @@ from reverie.domain.errors import NotImplementedHere
 _GROUPS: Final = "groups of agents are not there yet"
 _MCP: Final = "MCP servers are not there yet; custom tools are"
 _TEMPLATES: Final = "templates are not there yet"
-_AGENT_FILES: Final = "export and import of agents are not there yet"
 _HOSTED: Final = "this belongs to a hosted service and has no counterpart in a server of your own"
 
 LATER: Final = {
@@ -28,8 +27,6 @@ LATER: Final = {
     "/v1/templates": _TEMPLATES,
     "/v1/_internal_templates": _TEMPLATES,
     "/v1/legacy-templates": _TEMPLATES,
-    "/v1/agents/import": _AGENT_FILES,
-    "/v1/agents/{agent_id}/export": _AGENT_FILES,
     "/v1/agents/search": "search over agents is not there yet; GET /v1/agents has filters",
     "/v1/agents/{agent_id}/context": "the overview of a context is not there yet; preview-raw-payload shows it whole",
     "/v1/agents/{agent_id}/generate": "one-off generation is not there yet",
@@ -41,6 +38,7 @@ LATER: Final = {
     "/v1/chat": "the chat completions endpoint is not there yet",
     "/v1/voice-beta": "the voice endpoint is not there yet",
     "/v1/sandbox-config": "the sandbox is set up by the server's settings",
+    "/v1/telemetry": "exchanges with providers are not kept yet",
     "/v1/metadata": "account data is not there yet",
     "/v1/embeddings": _HOSTED,
     "/v1/feeds": _HOSTED,

@@ -13,8 +13,8 @@ from reverie.api.encode.messages import (
     wire_messages,
 )
 from reverie.api.routes.agent_messages import Types
-from reverie.api.wire.base import aware
 from reverie.api.wire.messages import MessageSearch
+from reverie.domain.clock import aware
 from reverie.domain.ids import AgentId, ConversationId, MessageId, check_id
 from reverie.domain.passage import SearchQuery
 from reverie.operations import messages

@@ -29,7 +29,6 @@ from reverie.api.wire.models import (
     llm_config,
     model_settings_state,
     response_format,
-    thinking_of,
 )
 from reverie.api.wire.tools import RuleBody, ToolState, rule_state, rule_to_domain, tool_state
 from reverie.domain.agent import (
@@ -43,6 +42,7 @@ from reverie.domain.agent import (
 from reverie.domain.folder import AttachedFolder
 from reverie.domain.ids import BlockId, FolderId, IdentityId, ToolId
 from reverie.domain.json import JsonObject
+from reverie.domain.old_configs import thinking_of
 from reverie.domain.provider import EmbedderInfo, ModelInfo
 from reverie.domain.stop_reason import StopReason
 

@@ -6,13 +6,14 @@ from typing import Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from reverie.api.wire.base import Body, Metadata, aware, changes_of
+from reverie.api.wire.base import Body, Metadata, changes_of
 from reverie.api.wire.models import (
     EmbeddingConfig,
     EmbeddingConfigBody,
     embedding_config,
     guessed_embedder,
 )
+from reverie.domain.clock import aware
 from reverie.domain.folder import FilePassage
 from reverie.domain.passage import Archive, ArchiveChanges, ArchiveDraft, Passage, PassageDraft
 from reverie.domain.provider import EmbedderInfo

@@ -6,7 +6,6 @@ orjson turns the plain dicts into bytes. A house test compares both with the cli
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -48,10 +47,3 @@ def changes_of(record: type[T], given: Mapping[str, Any], nullable: frozenset[st
         if name in slots and (value is not None or name in nullable)
     }
     return record(**kept)
-
-
-def aware(moment: datetime | None) -> datetime | None:
-    """`moment` in UTC; what names no offset is UTC already."""
-    if moment is None:
-        return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

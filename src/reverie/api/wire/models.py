@@ -1,129 +1,32 @@
 """Models, and the two config objects of old clients. Source: `Model`, `LlmConfig`, client SDK, read 2026-11."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args
+from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from reverie.api.wire.base import Body
 from reverie.domain.json import JsonObject
+from reverie.domain.old_configs import settings_of_config
 from reverie.domain.provider import EmbedderInfo, ModelInfo
+from reverie.domain.provider_words import (
+    EmbeddingEndpoint,
+    LlmEndpoint,
+    ProviderType,
+    embedding_endpoint_word,
+    llm_endpoint_word,
+    provider_type_word,
+    settings_word,
+)
 
 FALLBACK_CONTEXT_WINDOW: Final = 32_000
 """Told to clients for a model of which nothing is known."""
 EMBEDDING_CHUNK_SIZE: Final = 300
 
-LlmEndpoint: TypeAlias = Literal[
-    "openai",
-    "anthropic",
-    "google_ai",
-    "google_vertex",
-    "azure",
-    "groq",
-    "ollama",
-    "lmstudio",
-    "llamacpp",
-    "koboldcpp",
-    "vllm",
-    "hugging-face",
-    "minimax",
-    "moonshot",
-    "moonshot_coding",
-    "mistral",
-    "together",
-    "bedrock",
-    "deepseek",
-    "xai",
-    "zai",
-    "zai_coding",
-    "baseten",
-    "openrouter",
-    "chatgpt_oauth",
-]
-EmbeddingEndpoint: TypeAlias = Literal[
-    "openai",
-    "anthropic",
-    "bedrock",
-    "google_ai",
-    "google_vertex",
-    "azure",
-    "groq",
-    "ollama",
-    "lmstudio",
-    "llamacpp",
-    "koboldcpp",
-    "vllm",
-    "hugging-face",
-    "mistral",
-    "together",
-    "pinecone",
-]
-ProviderType: TypeAlias = Literal[
-    "anthropic",
-    "azure",
-    "baseten",
-    "bedrock",
-    "cerebras",
-    "chatgpt_oauth",
-    "deepseek",
-    "fireworks",
-    "google_ai",
-    "google_vertex",
-    "groq",
-    "hugging-face",
-    "letta",
-    "lmstudio_openai",
-    "minimax",
-    "moonshot",
-    "moonshot_coding",
-    "mistral",
-    "ollama",
-    "openai",
-    "together",
-    "vllm",
-    "sglang",
-    "openrouter",
-    "xai",
-    "zai",
-    "zai_coding",
-]
-SettingsType: TypeAlias = Literal[
-    "openai",
-    "sglang",
-    "anthropic",
-    "google_ai",
-    "google_vertex",
-    "azure",
-    "xai",
-    "moonshot",
-    "zai",
-    "moonshot_coding",
-    "groq",
-    "deepseek",
-    "together",
-    "bedrock",
-    "baseten",
-    "openrouter",
-    "chatgpt_oauth",
-]
 ReasoningEffort: TypeAlias = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
 Effort: TypeAlias = Literal["low", "medium", "high", "xhigh", "max"]
 Verbosity: TypeAlias = Literal["low", "medium", "high"]
-
-_LLM_ENDPOINTS: Final[tuple[LlmEndpoint, ...]] = get_args(LlmEndpoint)
-_EMBEDDING_ENDPOINTS: Final[tuple[EmbeddingEndpoint, ...]] = get_args(EmbeddingEndpoint)
-_PROVIDER_TYPES: Final[tuple[ProviderType, ...]] = get_args(ProviderType)
-_SETTINGS_TYPES: Final[tuple[SettingsType, ...]] = get_args(SettingsType)
-_SPEAKS_LIKE: Final = {"minimax": "anthropic", "zai_coding": "zai", "lmstudio_openai": "lmstudio"}
-
-W = TypeVar("W", bound=str)
-
-
-def _among(allowed: tuple[W, ...], word: str) -> W:
-    """`word` where the SDK's closed list has it; otherwise the nearest word that it has."""
-    known: dict[str, W] = {item: item for item in allowed}
-    return known.get(word) or known.get(_SPEAKS_LIKE.get(word, "openai")) or known["openai"]
 
 
 class TextFormat(TypedDict):
@@ -146,11 +49,6 @@ class SchemaFormat(TypedDict):
 
 
 ResponseFormat: TypeAlias = TextFormat | ObjectFormat | SchemaFormat
-
-
-def provider_type_word(kind: str) -> str:
-    """The API's word for a kind of provider; the nearest one for kinds it does not know."""
-    return _among(_PROVIDER_TYPES, kind)
 
 
 class LlmConfig(TypedDict):
@@ -226,7 +124,7 @@ def guessed_model(handle: str) -> ModelInfo:
         handle=handle,
         name=name or handle,
         provider_name=provider,
-        provider_type=provider if provider in _PROVIDER_TYPES else "openai",
+        provider_type=provider_type_word(provider),
         endpoint=None,
         context_window=FALLBACK_CONTEXT_WINDOW,
     )
@@ -235,7 +133,7 @@ def guessed_model(handle: str) -> ModelInfo:
 def guessed_embedder(handle: str, dimensions: int = 0) -> EmbedderInfo:
     """What can be said of an embedding handle that the catalog does not list."""
     provider, _, name = handle.partition("/")
-    kind = provider if provider in _PROVIDER_TYPES else "openai"
+    kind = provider_type_word(provider)
     return EmbedderInfo(
         handle=handle, name=name or handle, provider_name=provider, provider_type=kind, endpoint=None,
         dimensions=dimensions,
@@ -244,7 +142,7 @@ def guessed_embedder(handle: str, dimensions: int = 0) -> EmbedderInfo:
 
 def model_settings_state(settings: Mapping[str, Any], model: ModelInfo) -> JsonObject:
     """`settings` with the discriminator that the SDKs need."""
-    return {**settings, "provider_type": _among(_SETTINGS_TYPES, model.provider_type)}
+    return {**settings, "provider_type": settings_word(model.provider_type)}
 
 
 def response_format(stored: Mapping[str, Any] | None) -> ResponseFormat | None:
@@ -269,7 +167,7 @@ def llm_config(model: ModelInfo, settings: Mapping[str, Any], context_window: in
     return {
         "model": model.name,
         "display_name": model.display_name,
-        "model_endpoint_type": _among(_LLM_ENDPOINTS, model.provider_type),
+        "model_endpoint_type": llm_endpoint_word(model.provider_type),
         "model_endpoint": model.endpoint,
         "provider_name": model.provider_name,
         "provider_category": model.category,
@@ -302,7 +200,7 @@ def model_state(model: ModelInfo) -> ModelState:
     return {
         **llm_config(model, {}),
         "name": model.name,
-        "provider_type": _among(_PROVIDER_TYPES, model.provider_type),
+        "provider_type": provider_type_word(model.provider_type),
         "max_context_window": model.context_window,
         "model_type": "llm",
     }
@@ -311,7 +209,7 @@ def model_state(model: ModelInfo) -> ModelState:
 def embedding_config(model: EmbedderInfo) -> EmbeddingConfig:
     """The old view of an embedding model."""
     return {
-        "embedding_endpoint_type": _among(_EMBEDDING_ENDPOINTS, model.provider_type),
+        "embedding_endpoint_type": embedding_endpoint_word(model.provider_type),
         "embedding_endpoint": model.endpoint,
         "embedding_model": model.name,
         "embedding_dim": model.dimensions,
@@ -329,7 +227,7 @@ def embedding_model_state(model: EmbedderInfo) -> EmbeddingModelState:
     return {
         **embedding_config(model),
         "name": model.name,
-        "provider_type": _among(_PROVIDER_TYPES, model.provider_type),
+        "provider_type": provider_type_word(model.provider_type),
         "provider_name": model.provider_name,
         "display_name": model.display_name or model.name,
         "model_type": "embedding",
@@ -424,28 +322,7 @@ class LlmConfigBody(Body):
 
     def settings(self) -> JsonObject:
         """The settings that the config carries, by the API's present names."""
-        found: JsonObject = {
-            "temperature": self.temperature,
-            "max_output_tokens": self.max_tokens,
-            "parallel_tool_calls": self.parallel_tool_calls,
-            "frequency_penalty": self.frequency_penalty,
-            "verbosity": self.verbosity,
-            "effort": self.effort,
-            "strict": self.strict or None,
-            "response_format": None
-            if self.response_format is None
-            else self.response_format.model_dump(exclude_none=True),
-            "reasoning": {"reasoning_effort": self.reasoning_effort} if self.reasoning_effort else None,
-            "thinking": thinking_of(self.enable_reasoner, self.max_reasoning_tokens),
-        }
-        return {name: value for name, value in found.items() if value is not None}
-
-
-def thinking_of(enabled: bool | None, budget: int | None) -> JsonObject | None:
-    """The present form of `enable_reasoner` and `max_reasoning_tokens`; None where they say nothing."""
-    if not budget:
-        return {"type": "disabled"} if enabled is False else None
-    return {"type": "disabled" if enabled is False else "enabled", "budget_tokens": budget}
+        return settings_of_config(self.model_dump(mode="json", exclude_none=True))
 
 
 class EmbeddingConfigBody(Body):

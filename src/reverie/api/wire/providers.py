@@ -7,8 +7,8 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from reverie.api.wire.base import Body
-from reverie.api.wire.models import provider_type_word
 from reverie.domain.provider import Credentials, ListedProvider, ProviderDraft
+from reverie.domain.provider_words import provider_type_word
 
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^/\s]+$")]
 """First part of handles: no slash, no spaces."""

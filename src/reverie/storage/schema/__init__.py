@@ -31,7 +31,6 @@ from reverie.storage.schema.folders import (
 )
 from reverie.storage.schema.projects import projects
 from reverie.storage.schema.schedules import schedules
-from reverie.storage.schema.traces import provider_traces
 
 __all__ = [
     "agent_archives",
@@ -61,7 +60,6 @@ __all__ = [
     "passage_vectors",
     "passages",
     "projects",
-    "provider_traces",
     "providers",
     "run_events",
     "runs",

@@ -1,0 +1,53 @@
+"""What callers can ask for about agent files."""
+
+import asyncio
+from dataclasses import replace
+
+from sqlalchemy import Connection
+
+from reverie.auth.keys import Caller, Scope
+from reverie.domain.agent_file import AgentFile, FileSkill
+from reverie.domain.errors import NotFound
+from reverie.domain.ids import AgentId
+from reverie.operations.base import Operations
+from reverie.operations.packing import PackOptions, pack, with_configs
+from reverie.operations.unpacking import UnpackOptions, prepare_file, store_file
+from reverie.storage import agents, conversations
+from reverie.storage.agent_file_codec import decode_text
+
+
+async def export(
+    ops: Operations, caller: Caller, agent_id: AgentId, options: PackOptions, skills: tuple[FileSkill, ...] = ()
+) -> AgentFile:
+    """The file of an agent. Names of its secrets are in it, their values never.
+
+    Raises:
+        NotFound: the agent does not exist, or the conversation is not one of the agent.
+    """
+    caller.require(Scope.READ)
+    now = ops.clock()
+
+    def read(c: Connection) -> AgentFile:
+        details = agents.get_whole(c, caller.organization_id, agent_id)
+        thread = options.conversation_id
+        if thread is not None and conversations.get(c, caller.organization_id, thread).agent_id != agent_id:
+            raise NotFound("conversation", thread, f"it is not one of agent {agent_id!r}")
+        return pack(c, [details], options, now)
+
+    file = await with_configs(ops, caller, await ops.database.read(read))
+    return replace(file, skills=skills)
+
+
+async def import_file(ops: Operations, caller: Caller, text: bytes, options: UnpackOptions) -> list[AgentId]:
+    """Make the agents of a file with all they need, or nothing; returns their ids in the file's order.
+
+    Raises:
+        InvalidInput: what is wrong with the file, and where.
+        NotFound: a model that is not served here.
+    """
+    caller.require(Scope.WRITE)
+    # Off the event loop: files hold whole histories.
+    file = await asyncio.to_thread(decode_text, text)
+    prepared = await prepare_file(ops, caller, file, options)
+    made = await ops.database.write(lambda c: store_file(c, caller, file, prepared, options))
+    return [details.agent.id for details in made]

@@ -1,0 +1,224 @@
+"""Agents to agent files: a rule that exports and templates share.
+
+Nothing secret goes into a file: of secrets it has the names alone.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from reverie import __version__
+from reverie.auth.keys import Caller
+from reverie.domain.agent import Agent, AgentDetails
+from reverie.domain.agent_file import AgentFile, FileAgent, FileBlock, FileBlockChange, FileTool
+from reverie.domain.block import Block, BlockChange
+from reverie.domain.file_messages import file_message, turns_of_history
+from reverie.domain.ids import ConversationId
+from reverie.domain.json import JsonObject
+from reverie.domain.message import Message
+from reverie.domain.provider import EmbedderInfo, ModelInfo
+from reverie.domain.provider_words import embedding_endpoint_word, llm_endpoint_word, settings_word
+from reverie.domain.tool import Tool
+from reverie.operations.base import Operations
+from reverie.storage import block_history, messages
+
+T = TypeVar("T")
+UNKNOWN_WINDOW = 32_000
+"""Written for a model whose window nobody knows; a file must name one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackOptions:
+    """What a file is to hold besides the agents themselves."""
+
+    past: bool = True
+    """Messages, and what blocks held before."""
+    conversation_id: ConversationId | None = None
+    """None: messages of the agent's own thread."""
+    max_turns: int = 100
+    """So many last messages of the user with all that followed them; what is in context comes along in any case."""
+
+
+@dataclass(slots=True)
+class _Numbered:
+    """Ids in a file, given in the order of first use."""
+
+    kind: str
+    known: dict[str, str] = field(default_factory=dict)
+
+    def of(self, stored_id: str) -> str:
+        return self.known.setdefault(stored_id, f"{self.kind}-{len(self.known)}")
+
+
+def pack(c: Connection, found: Sequence[AgentDetails], options: PackOptions, now: datetime) -> AgentFile:
+    """The file of these agents; `with_configs` completes it for other servers."""
+    agent_ids, block_ids, tool_ids = _Numbered("agent"), _Numbered("block"), _Numbered("tool")
+    blocks = _distinct((block for details in found for block in details.blocks), lambda block: block.id)
+    own_tools = _distinct((tool for details in found for tool in details.tools), lambda tool: tool.id)
+    past = block_history.of_blocks(c, blocks) if options.past else {}
+    packed = []
+    for details in found:
+        agent = _packed_agent(details, agent_ids, block_ids, tool_ids)
+        packed.append(_with_messages(c, agent, details.agent, options) if options.past else agent)
+    return AgentFile(
+        agents=tuple(packed),
+        blocks=tuple(_packed_block(block, block_ids, past.get(block.id, ())) for block in blocks),
+        tools=tuple(_packed_tool(tool, tool_ids) for tool in own_tools),
+        metadata={"exported_by": f"reverie {__version__}"},
+        created_at=now,
+    )
+
+
+async def with_configs(ops: Operations, caller: Caller, file: AgentFile) -> AgentFile:
+    """`file` with what other servers want to know of its models."""
+    catalog = await ops.catalogs.of(caller.organization_id)
+    models = {model.handle: model for model in await catalog.list_models()}
+    embedders = {model.handle: model for model in await catalog.list_embedders()}
+    return replace(file, agents=tuple(_configured(agent, models, embedders) for agent in file.agents))
+
+
+def _packed_agent(details: AgentDetails, agents: _Numbered, blocks: _Numbered, tools: _Numbered) -> FileAgent:
+    agent = details.agent
+    secrets = dict.fromkeys(agent.sealed_secrets, "")
+    return FileAgent(
+        id=agents.of(agent.id),
+        name=agent.name,
+        agent_type=agent.agent_type,
+        system=agent.system,
+        model=agent.model,
+        embedding=agent.embedding,
+        model_settings=agent.model_settings,
+        context_window_limit=agent.context_window_limit,
+        compaction_settings=agent.compaction_settings,
+        response_format=agent.response_format,
+        block_ids=tuple(blocks.of(block.id) for block in details.blocks),
+        tool_ids=tuple(tools.of(tool.id) for tool in details.tools),
+        tool_rules=agent.tool_rules,
+        include_base_tools=False,
+        include_base_tool_rules=False,
+        tags=agent.tags,
+        description=agent.description,
+        metadata=agent.metadata,
+        tool_exec_environment_variables=secrets,
+        secrets=secrets,
+        timezone=agent.timezone,
+        message_buffer_autoclear=agent.message_buffer_autoclear,
+        enable_sleeptime=agent.enable_sleeptime,
+        max_files_open=agent.max_files_open,
+        per_file_view_window_char_limit=agent.per_file_view_window_char_limit,
+        hidden=agent.hidden,
+        approvals=agent.approvals,
+    )
+
+
+def _with_messages(c: Connection, packed: FileAgent, agent: Agent, options: PackOptions) -> FileAgent:
+    thread = options.conversation_id or ConversationId(agent.id)
+    history: list[Message] = messages.recent(c, thread, options.max_turns)
+    turns = turns_of_history(history)
+    ids = [f"message-{place}" for place in range(len(turns))]
+    return replace(
+        packed,
+        messages=tuple(file_message(turn, file_id, packed.id) for turn, file_id in zip(turns, ids, strict=True)),
+        in_context_message_ids=tuple(
+            file_id for turn, file_id in zip(turns, ids, strict=True) if any(message.in_context for message in turn)
+        ),
+    )
+
+
+def _packed_block(block: Block, ids: _Numbered, past: Sequence[BlockChange]) -> FileBlock:
+    return FileBlock(
+        id=ids.of(block.id),
+        label=block.label,
+        value=block.value,
+        limit=block.limit,
+        description=block.description,
+        read_only=block.read_only,
+        hidden=block.hidden,
+        metadata=block.metadata,
+        tags=block.tags,
+        is_template=block.is_template,
+        template_name=block.template_name,
+        preserve_on_migration=block.preserve_on_migration,
+        history=tuple(
+            FileBlockChange(
+                version=item.version, before=item.before, after=item.after, actor=item.actor, created_at=item.created_at
+            )
+            for item in past
+        ),
+    )
+
+
+def _packed_tool(tool: Tool, ids: _Numbered) -> FileTool:
+    return FileTool(
+        id=ids.of(tool.id),
+        name=tool.name,
+        tool_type=tool.tool_type,
+        description=tool.description,
+        source_code=tool.source_code,
+        source_type=tool.source_type,
+        json_schema=tool.json_schema,
+        args_json_schema=tool.args_json_schema,
+        tags=tool.tags,
+        return_char_limit=tool.return_char_limit,
+        default_requires_approval=tool.default_requires_approval,
+        enable_parallel_execution=tool.enable_parallel_execution,
+        pip_requirements=tool.pip_requirements,
+        npm_requirements=tool.npm_requirements,
+        metadata_=tool.metadata,
+    )
+
+
+def _configured(agent: FileAgent, models: Mapping[str, ModelInfo], embedders: Mapping[str, EmbedderInfo]) -> FileAgent:
+    handle = agent.model or ""
+    model = models.get(handle)
+    provider_type = handle.split("/")[0] if model is None else model.provider_type
+    return replace(
+        agent,
+        model_settings=None
+        if agent.model_settings is None
+        else {**agent.model_settings, "provider_type": settings_word(provider_type)},
+        llm_config=_llm_config(agent, model, provider_type),
+        embedding_config=_embedding_config(agent.embedding, embedders),
+    )
+
+
+def _llm_config(agent: FileAgent, model: ModelInfo | None, provider_type: str) -> JsonObject:
+    """The least that other servers make a model of."""
+    provider, _, name = (agent.model or "").partition("/")
+    window = UNKNOWN_WINDOW if model is None else model.context_window
+    config: JsonObject = {
+        "model": name if model is None else model.name,
+        "handle": agent.model,
+        "provider_name": provider,
+        "model_endpoint_type": llm_endpoint_word(provider_type),
+        "model_endpoint": None,
+        "context_window": agent.context_window_limit or window,
+        "put_inner_thoughts_in_kwargs": False,
+    }
+    wanted = {"temperature": agent.settings.get("temperature"), "max_tokens": agent.settings.get("max_output_tokens")}
+    return config | {key: value for key, value in wanted.items() if value is not None}
+
+
+def _embedding_config(handle: str | None, embedders: Mapping[str, EmbedderInfo]) -> JsonObject | None:
+    if handle is None:
+        return None
+    model = embedders.get(handle)
+    provider, _, name = handle.partition("/")
+    return {
+        "embedding_model": name if model is None else model.name,
+        "embedding_endpoint_type": embedding_endpoint_word(provider if model is None else model.provider_type),
+        "embedding_endpoint": None,
+        "embedding_dim": 0 if model is None else model.dimensions,
+        "embedding_chunk_size": 300,
+        "handle": handle,
+    }
+
+
+def _distinct(items: Iterable[T], key: Callable[[T], str]) -> list[T]:
+    found: dict[str, T] = {}
+    for item in items:
+        found.setdefault(key(item), item)
+    return list(found.values())

@@ -1,0 +1,351 @@
+"""Agent files to agents: a rule that imports and templates share.
+
+In two parts, as with a single agent: `prepare_file` asks the catalog and stores nothing,
+`store_file` writes everything inside the caller's transaction.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import structlog
+from sqlalchemy import Connection
+
+from reverie.auth.keys import Caller, Scope
+from reverie.domain.agent import Agent, AgentDetails, AgentDraft
+from reverie.domain.agent_file import AgentFile, FileAgent, FileBlock, FileTool
+from reverie.domain.block import Block, BlockChange, BlockDraft
+from reverie.domain.clock import aware
+from reverie.domain.errors import Conflict, InvalidInput, MalformedInput, NotFound
+from reverie.domain.file_messages import bodies_of, calls_in
+from reverie.domain.ids import ConversationId, IdentityId, MessageId, StepId, ToolId, make_id
+from reverie.domain.inputs import MessageInput
+from reverie.domain.message import ApprovalRequestBody, Message, calls_of
+from reverie.domain.tool import NOT_BUILTIN, Tool, ToolType
+from reverie.operations.assembly import prepare, store_agent
+from reverie.operations.base import Operations
+from reverie.storage import block_history, blocks, messages, tools
+from reverie.tools.source_schema import derive_schema
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnpackOptions:
+    """How agents are to differ from what the file says, and where they are to lie."""
+
+    name: str | None = None
+    """None: the file's."""
+    name_suffix: str = ""
+    """Behind the file's name."""
+    model: str | None = None
+    embedding: str | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    override_existing_tools: bool = True
+    """Whether custom tools of the same name get the file's source."""
+    with_messages: bool = True
+    tags: tuple[str, ...] = ()
+    """Besides the file's."""
+    identity_ids: tuple[IdentityId, ...] = ()
+    initial_messages: tuple[MessageInput, ...] | None = None
+    project_id: str | None = None
+    template_id: str | None = None
+    base_template_id: str | None = None
+    deployment_id: str | None = None
+    """Given: agents and blocks remember their ids in the file as `entity_id`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedAgent:
+    """An agent of a file, ready to be stored."""
+
+    source: FileAgent
+    agent: Agent
+    draft: AgentDraft
+
+
+async def prepare_file(ops: Operations, caller: Caller, file: AgentFile, options: UnpackOptions) -> list[PreparedAgent]:
+    """What `store_file` stores.
+
+    Raises:
+        NotFound: a model that is not served here; the text says how to name another.
+        InvalidInput: a time zone that cannot be.
+    """
+    return [await _prepared(ops, caller, source, options) for source in file.agents]
+
+
+def store_file(
+    c: Connection, caller: Caller, file: AgentFile, prepared: Sequence[PreparedAgent], options: UnpackOptions
+) -> list[AgentDetails]:
+    """Store the file's agents with their tools, blocks and messages.
+
+    Raises:
+        InvalidInput: what cannot be stored, and where it stands in the file.
+        NotFound: an identity of `options`, or a tool that the file only names.
+    """
+    now = prepared[0].agent.created_at
+    own_tools = store_tools(c, caller, file, now, override=options.override_existing_tools)
+    own_blocks = _store_blocks(c, caller, file.blocks, options, now)
+    return [_store_agent(c, caller, item, own_blocks, own_tools, options) for item in prepared]
+
+
+def store_tools(c: Connection, caller: Caller, file: AgentFile, now: datetime, *, override: bool) -> dict[str, Tool]:
+    """The file's tools as this server has them, by their ids in the file, made or brought up to date where needed.
+
+    Built-in tools that this server does not have are left out: they cannot be made from a file.
+    """
+    found: dict[str, Tool] = {}
+    for item in file.tools:
+        tool = _stored_tool(c, caller, item, now, override=override)
+        if tool is None:
+            log.warning("tool_left_out", tool=item.name, tool_type=item.tool_type.value)
+        else:
+            found[item.id] = tool
+    return found
+
+
+async def _prepared(ops: Operations, caller: Caller, source: FileAgent, options: UnpackOptions) -> PreparedAgent:
+    draft = await _draft_of(ops, caller, source, options)
+    try:
+        agent = await prepare(ops, caller, draft)
+    except NotFound as error:
+        if options.model is not None or error.name not in (source.model_handle or ""):
+            raise
+        raise NotFound(
+            error.what, error.name, f"agent {source.id!r} of the file uses {source.model_handle!r}; name another model"
+        ) from error
+    placed = replace(agent, approvals=source.approvals)
+    return PreparedAgent(source=source, agent=placed, draft=draft)
+
+
+async def _draft_of(ops: Operations, caller: Caller, source: FileAgent, options: UnpackOptions) -> AgentDraft:
+    named = source.name or None
+    return AgentDraft(
+        name=options.name or (None if named is None else named + options.name_suffix),
+        agent_type=source.agent_type,
+        system=source.system,
+        model=options.model or source.model_handle,
+        embedding=options.embedding or await _served(ops, caller, source.embedding_handle),
+        model_settings=source.settings,
+        context_window_limit=source.window_limit,
+        compaction_settings=source.compaction_settings,
+        response_format=source.response_format,
+        tool_names=source.tools,
+        tool_rules=source.tool_rules,
+        include_base_tools=source.include_base_tools,
+        include_multi_agent_tools=source.include_multi_agent_tools,
+        include_base_tool_rules=source.include_base_tool_rules,
+        tags=(*source.tags, *options.tags),
+        identity_ids=options.identity_ids,
+        secrets={**source.tool_exec_environment_variables, **source.secrets, **options.secrets},
+        initial_messages=options.initial_messages,
+        description=source.description,
+        metadata=source.metadata,
+        timezone=source.timezone,
+        message_buffer_autoclear=source.message_buffer_autoclear,
+        enable_sleeptime=source.enable_sleeptime,
+        max_files_open=source.max_files_open,
+        per_file_view_window_char_limit=source.per_file_view_window_char_limit,
+        hidden=source.hidden,
+        project_id=options.project_id,
+        template_id=options.template_id,
+        base_template_id=options.base_template_id,
+        deployment_id=options.deployment_id,
+        entity_id=source.id if options.deployment_id else None,
+    )
+
+
+async def _served(ops: Operations, caller: Caller, handle: str | None) -> str | None:
+    """`handle` where it is served here; else None, for the server's own: a file brings no vectors along."""
+    if handle is None:
+        return None
+    try:
+        await (await ops.catalogs.of(caller.organization_id)).embedder(handle)
+    except NotFound:
+        return None
+    return handle
+
+
+def _store_agent(
+    c: Connection,
+    caller: Caller,
+    item: PreparedAgent,
+    own_blocks: Mapping[str, Block],
+    own_tools: Mapping[str, Tool],
+    options: UnpackOptions,
+) -> AgentDetails:
+    source = item.source
+    draft = replace(
+        item.draft,
+        block_ids=tuple(own_blocks[file_id].id for file_id in source.block_ids),
+        tool_ids=tuple(own_tools[file_id].id for file_id in source.tool_ids if file_id in own_tools),
+    )
+    try:
+        details = store_agent(c, caller, item.agent, draft)
+    except (MalformedInput, Conflict) as error:
+        raise InvalidInput(f"agent file: agent {source.id!r}: {error}") from error
+    if options.with_messages:
+        messages.append(c, _history(source, details.agent))
+    return details
+
+
+def _store_blocks(
+    c: Connection, caller: Caller, items: Sequence[FileBlock], options: UnpackOptions, now: datetime
+) -> dict[str, Block]:
+    found = {item.id: make_block(item, caller, options, now) for item in items}
+    blocks.insert_blocks(c, found.values())
+    for item in items:
+        block_history.insert_past(
+            c,
+            found[item.id],
+            [
+                BlockChange(
+                    version=change.version,
+                    before=change.before,
+                    after=change.after,
+                    actor=change.actor,
+                    created_at=aware(change.created_at) or now,
+                )
+                for change in item.history
+            ],
+        )
+    return found
+
+
+def make_block(item: FileBlock, caller: Caller, options: UnpackOptions, now: datetime) -> Block:
+    """The record of a file's block, to be stored.
+
+    Raises:
+        InvalidInput: its value is longer than its limit, or its past does not lead to it.
+    """
+    versions = [change.version for change in item.history]
+    if versions and (len({*versions}) < len(versions) or min(versions) < 2):
+        raise InvalidInput(f"agent file: history of block {item.id!r}: versions must be different numbers from 2 on")
+    draft = BlockDraft(
+        label=item.label,
+        value=item.value,
+        limit=item.limit,
+        description=item.description,
+        read_only=item.read_only,
+        hidden=item.hidden,
+        metadata=item.metadata,
+        tags=item.tags,
+        is_template=item.is_template,
+        template_name=item.template_name,
+        preserve_on_migration=item.preserve_on_migration,
+        project_id=options.project_id,
+        template_id=options.template_id,
+        base_template_id=options.base_template_id,
+        deployment_id=options.deployment_id,
+        entity_id=item.id if options.deployment_id else None,
+    )
+    try:
+        block = blocks.make_block(draft, caller.organization_id, caller.user_id, now)
+    except InvalidInput as error:
+        raise InvalidInput(f"agent file: block {item.id!r}: {error}") from error
+    return replace(block, version=max(versions, default=1))
+
+
+def _stored_tool(c: Connection, caller: Caller, item: FileTool, now: datetime, *, override: bool) -> Tool | None:
+    known = tools.find_named(c, caller.organization_id, item.name, lock=True)
+    if known is not None and (known.is_builtin or not override):
+        return known
+    if item.tool_type not in NOT_BUILTIN:
+        return known
+    fresh = _made_tool(caller, item, now)
+    if known is None:
+        caller.require(Scope.TOOLS)
+        tools.insert_tool(c, fresh)
+        return fresh
+    if known.tool_type is not ToolType.CUSTOM or known.source_type != fresh.source_type:
+        return known
+    after = replace(
+        fresh,
+        id=known.id,
+        project_id=known.project_id,
+        created_at=known.created_at,
+        updated_at=known.updated_at,
+        created_by_id=known.created_by_id,
+        last_updated_by_id=known.last_updated_by_id,
+    )
+    if after == known:
+        return known
+    caller.require(Scope.TOOLS)
+    after = replace(after, updated_at=now, last_updated_by_id=caller.user_id)
+    tools.update_tool(c, known, after)
+    return after
+
+
+def _made_tool(caller: Caller, item: FileTool, now: datetime) -> Tool:
+    if not item.source_code:
+        raise InvalidInput(
+            f"agent file: tool {item.name!r} ({item.tool_type.value}) has no source_code and is not here"
+        )
+    try:
+        schema = derive_schema(
+            item.source_code,
+            source_type=item.source_type,
+            args_json_schema=item.args_json_schema,
+            json_schema=item.json_schema,
+            description=item.description,
+        )
+    except InvalidInput as error:
+        raise InvalidInput(f"agent file: tool {item.name!r}: {error}") from error
+    return Tool(
+        id=ToolId(make_id("tool")),
+        organization_id=caller.organization_id,
+        name=schema["name"],
+        description=item.description or schema.get("description") or "",
+        json_schema=schema,
+        args_json_schema=item.args_json_schema,
+        source_code=item.source_code,
+        source_type=item.source_type,
+        tags=item.tags,
+        return_char_limit=item.return_char_limit,
+        default_requires_approval=item.default_requires_approval,
+        enable_parallel_execution=item.enable_parallel_execution,
+        pip_requirements=item.pip_requirements,
+        npm_requirements=item.npm_requirements,
+        metadata=item.metadata_,
+        created_at=now,
+        updated_at=now,
+        created_by_id=caller.user_id,
+        last_updated_by_id=caller.user_id,
+    )
+
+
+def _history(source: FileAgent, agent: Agent) -> list[Message]:
+    """The file's messages as rows of the agent's own thread.
+
+    The first system message is the prompt as it was compiled elsewhere; here it is compiled anew.
+    """
+    in_context = set(source.in_context_message_ids)
+    names: dict[str, str] = {}
+    asked: tuple[str, ...] = ()
+    found: list[Message] = []
+    for place, message in enumerate(source.messages):
+        if place == 0 and message.role == "system":
+            continue
+        names |= calls_in(message)
+        bodies = bodies_of(message, names, asked)
+        step = StepId(make_id("step")) if len(bodies) > 1 else None
+        for number, body in enumerate(bodies):
+            if isinstance(body, ApprovalRequestBody):
+                asked = tuple(call.id for call in calls_of(body))
+            found.append(
+                Message(
+                    id=MessageId(make_id("message")),
+                    organization_id=agent.organization_id,
+                    agent_id=agent.id,
+                    conversation_id=ConversationId(agent.id),
+                    body=body,
+                    created_at=aware(message.created_at) or agent.created_at,
+                    in_context=not in_context or message.id in in_context,
+                    step_id=step,
+                    otid=(message.otid if number == 0 else None) or make_id("otid"),
+                    name=message.name,
+                    sender_id=message.sender_id,
+                    model=message.model,
+                )
+            )
+    return found
