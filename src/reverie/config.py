@@ -206,6 +206,11 @@ def _words(value: object) -> object:
     return value
 
 
+def _network(value: object) -> object:
+    word = str(value).strip().lower()
+    return {"true": "all", "1": "all", "yes": "all", "false": "none", "0": "none", "no": "none"}.get(word, word)
+
+
 def _handle_numbers(value: object) -> object:
     """Read `handle=number,handle=number`, or the same as a JSON object."""
     if not isinstance(value, str):
@@ -462,6 +467,14 @@ class Settings(BaseSettings):
         ge=0,
     )
 
+    trace_days: float = _setting(
+        7.0,
+        "REVERIE_TRACE_DAYS",
+        section=_RUNS,
+        expects="a number of days, 0 or more",
+        note="How long requests to model providers and their replies are kept for `steps/{id}/trace`. 0 keeps none.",
+        ge=0,
+    )
     crash_at: str | None = _setting(
         None,
         "REVERIE_CRASH_AT",
@@ -544,12 +557,13 @@ class Settings(BaseSettings):
         note="Largest folder of packages that one list of a tool's requirements may fill, in MiB.",
         gt=0,
     )
-    tool_network: bool = _setting(
-        False,
+    tool_network: Annotated[Literal["none", "tagged", "all"], BeforeValidator(_network)] = _setting(
+        "none",
         "REVERIE_TOOL_NETWORK",
         section=_TOOLS,
-        expects=_SWITCH,
-        note="Let custom tools reach the network.",
+        expects="none, tagged or all",
+        note="Which custom tools reach the network, through a proxy that refuses this machine and private networks: "
+        "none, those with the tag `network`, or all. `true` means all, `false` none.",
     )
     tool_warm_workers: int = _setting(
         2,
@@ -681,7 +695,7 @@ class Settings(BaseSettings):
             memory_bytes=self.tool_memory_mb * 1024 * 1024,
             processes=self.tool_processes,
             environment_bytes=self.tool_environment_mb * 1024 * 1024,
-            allow_network=self.tool_network,
+            network=self.tool_network,
             warm_workers=self.tool_warm_workers,
             data_dir=str(self.data_dir / "tools"),
             unsafe_subprocess=self.tool_unsafe,

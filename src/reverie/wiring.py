@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from typing import Any, Final
@@ -25,6 +25,7 @@ from reverie.auth.secrets import load_secrets
 from reverie.background.ingest import Ingest
 from reverie.background.schedules import ScheduleOptions, Schedules
 from reverie.background.sweep import sweep
+from reverie.background.traces import TraceKeeper, TraceOptions
 from reverie.config import Settings
 from reverie.documents.reader import SubprocessReader
 from reverie.domain.clock import utc_now
@@ -33,7 +34,7 @@ from reverie.loop.turn import LoopDeps
 from reverie.models.catalog import Catalog
 from reverie.models.catalogs import Catalogs
 from reverie.models.retry import RetryPolicy
-from reverie.operations.base import Operations
+from reverie.operations.base import Operations, nothing
 from reverie.operations.keys import KeysInDatabase, first_key
 from reverie.operations.providers import load_own
 from reverie.runs.engine import EngineOptions, RunEngine
@@ -43,6 +44,7 @@ from reverie.storage.migrate import bring_up_to_date
 from reverie.tools.builtin import BUILTIN
 from reverie.tools.executors.door import Door
 from reverie.tools.executors.sandbox import SandboxExecutor
+from reverie.web.proxy import GuardedProxy
 
 log = structlog.get_logger(__name__)
 
@@ -99,9 +101,17 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
         listener = door.listen()
         if listener is not None:
             stack.callback(listener.close)
+        if door.proxy is not None and settings.tool_network != "none":
+            public = replace(settings.web_options(), allow_private=False)
+            out = GuardedProxy(door.proxy, public, call_keys.may_go_out)
+            await stack.enter_async_context(out)
         executor = SandboxExecutor(settings.sandbox_options(), environment=os.environ, door=door, keys=call_keys)
         stack.push_async_callback(executor.aclose)
         drain, fault = _Drain(), crash_point(settings.crash_at)
+        traces: TraceKeeper | None = None
+        if settings.trace_days:
+            keeper = TraceKeeper(database, secrets.cipher, utc_now, TraceOptions(days=settings.trace_days))
+            traces = await stack.enter_async_context(keeper.running())
         engine = RunEngine(
             LoopDeps(
                 database=database,
@@ -113,6 +123,7 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
                 retries=RetryPolicy(),
                 fault=fault,
                 draining=drain,
+                keep_exchange=None if traces is None else traces.keep,
             ),
             EngineOptions(
                 when_busy=settings.busy_policy,
@@ -143,6 +154,7 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
             cipher=secrets.cipher,
             executor=executor,
             clock=utc_now,
+            settle_traces=nothing if traces is None else traces.flush,
             default_model=settings.default_model,
             max_file_bytes=settings.file_max_bytes,
             ring_ingest=ingest.ring,

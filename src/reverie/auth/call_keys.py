@@ -21,9 +21,10 @@ class CallKeys:
 
     def __init__(self) -> None:
         self._callers: dict[str, Caller] = {}
+        self._may_go_out: set[str] = set()
 
     @contextmanager
-    def issued(self, call: ToolRun) -> Iterator[str]:
+    def issued(self, call: ToolRun, *, network: bool) -> Iterator[str]:
         """A key that can do what the call's agent's owner can, settings of the whole organisation left out."""
         token = _PREFIX + secrets.token_urlsafe(32)
         scopes = USUAL_SCOPES if call.scopes is None else frozenset(map(Scope, call.scopes))
@@ -34,10 +35,17 @@ class CallKeys:
             key_id=f"call of {call.tool.id}",
             run_id=call.run_id,
         )
+        if network:
+            self._may_go_out.add(token)
         try:
             yield token
         finally:
             del self._callers[token]
+            self._may_go_out.discard(token)
+
+    def may_go_out(self, token: str) -> bool:
+        """Whether the running call of `token` may use the network."""
+        return token in self._may_go_out
 
     def identify(self, authorization: str | None) -> Caller:
         """Return whose call sent this `Authorization` header.

@@ -25,6 +25,7 @@ ProviderId = NewType("ProviderId", str)
 ScheduleId = NewType("ScheduleId", str)
 FolderId = NewType("FolderId", str)
 FileId = NewType("FileId", str)
+TraceId = NewType("TraceId", str)
 
 DEFAULT_ORGANIZATION: Final = OrganizationId("org-00000000-0000-4000-8000-000000000000")
 DEFAULT_USER: Final = UserId("user-00000000-0000-4000-8000-000000000000")

@@ -7,6 +7,7 @@ from typing import Literal
 from reverie.domain.ids import AgentId, ConversationId, OrganizationId, RunId, StepId
 from reverie.domain.json import JsonObject
 from reverie.domain.stop_reason import RunStatus, StopReason
+from reverie.domain.trace import ToolTime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,4 +101,6 @@ class Step:
     """Time in the model request."""
     tools_ns: int | None = None
     """Time in the tools."""
+    tool_times: tuple[ToolTime, ...] | None = None
+    """When each call ran; None until all have."""
     created_at: datetime

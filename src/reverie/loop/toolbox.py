@@ -1,7 +1,9 @@
 """Which tools the model may call now, and what each call comes to."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
@@ -19,6 +21,7 @@ from reverie.domain.inputs import Request
 from reverie.domain.json import JsonObject
 from reverie.domain.run import Run
 from reverie.domain.tool import Tool, ToolSpec
+from reverie.domain.trace import ToolTime
 from reverie.loop.decide import executed
 from reverie.loop.library import Library
 from reverie.loop.memory import TransactionMemory
@@ -83,6 +86,8 @@ class Toolbox:
         self._executor = executor
         self._catalogs = catalogs
         self._cipher = cipher
+        self._clocked: dict[str, tuple[int, int]] = {}
+        """By call: when it began, since 1970, and how long it took; both in nanoseconds."""
 
     def names(self, view: View) -> tuple[str, ...]:
         """All tools of the agent and of the client for this request."""
@@ -123,6 +128,7 @@ class Toolbox:
 
         Custom tools run here; calls of tools that allow it run side by side.
         """
+        self._clocked.clear()
         history = list(executed(view.context, run.id))
         results: list[Prepared | None] = [None] * len(pending.calls)
         side_by_side: list[tuple[int, ToolCall, Tool, JsonObject]] = []
@@ -140,15 +146,16 @@ class Toolbox:
             history.append(Executed(name=call.name, value=None))
             state_tool = self._state_tools.get(tool.name) if tool.source_code is None else None
             if state_tool is not None:
-                results[place] = await self._prepare_state_tool(view, call, state_tool, arguments)
+                with self._clock(call):
+                    results[place] = await self._prepare_state_tool(view, call, state_tool, arguments)
             elif tool.enable_parallel_execution:
                 side_by_side.append((place, call, tool, arguments))
             else:
-                results[place] = _Settled(call, await self._execute(view, run, tool, arguments))
+                results[place] = _Settled(call, await self._timed(view, run, call, tool, arguments))
         if side_by_side:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    (place, call, group.create_task(self._execute(view, run, tool, arguments)))
+                    (place, call, group.create_task(self._timed(view, run, call, tool, arguments)))
                     for place, call, tool, arguments in side_by_side
                 ]
             for place, call, task in tasks:
@@ -162,7 +169,11 @@ class Toolbox:
         memory = TransactionMemory(c, view, run_id=run.id, now=now)
         returns: list[ToolReturn] = []
         for item in prepared:
-            outcome = item.outcome if isinstance(item, _Settled) else _apply_one(c, memory, item)
+            if isinstance(item, _Settled):
+                outcome = item.outcome
+            else:
+                with self._clock(item.call):
+                    outcome = _apply_one(c, memory, item)
             tool = _find(view, item.call.name)
             if tool is not None:
                 outcome = cut(outcome, tool.return_char_limit)
@@ -178,6 +189,29 @@ class Toolbox:
                 )
             )
         return returns
+
+    def times(self, returns: Sequence[ToolReturn]) -> tuple[ToolTime, ...]:
+        """When the calls ran that were prepared last; those that never ran are not among them."""
+        return tuple(
+            ToolTime(
+                tool_call_id=item.tool_call_id,
+                name=item.name,
+                status=item.status,
+                start_ns=self._clocked[item.tool_call_id][0],
+                took_ns=self._clocked[item.tool_call_id][1],
+            )
+            for item in returns
+            if item.tool_call_id in self._clocked
+        )
+
+    @contextmanager
+    def _clock(self, call: ToolCall) -> Iterator[None]:
+        start_ns, before_ns = self._clocked.get(call.id, (time.time_ns(), 0))
+        began_ns = time.monotonic_ns()
+        try:
+            yield
+        finally:
+            self._clocked[call.id] = (start_ns, before_ns + time.monotonic_ns() - began_ns)
 
     async def embed(self, view: View, text: str) -> Sequence[float] | None:
         """The vector of `text` by the agent's embedding model; None where there is none or it fails."""
@@ -216,6 +250,10 @@ class Toolbox:
             return _Deferred(call, tool, arguments, await tool.prepare(arguments, _Services(self, view)))
         except ToolError as error:
             return _Settled(call, ToolOutcome.error(str(error)))
+
+    async def _timed(self, view: View, run: Run, call: ToolCall, tool: Tool, arguments: JsonObject) -> ToolOutcome:
+        with self._clock(call):
+            return await self._execute(view, run, tool, arguments)
 
     async def _execute(self, view: View, run: Run, tool: Tool, arguments: JsonObject) -> ToolOutcome:
         agent = view.agent

@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Literal, assert_never
 
@@ -29,14 +29,17 @@ from reverie.domain.errors import (
 from reverie.domain.events import Event, MessageSaved, RunEnded, RunFailure
 from reverie.domain.ids import StepId, make_id
 from reverie.domain.message import Message, SystemBody, calls_of, text_parts
+from reverie.domain.provider import ModelInfo
 from reverie.domain.run import Step, Usage
 from reverie.domain.stop_reason import StopReason
+from reverie.domain.trace import Exchange
 from reverie.loop.compact import plan_compaction
 from reverie.loop.decide import CallModel, End, Move, Nudge, RunTools, decide
 from reverie.loop.draft import Draft
 from reverie.loop.generation import generation_settings
 from reverie.loop.state import TurnState, View, lost_result, new_message, refresh_prompt, reload_view, results_message
 from reverie.loop.toolbox import Toolbox
+from reverie.loop.tracing import exchange_of
 from reverie.models.base import (
     CallChunk,
     ChatModel,
@@ -47,6 +50,7 @@ from reverie.models.base import (
     TextChunk,
     UsageChunk,
 )
+from reverie.models.exchange import listen
 from reverie.models.retry import RetryPolicy, stream_with_retries
 from reverie.storage import conversations, messages, runs
 from reverie.storage.database import Database
@@ -73,6 +77,18 @@ class LoopDeps:
     """Called at each crash point; does nothing outside of fault tests."""
     draining: Callable[[], bool]
     """Whether the server is shutting down."""
+    keep_exchange: Callable[[Exchange], None] | None = None
+    """Takes what was said to the provider, at no cost to the turn; None: nobody wants it."""
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A request on its way, for those who keep what was said."""
+
+    info: ModelInfo
+    sent: list[bytes]
+    began_ns: int = field(default_factory=time.monotonic_ns)
+    ended_ns: int | None = None
 
 
 class Turn:
@@ -82,6 +98,7 @@ class Turn:
         self.state = state
         self._deps = deps
         self._draft: Draft | None = None
+        self._asked: _Asked | None = None
         self._toolbox = Toolbox(
             request=state.request,
             state_tools=deps.state_tools,
@@ -153,6 +170,8 @@ class Turn:
             return results
 
         results = await self._deps.database.write(save)
+        if draft is not None:
+            self._keep_exchange(draft, failure)
         saved: list[Event] = [MessageSaved(message=message, streamed=True) for message in words]
         return [*saved, *(MessageSaved(message=message) for message in results), self._ended(reason, failure)]
 
@@ -200,6 +219,7 @@ class Turn:
             messages.append(c, added)
 
         await self._deps.database.write(save)
+        self._keep_exchange(draft)
         self._draft = None
         state.view = replace(state.view, context=(*state.view.context, *added))
         self._deps.fault("reply_saved")
@@ -243,6 +263,8 @@ class Turn:
     async def _request(self, model: ChatModel, prompt: Prompt) -> AsyncGenerator[Event, None]:
         """Send one request and stream what comes into a fresh draft."""
         draft = self._draft = self._fresh_draft(model)
+        if self._deps.keep_exchange is not None:
+            self._asked = _Asked(model.info, listen())
         self._deps.fault("model_called")
         async with aclosing(stream_with_retries(model, prompt, self._deps.retries)) as chunks:
             async for chunk in chunks:
@@ -253,6 +275,8 @@ class Turn:
                     self.state.first_delta_ns = time.monotonic_ns()
                 yield event
                 self._deps.fault("reply_streaming")
+        if self._asked is not None:
+            self._asked.ended_ns = time.monotonic_ns()
 
     def _answered(self, model: ChatModel) -> bool:
         """Whether the draft is a reply. Nothing at all is one only after tools: the model has no more to say.
@@ -284,7 +308,8 @@ class Turn:
             messages.append(c, [message])
             if caller.step_id is not None:
                 took = time.monotonic_ns() - began
-                runs.update_step(c, caller.step_id, {"status": "success", "tools_ns": took})
+                times = self._toolbox.times(returns)
+                runs.update_step(c, caller.step_id, {"status": "success", "tools_ns": took, "tool_times": times})
             return reload_view(c, state.view, [message], now), message
 
         state.view, message = await self._deps.database.write(save)
@@ -354,6 +379,15 @@ class Turn:
     def _window(self, model: ChatModel) -> int:
         limit = self.state.view.window_limit
         return min(limit, model.info.context_window) if limit else model.info.context_window
+
+    def _keep_exchange(self, draft: Draft, failure: RunFailure | None = None) -> None:
+        asked = self._asked
+        if asked is None or self._deps.keep_exchange is None:
+            return
+        self._asked = None
+        took = time.monotonic_ns() - asked.began_ns if asked.ended_ns is None else asked.ended_ns - asked.began_ns
+        exchange = exchange_of(self.state, draft, asked.sent, asked.info, latency_ns=took, failure=failure)
+        self._deps.keep_exchange(exchange)
 
     def _fresh_draft(self, model: ChatModel) -> Draft:
         view = self.state.view

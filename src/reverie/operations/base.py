@@ -1,6 +1,6 @@
 """What every operation is given."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from reverie.auth.cipher import Cipher
@@ -9,6 +9,10 @@ from reverie.models.base import ProviderCatalogs
 from reverie.runs.engine import RunEngine
 from reverie.storage.database import Database
 from reverie.tools.base import ToolExecutor
+
+
+async def nothing() -> None:
+    """Nothing is on its way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +27,8 @@ class Operations:
     executor: ToolExecutor
     """Runs custom tools."""
     clock: Clock
+    settle_traces: Callable[[], Awaitable[object]] = nothing
+    """Stores what was said to providers and is still on its way to the database."""
     default_model: str | None = None
     """Handle for agents that name no model."""
     max_file_bytes: int = 40_000_000

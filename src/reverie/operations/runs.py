@@ -91,6 +91,18 @@ async def list_steps(ops: Operations, caller: Caller, run_id: RunId, page: Page)
     return await ops.database.read(read)
 
 
+async def trace(ops: Operations, caller: Caller, run_id: RunId, limit: int) -> tuple[Run, list[Step]]:
+    """A run with its first `limit` steps, from which its spans are made."""
+    caller.require(Scope.READ)
+
+    def read(c: Connection) -> tuple[Run, list[Step]]:
+        run = runs.get(c, caller.organization_id, run_id)
+        page = Page(limit=limit, order="asc")
+        return run, runs.list_steps(c, caller.organization_id, page, run_id=run_id)
+
+    return await ops.database.read(read)
+
+
 async def follow(
     ops: Operations, caller: Caller, run_id: RunId, after: int = 0
 ) -> AsyncGenerator[tuple[int, Event], None]:

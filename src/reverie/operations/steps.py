@@ -12,8 +12,9 @@ from reverie.domain.ids import AgentId, StepId
 from reverie.domain.message import Message, MessageKind
 from reverie.domain.paging import Page
 from reverie.domain.run import Step
+from reverie.domain.trace import ProviderTrace
 from reverie.operations.base import Operations
-from reverie.storage import messages, runs
+from reverie.storage import messages, runs, traces
 
 
 async def list_steps(
@@ -47,6 +48,18 @@ async def list_steps(
 async def retrieve(ops: Operations, caller: Caller, step_id: StepId) -> Step:
     """One step."""
     return await ops.database.read(lambda c: runs.get_step(c, caller.organization_id, step_id))
+
+
+async def trace(ops: Operations, caller: Caller, step_id: StepId) -> ProviderTrace | None:
+    """What was said to the provider; None: it was not kept, or is not any more."""
+    caller.require(Scope.READ)
+    await ops.settle_traces()
+
+    def read(c: Connection) -> ProviderTrace | None:
+        runs.get_step(c, caller.organization_id, step_id)
+        return traces.of_step(c, caller.organization_id, step_id)
+
+    return await ops.database.read(read)
 
 
 async def list_messages(

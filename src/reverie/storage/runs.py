@@ -13,14 +13,18 @@ from reverie.domain.ids import AgentId, ConversationId, OrganizationId, RunId, S
 from reverie.domain.paging import Page
 from reverie.domain.run import Run, Step, Usage
 from reverie.domain.stop_reason import RunStatus, StopReason
+from reverie.domain.trace import ToolTime
 from reverie.storage.codec import usage_adapter
 from reverie.storage.paging import fetch_page
-from reverie.storage.rows import TUPLE, RowMap, loaded_by
+from reverie.storage.rows import TUPLE, Form, RowMap, loaded_by
 from reverie.storage.schema import agents, runs, steps
 
 _usage = loaded_by(usage_adapter.validate_python)
 _runs = RowMap(runs, Run, {"status": loaded_by(RunStatus), "stop_reason": loaded_by(StopReason), "usage": _usage})
-_steps = RowMap(steps, Step, {"stop_reason": loaded_by(StopReason), "usage": _usage, "tags": TUPLE})
+_times = Form(lambda items: tuple(ToolTime(**item) for item in items), list)
+_steps = RowMap(
+    steps, Step, {"stop_reason": loaded_by(StopReason), "usage": _usage, "tags": TUPLE, "tool_times": _times}
+)
 
 # Every turn runs these; what they set comes with the parameters, by the names of the columns.
 _held = update(runs).where(

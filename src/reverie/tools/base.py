@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Final, Literal, Protocol
 
 from reverie.domain.agent import Agent
 from reverie.domain.block import Block
@@ -204,11 +204,15 @@ class ToolRun:
     """None: the executor's own limit."""
 
 
+NETWORK_TAG: Final = "network"
+"""Marks the tools that may use the network where not all may."""
+
+
 class KeysOfCalls(Protocol):
     """Gives each call a key of its own to the server's API."""
 
-    def issued(self, call: ToolRun) -> AbstractContextManager[str]:
-        """A key that is good until the context is left."""
+    def issued(self, call: ToolRun, *, network: bool) -> AbstractContextManager[str]:
+        """A key that is good until the context is left; `network`: also at the proxy."""
         ...
 
 
@@ -241,7 +245,8 @@ class SandboxOptions:
     scratch_bytes: int = 64 * 1024 * 1024
     environment_bytes: int = 4 * 1024**3
     """Largest folder of installed requirements; a package can be a small archive of very much."""
-    allow_network: bool = False
+    network: Literal["none", "tagged", "all"] = "none"
+    """Which tools reach the network, through a proxy that leads to public addresses only."""
     warm_workers: int = 2
     """Started ahead of need."""
     data_dir: str = ""

@@ -106,6 +106,8 @@ def _back_to_the_first_revision(c: Connection) -> None:
     for statement in (
         "DROP INDEX uq_organizations_name",
         "DROP TABLE schedules",
+        "DROP TABLE provider_traces",
+        "ALTER TABLE steps DROP COLUMN tool_times",
         "INSERT INTO organizations (id, name, created_at) VALUES ('org-1', 'kept', 0)",
         "DROP TRIGGER file_passages_forget_words",
         "DROP TABLE file_passage_words",

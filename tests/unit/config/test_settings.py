@@ -301,7 +301,7 @@ def test_stdio_servers_are_allowed_on_loopback_or_by_setting() -> None:
 
 def test_the_sandbox_gets_its_limits(tmp_path: Path) -> None:
     options = load_settings({"data_dir": tmp_path, "tool_memory_mb": 128, "tool_network": True}).sandbox_options()
-    assert (options.memory_bytes, options.allow_network) == (128 * 1024 * 1024, True)
+    assert (options.memory_bytes, options.network) == (128 * 1024 * 1024, "all")
     assert options.data_dir == str(tmp_path / "tools")
 
 

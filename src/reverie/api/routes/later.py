@@ -38,7 +38,6 @@ LATER: Final = {
     "/v1/chat": "the chat completions endpoint is not there yet",
     "/v1/voice-beta": "the voice endpoint is not there yet",
     "/v1/sandbox-config": "the sandbox is set up by the server's settings",
-    "/v1/telemetry": "exchanges with providers are not kept yet",
     "/v1/metadata": "account data is not there yet",
     "/v1/embeddings": _HOSTED,
     "/v1/feeds": _HOSTED,

@@ -32,6 +32,7 @@ from reverie.api.wire.runs import (
     step_state,
     usage_state,
 )
+from reverie.api.wire.traces import Span, spans_of
 from reverie.domain.ids import AgentId, ConversationId, RunId
 from reverie.domain.paging import Page
 from reverie.domain.stop_reason import RunStatus, StopReason
@@ -148,10 +149,12 @@ async def retrieve_run_metrics(run_id: RunPath, call: Ask) -> Json[RunMetrics]:
 
 
 @routes.get("/v1/runs/{run_id}/trace")
-async def retrieve_run_trace(run_id: RunPath, call: Ask, limit: LimitQuery = None) -> Json[list[dict[str, Any]]]:
-    """Spans of the run. None are kept yet."""
-    await runs.retrieve(call.ops, call.caller, RunId(run_id))
-    return Json([])
+async def retrieve_run_trace(
+    run_id: RunPath, call: Ask, limit: Annotated[int, Query(ge=1, le=5000)] = 1000
+) -> Json[list[Span]]:
+    """Spans of the run: itself, its time to the first token, its steps, their model requests and tools."""
+    run, steps = await runs.trace(call.ops, call.caller, RunId(run_id), limit)
+    return Json(spans_of(run, steps, call.clock())[:limit])
 
 
 @routes.post("/v1/runs/{run_id}/stream")

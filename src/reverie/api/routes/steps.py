@@ -7,6 +7,7 @@ from reverie.api.context import AgentQuery, Ask, FromProject, ListQuery, Newest5
 from reverie.api.encode.json import Json
 from reverie.api.encode.messages import LIST_VIEW, WireMessage, wire_list
 from reverie.api.wire.runs import Feedback, StepMetrics, StepState, step_metrics, step_state
+from reverie.api.wire.traces import ProviderTraceState, provider_trace_state
 from reverie.domain.ids import AgentId, StepId
 from reverie.operations import steps
 
@@ -67,10 +68,11 @@ async def retrieve_step_metrics(step_id: StepPath, call: Ask) -> Json[StepMetric
 
 
 @routes.get("/v1/steps/{step_id}/trace")
-async def retrieve_step_trace(step_id: StepPath, call: Ask) -> Json[None]:
-    """The step's exchange with the provider. It is not kept yet."""
-    await steps.retrieve(call.ops, call.caller, StepId(step_id))
-    return Json(None)
+@routes.get("/v1/telemetry/{step_id}", include_in_schema=False)
+async def retrieve_step_trace(step_id: StepPath, call: Ask) -> Json[ProviderTraceState | None]:
+    """The step's exchange with the model provider; null when it was not kept, or is not any more."""
+    found = await steps.trace(call.ops, call.caller, StepId(step_id))
+    return Json(None if found is None else provider_trace_state(found))
 
 
 @routes.patch("/v1/steps/{step_id}/feedback")

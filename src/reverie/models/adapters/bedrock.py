@@ -16,6 +16,7 @@ from reverie.domain.json import JsonObject
 from reverie.domain.provider import ModelInfo
 from reverie.models.adapters.pydantic_models import PydanticEndpoint, _run_in_thread, common_settings
 from reverie.models.base import Prompt
+from reverie.models.exchange import note
 
 
 class Bedrock(PydanticEndpoint):
@@ -48,9 +49,11 @@ class Bedrock(PydanticEndpoint):
             retries={"total_max_attempts": 1},
         )
         try:
-            return session.client("bedrock-runtime", config=config, endpoint_url=self.provider.base_url)
+            client = session.client("bedrock-runtime", config=config, endpoint_url=self.provider.base_url)
         except BotoCoreError as error:
             raise ModelError(f"provider {self.provider.name!r}: {error}; give its region and keys") from error
+        client.meta.events.register("before-send.bedrock-runtime", _note)
+        return client
 
     def settings(self, prompt: Prompt, info: ModelInfo) -> JsonObject:
         """Cache marks as for Anthropic; models without caching ignore them."""
@@ -89,6 +92,10 @@ class Bedrock(PydanticEndpoint):
         _run_in_thread(send())
         body = orjson.loads(taken[0]) if taken else {}
         return body if isinstance(body, dict) else {}
+
+
+def _note(request: Any, **_: Any) -> None:
+    note(request.body)
 
 
 class _Taken(Exception):

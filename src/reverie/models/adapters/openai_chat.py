@@ -38,6 +38,7 @@ from reverie.models.base import (
     UsageChunk,
     UserTurn,
 )
+from reverie.models.exchange import note
 from reverie.models.failures import (
     Source,
     bad_reply,
@@ -577,11 +578,13 @@ class OpenAIChatModel:
         source = Source.of(endpoint.provider, self.info.name)
         reader = ChatReader(source, ToolNames.of(prompt))
         began = False
+        sent = orjson.dumps(self.preview(prompt))
+        note(sent)
         try:
             request = endpoint.http.build_request(
                 "POST",
                 endpoint.url(self.info.name),
-                content=orjson.dumps(self.preview(prompt)),
+                content=sent,
                 headers=endpoint.headers(),
                 timeout=httpx.Timeout(endpoint.options.read_timeout_s, connect=endpoint.options.connect_timeout_s),
             )

@@ -65,6 +65,7 @@ from reverie.models.base import (
     UsageChunk,
     UserTurn,
 )
+from reverie.models.exchange import note
 from reverie.models.failures import (
     Source,
     bad_reply,
@@ -332,6 +333,10 @@ async def _remember(answer: httpx2.Response) -> None:
         answers.append(answer)
 
 
+async def _note(request: httpx2.Request) -> None:
+    note(await request.aread())
+
+
 class PydanticEndpoint(ABC):
     """One provider behind one of pydantic-ai's models."""
 
@@ -375,7 +380,7 @@ class PydanticEndpoint(ABC):
             if info.name not in self._models:
                 if self._http is None:
                     self._http = self._connected()
-                    self._http.event_hooks = {"response": [_remember]}
+                    self._http.event_hooks = {"request": [_note], "response": [_remember]}
                 self._models[info.name] = self.connect(info, self._http)
             return self._models[info.name]
 

@@ -31,6 +31,7 @@ from reverie.storage.schema.folders import (
 )
 from reverie.storage.schema.projects import projects
 from reverie.storage.schema.schedules import schedules
+from reverie.storage.schema.traces import provider_traces
 
 __all__ = [
     "agent_archives",
@@ -60,6 +61,7 @@ __all__ = [
     "passage_vectors",
     "passages",
     "projects",
+    "provider_traces",
     "providers",
     "run_events",
     "runs",

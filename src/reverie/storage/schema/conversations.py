@@ -132,6 +132,7 @@ steps = Table(
     Column("project_id", String),
     Column("model_ns", BigInteger),
     Column("tools_ns", BigInteger),
+    Column("tool_times", Json),
     Column("created_at", Instant, nullable=False),
     Index(None, "organization_id", "seq"),
     Index(None, "run_id", "seq"),

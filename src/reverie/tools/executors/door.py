@@ -13,7 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-_NAME: Final = "api.sock"
+API: Final = "api.sock"
+PROXY: Final = "proxy.sock"
 _LONGEST: Final = 100
 """Bytes of a socket's path; systems stop at 104 or 108."""
 
@@ -31,16 +32,16 @@ class Door:
         return self._folder
 
     @property
-    def socket_name(self) -> str:
-        """The socket within the folder."""
-        return _NAME
+    def proxy(self) -> Path | None:
+        """Where a proxy for sandboxes is expected to listen."""
+        return None if self._folder is None else self._folder / PROXY
 
     def listen(self) -> socket.socket | None:
         """Open the door; None on systems without such sockets. Call it once; `close` when the server has ended."""
         if sys.platform == "win32":
             return None
         self._folder = _make_folder(self._data_dir)
-        path = self._folder / _NAME
+        path = self._folder / API
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(path))
         path.chmod(0o666)  # the sandbox's user is not ours
@@ -58,7 +59,7 @@ class Door:
 def _make_folder(data_dir: Path) -> Path:
     top = data_dir.resolve() / "sandbox"
     name = f"door-{os.getpid()}"
-    if len(os.fsencode(top / name / _NAME)) > _LONGEST:
+    if len(os.fsencode(top / name / API)) > _LONGEST:
         top = Path(tempfile.gettempdir()) / f"reverie-{os.getuid()}"
     top.mkdir(parents=True, exist_ok=True)
     for left in top.glob("door-*"):

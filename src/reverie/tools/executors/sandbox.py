@@ -5,7 +5,7 @@ import os
 import tempfile
 from collections import deque
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,9 +14,9 @@ from reverie.domain.errors import ToolError
 from reverie.domain.json import JsonObject
 from reverie.domain.tool import Tool
 from reverie.tools import source_schema
-from reverie.tools.base import KeysOfCalls, SandboxOptions, SandboxReport, ToolOutcome, ToolRun
+from reverie.tools.base import NETWORK_TAG, KeysOfCalls, SandboxOptions, SandboxReport, ToolOutcome, ToolRun
 from reverie.tools.executors import environments, launch
-from reverie.tools.executors.door import Door
+from reverie.tools.executors.door import API, PROXY, Door
 from reverie.tools.executors.launch import Launch
 from reverie.tools.executors.worker import Worker
 
@@ -86,7 +86,7 @@ class SandboxExecutor:
             return ToolOutcome.error(f"the sandbox could not be started: {error}")
         self._refill()
         try:
-            with self._keys.issued(call) if self._keys is not None else nullcontext(None) as key:
+            with self._issued(call) as key:
                 return await worker.call(
                     self._request(call, ready.launch, installed, key),
                     timeout_s=timeout_s,
@@ -126,6 +126,20 @@ class SandboxExecutor:
             return f"tool {tool.name!r} has no source code"
         return None
 
+    def _issued(self, call: ToolRun) -> AbstractContextManager[str | None]:
+        if self._keys is None:
+            return nullcontext(None)
+        return self._keys.issued(call, network=self._goes_out(call))
+
+    def _goes_out(self, call: ToolRun) -> bool:
+        match self._options.network:
+            case "none":
+                return False
+            case "all":
+                return True
+            case "tagged":
+                return NETWORK_TAG in call.tool.tags
+
     def _request(self, call: ToolRun, worker: Launch, installed: str | None, key: str | None) -> JsonObject:
         options, tool = self._options, call.tool
         environment = dict(call.environment)
@@ -153,7 +167,8 @@ class SandboxExecutor:
             "environment": environment,
             "packages": [*([environment_folder] if environment_folder and is_python else []), worker.packages],
             "limits": limits,
-            "api": {"socket": f"{worker.door}/{self._door.socket_name}", "key": key} if self._door and key else None,
+            "api": {"socket": f"{worker.door}/{API}", "key": key} if worker.door and key else None,
+            "proxy": {"socket": f"{worker.door}/{PROXY}", "key": key} if worker.door and self._goes_out(call) else None,
             "deno": None if is_python else _deno(tool, worker, environment_folder),
         }
 
@@ -182,8 +197,6 @@ class SandboxExecutor:
             complaint = await self._try_out(candidate)
             if complaint is None:
                 version = await asyncio.to_thread(launch.bwrap_version)
-                if self._options.allow_network:
-                    version += "; tools have no network all the same: this version cannot give them one safely"
                 self._report = SandboxReport(works=True, detail=version)
                 return _Ready(launch=candidate, environments=installed)
             missing = SandboxReport(works=False, detail=launch.diagnose(complaint))
