@@ -23,6 +23,16 @@ async def with_images(request: Request, options: ApiOptions) -> Request:
     return replace(request, inputs=tuple(inputs))
 
 
+async def with_parts(parts: tuple[Part, ...], options: ApiOptions) -> tuple[Part, ...]:
+    """The same for parts alone."""
+    return await _fetched(parts, options.web)
+
+
+async def with_said(items: tuple[MessageInput, ...], options: ApiOptions) -> tuple[MessageInput, ...]:
+    """The same for messages by themselves."""
+    return tuple([await _filled(item, options.web) for item in items])
+
+
 def _parts(item: MessageInput) -> tuple[Part, ...]:
     if isinstance(item, SayInput):
         return item.parts

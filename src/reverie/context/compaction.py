@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from reverie.context.pairing import open_calls
 from reverie.context.tokens import estimate_text, estimate_turn
 from reverie.context.turns import turns_of
 from reverie.domain.content import join_text
@@ -36,6 +37,16 @@ SUMMARY_PROMPT: Final = (
     "Write plain prose or short lists, at most 400 words, and nothing but the notes."
 )
 
+SELF_PROMPT: Final = (
+    "[Note from the system: the messages above are about to leave your context, so that there is room to go on. "
+    "Before they do, write notes for yourself: facts and preferences of the user, decisions, promises, open questions, "
+    "results of tools that still matter, names, numbers and dates. Keep what earlier notes say unless it was "
+    "overtaken. Write plain prose or short lists, at most 400 words. Answer with the notes alone and call no tool.]"
+)
+ACKNOWLEDGE_REQUEST: Final = "Say that you will answer with the notes and nothing else."
+ACKNOWLEDGEMENT: Final = "I will answer with the notes and nothing else."
+WRITE_NOW: Final = "Write the notes now."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
@@ -46,15 +57,18 @@ class Cut:
     staying: tuple[Message, ...]
 
 
-def plan_cut(context: Sequence[Message], *, budget_tokens: int) -> Cut | None:
+def plan_cut(context: Sequence[Message], *, budget_tokens: int, keep_last: bool = True) -> Cut | None:
     """Choose what leaves so that what stays fits `budget_tokens`, keeping the newest.
 
     Whole exchanges leave: a cut falls only before a user's or system's message, or between two
     steps whose calls all have results, so a call and its result stay together. The last user
-    message and all that follows it stay where that fits. None: nothing can leave.
+    message and all that follows it stay where that fits. Without `keep_last` all may leave, but
+    for calls that are still open. None: nothing can leave.
     """
     body = [message for message in context if message.kind not in (MessageKind.PROMPT, MessageKind.SUMMARY)]
     groups = _groups(body)
+    if not keep_last and groups and not _is_open(groups[-1]):
+        return Cut(leaving=tuple(message for message in context if message.kind is not MessageKind.PROMPT), staying=())
     if len(groups) < 2:
         return None
     sizes = [sum(estimate_turn(turn) for turn in turns_of(group)) for group in groups]
@@ -87,6 +101,10 @@ def _groups(messages: Sequence[Message]) -> list[list[Message]]:
         elif isinstance(message.body, ToolReturnBody):
             open_ids -= {item.tool_call_id for item in message.body.returns}
     return groups
+
+
+def _is_open(group: Sequence[Message]) -> bool:
+    return open_calls(group) is not None
 
 
 def transcript(messages: Sequence[Message], *, budget_tokens: int) -> str:

@@ -32,7 +32,28 @@ class PromptInputs:
     """Passages in the agent's archives."""
     message_count: int
     """Messages the conversation ever had."""
+    edited_at: datetime | None = None
+    """When a block was last changed; None where there are none."""
     now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptSections:
+    """The parts of a system prompt, in their order; empty ones are left out of it."""
+
+    instructions: str
+    memory: str
+    folders: str
+    rules: str
+    outside: str
+    """What lies outside the context, and where and when the agent is."""
+
+    def join(self) -> str:
+        """The whole prompt."""
+        rest = "\n\n".join(part for part in (self.memory, self.folders, self.rules, self.outside) if part)
+        if MEMORY_PLACEHOLDER in self.instructions:
+            return self.instructions.replace(MEMORY_PLACEHOLDER, rest)
+        return f"{self.instructions}\n\n{rest}" if self.instructions else rest
 
 
 def fingerprint(inputs: PromptInputs) -> str:
@@ -59,17 +80,18 @@ def fingerprint(inputs: PromptInputs) -> str:
 
 def compile_prompt(inputs: PromptInputs) -> str:
     """Return the text of the system prompt."""
-    sections = [_memory(inputs.blocks)] if inputs.blocks else []
-    if inputs.folders:
-        sections.append(render_folders(inputs.agent, inputs.folders))
-    if inputs.tool_rules:
-        sections.append(f"<tool_usage_rules>\n{inputs.tool_rules}\n</tool_usage_rules>")
-    sections.append(_metadata(inputs))
-    rest = "\n\n".join(sections)
-    system = inputs.agent.system
-    if MEMORY_PLACEHOLDER in system:
-        return system.replace(MEMORY_PLACEHOLDER, rest)
-    return f"{system}\n\n{rest}" if system else rest
+    return sections_of(inputs).join()
+
+
+def sections_of(inputs: PromptInputs) -> PromptSections:
+    """The parts that the prompt is put together from."""
+    return PromptSections(
+        instructions=inputs.agent.system,
+        memory=_memory(inputs.blocks) if inputs.blocks else "",
+        folders=render_folders(inputs.agent, inputs.folders) if inputs.folders else "",
+        rules=f"<tool_usage_rules>\n{inputs.tool_rules}\n</tool_usage_rules>" if inputs.tool_rules else "",
+        outside=_metadata(inputs),
+    )
 
 
 def with_skills(prompt: str, skills: Sequence[ClientSkill]) -> str:
@@ -106,13 +128,16 @@ def _metadata(inputs: PromptInputs) -> str:
         f"- Today is {_local(inputs):%A, %Y-%m-%d} ({inputs.agent.timezone})",
         f"- {inputs.message_count} earlier messages of this conversation are in recall memory (search it with tools)",
     ]
+    if inputs.edited_at is not None:
+        lines.insert(3, f"- Memory blocks were last changed at {_local(inputs, inputs.edited_at):%Y-%m-%d %H:%M:%S}")
     if inputs.passage_count:
         lines.append(f"- {inputs.passage_count} passages are stored in archival memory (search it with tools)")
     return "<memory_metadata>\n" + "\n".join(lines) + "\n</memory_metadata>"
 
 
-def _local(inputs: PromptInputs) -> datetime:
+def _local(inputs: PromptInputs, moment: datetime | None = None) -> datetime:
+    moment = moment or inputs.now
     try:
-        return inputs.now.astimezone(ZoneInfo(inputs.agent.timezone))
+        return moment.astimezone(ZoneInfo(inputs.agent.timezone))
     except (ZoneInfoNotFoundError, ValueError):
-        return inputs.now
+        return moment

@@ -1,5 +1,6 @@
 """Memory blocks: labelled texts that stay in an agent's context."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -55,6 +56,16 @@ class Block:
         """
         check_fits(self.label, value, self.limit)
         return replace(self, value=value)
+
+
+def overlaid(shared: Sequence[Block], own: Sequence[Block]) -> tuple[Block, ...]:
+    """`shared` with the blocks of one conversation's `own` in the places of those of their labels."""
+    by_label = {block.label: block for block in own}
+    labels = {block.label for block in shared}
+    return (
+        *(by_label.get(block.label, block) for block in shared),
+        *(block for block in own if block.label not in labels),
+    )
 
 
 def check_fits(label: str, value: str, limit: int) -> None:

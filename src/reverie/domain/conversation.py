@@ -27,6 +27,9 @@ class Conversation:
     prompt_fingerprint: str | None = None
     """Of everything the prompt was compiled from; equal means the prompt still stands."""
     archived: bool = False
+    archived_at: datetime | None = None
+    hidden: bool = False
+    """Left out of lists."""
     created_at: datetime
     updated_at: datetime
     last_message_at: datetime | None = None

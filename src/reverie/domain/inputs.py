@@ -60,6 +60,8 @@ class TurnOptions:
     client_skills: tuple[ClientSkill, ...] = ()
     enable_thinking: bool = True
     include_compaction_messages: bool = False
+    settings: JsonObject = field(default_factory=dict)
+    """Generation settings by the API's names that override those of agent and conversation."""
     top_logprobs: int | None = None
 
 

@@ -5,6 +5,7 @@ A model's reply in one step may be several records (reasoning, text, calls) that
 looking up by id are the same for storage and for clients.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -188,6 +189,32 @@ class Message:
     def kind(self) -> MessageKind:
         """The body's discriminator."""
         return MessageKind(self.body.kind)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageFilter:
+    """Which messages a list holds; every given condition must hold."""
+
+    conversation_id: str | None = None
+    run_id: str | None = None
+    step_id: str | None = None
+    group_id: str | None = None
+    kinds: Sequence[MessageKind] | None = None
+    include_err: bool | None = None
+    """False: without messages that tell of an error."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageScope:
+    """Among which messages to search; every given condition must hold."""
+
+    agent_id: str | None = None
+    conversation_id: str | None = None
+    roles: Sequence[str] = ()
+    """`user`, `assistant`, `system`, `tool`; none: all."""
+    project_id: str | None = None
+    """Of the agent."""
+    template_id: str | None = None
 
 
 CALLING: Final = (ToolCallBody, ApprovalRequestBody)

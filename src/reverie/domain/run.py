@@ -1,5 +1,6 @@
 """Runs and steps: one request to an agent, and one round of model and tools within it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -56,6 +57,11 @@ class Run:
     """The request's options as accepted, so that another process can go on with it."""
     metadata: JsonObject = field(default_factory=dict)
     usage: Usage = Usage()
+    tools_used: tuple[str, ...] = ()
+    """Names of the tools whose results the run stored, each once."""
+    project_id: str | None = None
+    template_id: str | None = None
+    base_template_id: str | None = None
     error: JsonObject | None = None
     """`{"error_type", "message", "detail"}` of a failed run."""
     worker_id: str | None = None
@@ -72,6 +78,51 @@ class Run:
     ttft_ns: int | None = None
     """From the start to the model's first delta."""
     total_duration_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFilter:
+    """Which runs a list holds; every given condition must hold."""
+
+    run_id: str | None = None
+    agent_ids: Sequence[str] | None = None
+    conversation_id: str | None = None
+    statuses: Sequence[RunStatus] | None = None
+    stop_reason: StopReason | None = None
+    background: bool | None = None
+    project_id: str | None = None
+    base_template_id: str | None = None
+    tools_used: Sequence[str] = ()
+    """Names or ids of tools; one of them is enough."""
+    step_count: int | None = None
+    step_count_is: Literal["eq", "gte", "lte"] = "eq"
+    duration_ns: int | None = None
+    duration_is: Literal["gt", "lt", "eq"] = "gt"
+    slower_than_percentile: int | None = None
+    """Of the durations of all runs that meet the other conditions."""
+    start: datetime | None = None
+    """Inclusive."""
+    end: datetime | None = None
+    """Inclusive."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFilter:
+    """Which steps a list holds; every given condition must hold."""
+
+    run_id: str | None = None
+    agent_id: str | None = None
+    model: str | None = None
+    """The model's name, or its handle."""
+    feedback: Literal["positive", "negative"] | None = None
+    has_feedback: bool | None = None
+    tags: Sequence[str] = ()
+    """One of them is enough."""
+    project_id: str | None = None
+    start: datetime | None = None
+    """Inclusive."""
+    end: datetime | None = None
+    """Inclusive."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,7 @@
 """How one request wants to be generated: the agent's settings by the API's names, for the models room."""
 
+from dataclasses import replace
+
 from reverie.domain.inputs import TurnOptions
 from reverie.domain.json import JsonObject
 from reverie.domain.provider import ModelInfo
@@ -8,23 +10,32 @@ from reverie.models.base import Effort, GenerationSettings
 
 
 def generation_settings(view: View, options: TurnOptions, info: ModelInfo) -> GenerationSettings:
-    """Return the settings of a request; the conversation's own override the agent's one by one."""
-    given: JsonObject = {**view.agent.model_settings, **(view.conversation.model_settings or {})}
-    effort, budget = _reasoning(given, info)
-    if not options.enable_thinking:
-        effort, budget = None, None
-    limit = given.get("max_output_tokens") or given.get("max_tokens")
+    """Return the settings of a request; the conversation's own override the agent's one by one, the request's both."""
+    given: JsonObject = {**view.agent.model_settings, **(view.conversation.model_settings or {}), **options.settings}
+    settings = settings_of(given, info, thinking=options.enable_thinking)
+    return replace(
+        settings,
+        response_format=settings.response_format or view.agent.response_format,
+        top_logprobs=options.top_logprobs,
+    )
+
+
+def settings_of(given: JsonObject, info: ModelInfo, *, thinking: bool = True) -> GenerationSettings:
+    """Settings by the API's names, in the words of the models room."""
+    effort, budget = _reasoning(given, info) if thinking else (None, None)
     return GenerationSettings(
-        max_output_tokens=limit,
+        max_output_tokens=given.get("max_output_tokens") or given.get("max_tokens"),
         temperature=given.get("temperature"),
         parallel_tool_calls=given.get("parallel_tool_calls"),
         reasoning_effort=effort,
         thinking_budget_tokens=budget,
         verbosity=given.get("verbosity"),
-        response_format=given.get("response_format") or given.get("response_schema") or view.agent.response_format,
+        response_format=given.get("response_format") or given.get("response_schema"),
         strict=given.get("strict"),
         frequency_penalty=given.get("frequency_penalty"),
-        top_logprobs=options.top_logprobs,
+        presence_penalty=given.get("presence_penalty"),
+        top_p=given.get("top_p"),
+        stop=tuple(given.get("stop") or ()),
     )
 
 

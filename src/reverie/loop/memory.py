@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from reverie.domain.agent import Agent
-from reverie.domain.block import Block, BlockDraft
+from reverie.domain.block import Block, BlockDraft, overlaid
 from reverie.domain.errors import Conflict, InvalidInput, NotFound, ToolError
 from reverie.domain.folder import FileView, OpenOutcome
 from reverie.domain.ids import RunId
-from reverie.domain.message import Message
+from reverie.domain.message import Message, MessageScope
 from reverie.domain.passage import Passage, SearchQuery
 from reverie.loop.state import View
 from reverie.storage import blocks as block_store
@@ -44,7 +44,11 @@ class TransactionMemory:
 
     def blocks(self) -> Sequence[Block]:
         # Locked: an agent that shares a block waits for this transaction instead of losing the race.
-        return block_store.of_agent(self._c, self.agent.organization_id, self.agent.id, lock=True)
+        shared = block_store.of_agent(self._c, self.agent.organization_id, self.agent.id, lock=True)
+        own_ids = self._view.conversation.isolated_block_ids
+        if not own_ids:
+            return shared
+        return overlaid(shared, block_store.isolated(self._c, self.agent.organization_id, own_ids, lock=True))
 
     def block(self, label: str) -> Block:
         found = self.blocks()
@@ -73,10 +77,10 @@ class TransactionMemory:
         return block
 
     def detach_block(self, label: str) -> None:
-        block_store.detach(self._c, self.agent.id, self._writable(label).id)
+        block_store.detach(self._c, self.agent.id, self._shared(label).id)
 
     def relabel_block(self, label: str, new_label: str | None, description: str | None) -> Block:
-        block = self._writable(label)
+        block = self._writable(label) if new_label in (None, label) else self._shared(label)
         if new_label is not None and new_label != label and any(item.label == new_label for item in self.blocks()):
             raise ToolError(f"a memory block {new_label!r} exists already; choose another label")
         return block_store.relabel(self._c, block, label=new_label, description=description, now=self._now)
@@ -88,7 +92,9 @@ class TransactionMemory:
         return passage_store.search_for_agent(self._c, self.agent.organization_id, self.agent.id, query)
 
     def search_messages(self, query: SearchQuery, roles: Sequence[str]) -> Sequence[Message]:
-        ids = search.search_messages(self._c, self.agent.organization_id, query, agent_id=self.agent.id, roles=roles)
+        ids = search.search_messages(
+            self._c, self.agent.organization_id, query, MessageScope(agent_id=self.agent.id, roles=roles)
+        )
         return message_store.get_many(self._c, self.agent.organization_id, ids)
 
     def find_files(self, names: Sequence[str]) -> Mapping[str, FileView]:
@@ -115,6 +121,15 @@ class TransactionMemory:
         block = self.block(label)
         if block.read_only:
             raise ToolError(f"memory block {label!r} is read-only; it cannot be changed by tools")
+        return block
+
+    def _shared(self, label: str) -> Block:
+        block = self._writable(label)
+        if block.id in self._view.conversation.isolated_block_ids:
+            raise ToolError(
+                f"memory block {label!r} belongs to this conversation alone; its text can be changed, but it can "
+                "neither be renamed nor deleted here"
+            )
         return block
 
     def _actor(self) -> dict[str, str]:

@@ -10,6 +10,7 @@ from reverie.context import pairing
 from reverie.context.prompt import PromptInputs, compile_prompt, fingerprint
 from reverie.context.turns import LOST_RESULT
 from reverie.domain.agent import Agent, AgentDetails
+from reverie.domain.block import overlaid
 from reverie.domain.content import TextPart, ToolCall, ToolReturn
 from reverie.domain.conversation import Conversation
 from reverie.domain.errors import ApprovalPending, InvalidInput
@@ -28,7 +29,7 @@ from reverie.domain.message import (
     UserBody,
 )
 from reverie.domain.run import Run, Usage
-from reverie.storage import agents, conversations, messages
+from reverie.storage import agents, blocks, conversations, messages
 from reverie.tools.rules import describe_rules
 
 
@@ -84,37 +85,73 @@ def load_view(c: Connection, organization_id: OrganizationId, conversation_id: C
     Raises:
         NotFound: the conversation does not exist.
     """
+    return refresh_prompt(c, _stored_view(c, organization_id, conversation_id), now)
+
+
+def read_view(c: Connection, organization_id: OrganizationId, conversation_id: ConversationId, now: datetime) -> View:
+    """The same without storing anything: a prompt that is out of date is compiled for this view alone."""
+    view = _stored_view(c, organization_id, conversation_id)
+    if _stands(view) and fingerprint(prompt_inputs(view, now)) == view.conversation.prompt_fingerprint:
+        return view
+    body = PromptBody(text=compiled_prompt(c, view, now))
+    if _stands(view):
+        return replace(view, context=(replace(view.context[0], body=body), *view.context[1:]))
+    return replace(view, context=(new_message(view, body, now), *view.context))
+
+
+def _stored_view(c: Connection, organization_id: OrganizationId, conversation_id: ConversationId) -> View:
     conversation = conversations.get(c, organization_id, conversation_id)
-    details = agents.details(c, organization_id, conversation.agent_id)
     context = messages.load_context(c, conversation_id)
-    return refresh_prompt(c, View(details=details, conversation=conversation, context=tuple(context)), now)
+    return View(details=_details(c, conversation), conversation=conversation, context=tuple(context))
+
+
+def _details(c: Connection, conversation: Conversation) -> AgentDetails:
+    """The agent, with the conversation's own blocks in the places of those that they were copied from."""
+    details = agents.details(c, conversation.organization_id, conversation.agent_id)
+    if not conversation.isolated_block_ids:
+        return details
+    own = blocks.isolated(c, conversation.organization_id, conversation.isolated_block_ids)
+    return replace(details, blocks=overlaid(details.blocks, own))
 
 
 def reload_view(c: Connection, view: View, added: Sequence[Message], now: datetime) -> View:
     """Bring `view` up to date after `added` was stored: memory may have changed by any hand since."""
-    details = agents.details(c, view.agent.organization_id, view.agent.id)
-    fresh = View(details=details, conversation=view.conversation, context=(*view.context, *added))
+    fresh = View(
+        details=_details(c, view.conversation), conversation=view.conversation, context=(*view.context, *added)
+    )
     return refresh_prompt(c, fresh, now)
 
 
-def refresh_prompt(c: Connection, view: View, now: datetime, *, force: bool = False) -> View:
-    """Compile the prompt anew where anything it is made of changed; otherwise keep it to the byte."""
-    inputs = PromptInputs(
+def prompt_inputs(view: View, now: datetime, *, message_count: int = 0) -> PromptInputs:
+    """What the prompt of `view` is compiled from; the count of messages does not decide whether it still stands."""
+    return PromptInputs(
         agent=view.agent,
         conversation=view.conversation,
         blocks=view.details.blocks,
         folders=view.details.folders,
         tool_rules=describe_rules(view.agent.tool_rules),
         passage_count=view.details.passage_count,
-        message_count=0,
+        message_count=message_count,
+        edited_at=max((block.updated_at for block in view.details.blocks), default=None),
         now=now,
     )
-    mark = fingerprint(inputs)
-    stands = bool(view.context) and view.context[0].kind is MessageKind.PROMPT
+
+
+def compiled_prompt(c: Connection, view: View, now: datetime, *, edited_at: datetime | None = None) -> str:
+    """The prompt as it would be compiled now; `edited_at` stands in for the time of the last change of memory."""
+    inputs = prompt_inputs(view, now, message_count=messages.count(c, view.conversation.id))
+    return compile_prompt(inputs if edited_at is None else replace(inputs, edited_at=edited_at))
+
+
+def refresh_prompt(
+    c: Connection, view: View, now: datetime, *, force: bool = False, edited_at: datetime | None = None
+) -> View:
+    """Compile the prompt anew where anything it is made of changed; otherwise keep it to the byte."""
+    mark = fingerprint(prompt_inputs(view, now))
+    stands = _stands(view)
     if stands and mark == view.conversation.prompt_fingerprint and not force:
         return view
-    counted = replace(inputs, message_count=messages.count(c, view.conversation.id))
-    body = PromptBody(text=compile_prompt(counted))
+    body = PromptBody(text=compiled_prompt(c, view, now, edited_at=edited_at))
     if stands:
         prompt = replace(view.context[0], body=body)
         messages.replace_body(c, prompt.id, body)
@@ -129,6 +166,10 @@ def refresh_prompt(c: Connection, view: View, now: datetime, *, force: bool = Fa
         conversation=replace(view.conversation, prompt_id=prompt.id, prompt_fingerprint=mark),
         context=context,
     )
+
+
+def _stands(view: View) -> bool:
+    return bool(view.context) and view.context[0].kind is MessageKind.PROMPT
 
 
 def admit(c: Connection, view: View, run: Run, inputs: Sequence[MessageInput], now: datetime) -> View:
@@ -166,7 +207,7 @@ def admit(c: Connection, view: View, run: Run, inputs: Sequence[MessageInput], n
         if lost:
             added.pop(0)
     for word in words:
-        added.append(_said(view, run, word, now))
+        added.append(said(view, run, word, now))
     messages.append(c, added)
     return View(details=view.details, conversation=view.conversation, context=(*context, *added))
 
@@ -225,7 +266,8 @@ def lost_result(call: ToolCall, text: str = LOST_RESULT) -> ToolReturn:
     return ToolReturn(tool_call_id=call.id, name=call.name, status="error", content=(TextPart(text=text),))
 
 
-def _said(view: View, run: Run, word: SayInput, now: datetime) -> Message:
+def said(view: View, run: Run | None, word: SayInput, now: datetime) -> Message:
+    """What a client says, as a message of the view's conversation."""
     match word.role:
         case "user":
             body: Body = UserBody(parts=word.parts)

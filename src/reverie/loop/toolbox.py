@@ -20,30 +20,21 @@ from reverie.domain.ids import UserId
 from reverie.domain.inputs import Request
 from reverie.domain.json import JsonObject
 from reverie.domain.run import Run
-from reverie.domain.tool import Tool, ToolSpec
+from reverie.domain.tool import Tool
 from reverie.domain.trace import ToolTime
 from reverie.loop.decide import executed
 from reverie.loop.library import Library
 from reverie.loop.memory import TransactionMemory
+from reverie.loop.offer import tool_names
 from reverie.loop.state import View
-from reverie.models.base import ModelCatalogs, ToolChoice
+from reverie.models.base import ModelCatalogs
 from reverie.storage.database import Database
 from reverie.tools.arguments import parse_arguments
 from reverie.tools.base import StateTool, ToolExecutor, ToolOutcome, ToolRun
 from reverie.tools.limits import cut
-from reverie.tools.rules import Executed, allowed_tools, args_override, constrains, requires_approval, violation
+from reverie.tools.rules import Executed, allowed_tools, args_override, requires_approval, violation
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    """The tools of one model request."""
-
-    specs: tuple[ToolSpec, ...]
-    choice: ToolChoice
-    one_at_a_time: bool
-    """Rules look at the order of calls, so parallel calls are not asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,26 +82,7 @@ class Toolbox:
 
     def names(self, view: View) -> tuple[str, ...]:
         """All tools of the agent and of the client for this request."""
-        own = [tool.name for tool in view.details.tools]
-        return (*own, *(name for name in self._client_tools if name not in own))
-
-    def offer(self, view: View, run: Run) -> Offer:
-        """What the model is offered now, by the agent's rules."""
-        rules = view.agent.tool_rules
-        names = self.names(view)
-        allowed = allowed_tools(rules, names, executed(view.context, run.id))
-        by_name = {tool.name: tool.spec for tool in view.details.tools} | self._client_tools
-        specs = tuple(by_name[name] for name in names if allowed.names is None or name in allowed.names)
-        choice = ToolChoice()
-        if allowed.forced is not None and allowed.forced in by_name:
-            choice = ToolChoice(mode="named", name=allowed.forced)
-        elif specs and (
-            view.agent.agent_type.speaks_through_tool
-            or (allowed.must_continue and not allowed.missing_before_exit)
-            or _owed(view, run, allowed.missing_before_exit)
-        ):
-            choice = ToolChoice(mode="required")
-        return Offer(specs=specs, choice=choice, one_at_a_time=constrains(rules))
+        return tool_names(view, self._client_tools)
 
     def is_gated(self, view: View, name: str) -> bool:
         """Whether a call of the tool needs an answer from a person or from the client."""
@@ -326,8 +298,3 @@ def _overridden(arguments: str, fixed: JsonObject | None) -> str:
 
 def _find(view: View, name: str) -> Tool | None:
     return next((tool for tool in view.details.tools if tool.name == name), None)
-
-
-def _owed(view: View, run: Run, missing: Sequence[str]) -> bool:
-    """A tool is owed before the end, and the model was already told so."""
-    return bool(missing) and view.context[-1].kind == "system" and view.context[-1].run_id == run.id

@@ -13,9 +13,7 @@ from reverie.auth.cipher import Cipher
 from reverie.context.compaction import TRIGGER_SHARE
 from reverie.context.fitting import fit_turns
 from reverie.context.pairing import OpenCalls, lost_calls
-from reverie.context.prompt import with_skills
 from reverie.context.tokens import estimate_prompt, estimate_text, estimate_tools
-from reverie.context.turns import turns_of
 from reverie.domain.clock import Clock
 from reverie.domain.errors import (
     Draining,
@@ -36,7 +34,7 @@ from reverie.domain.trace import Exchange
 from reverie.loop.compact import plan_compaction
 from reverie.loop.decide import CallModel, End, Move, Nudge, RunTools, decide
 from reverie.loop.draft import Draft
-from reverie.loop.generation import generation_settings
+from reverie.loop.offer import compile_request
 from reverie.loop.state import TurnState, View, lost_result, new_message, refresh_prompt, reload_view, results_message
 from reverie.loop.toolbox import Toolbox
 from reverie.loop.tracing import exchange_of
@@ -301,8 +299,10 @@ class Turn:
         ids = {call.id for call in calls.calls}
         caller = next(m for m in reversed(state.view.context) if ids & {call.id for call in calls_of(m.body)})
 
+        used = tuple(dict.fromkeys((*state.run.tools_used, *(call.name for call in calls.calls))))
+
         def save(c: Connection) -> tuple[View, Message]:
-            runs.hold_fence(c, state.run)
+            runs.hold_fence(c, state.run, {"tools_used": list(used)})
             returns = self._toolbox.apply(c, state.view, state.run, prepared, now)
             message = results_message(state.view, state.run, caller.step_id, returns, now)
             messages.append(c, [message])
@@ -313,6 +313,7 @@ class Turn:
             return reload_view(c, state.view, [message], now), message
 
         state.view, message = await self._deps.database.write(save)
+        state.run = replace(state.run, tools_used=used)
         self._deps.fault("results_saved")
         return [MessageSaved(message=message)]
 
@@ -361,20 +362,7 @@ class Turn:
 
     def _prompt(self, model: ChatModel) -> Prompt:
         state = self.state
-        options = state.request.options
-        view = state.view
-        offer = self._toolbox.offer(view, state.run)
-        settings = generation_settings(view, options, model.info)
-        if offer.one_at_a_time:
-            settings = replace(settings, parallel_tool_calls=False)
-        system = options.override_system if options.override_system is not None else view.prompt
-        return Prompt(
-            system=with_skills(system, options.client_skills),
-            turns=turns_of(view.context),
-            tools=offer.specs,
-            tool_choice=offer.choice,
-            settings=settings,
-        )
+        return compile_request(state.view, state.request.options, model.info, state.run.id)
 
     def _window(self, model: ChatModel) -> int:
         limit = self.state.view.window_limit

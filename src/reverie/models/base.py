@@ -78,6 +78,10 @@ class GenerationSettings:
     strict: bool | None = None
     """Ask the provider to hold tool arguments to their schema."""
     frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    """Texts at which to stop writing."""
     top_logprobs: int | None = None
 
 

@@ -7,6 +7,7 @@ writes inside one, so that agents of one request are stored all or none.
 import zoneinfo
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from random import SystemRandom
 from typing import Final
 
@@ -18,7 +19,7 @@ from reverie.domain.conversation import Conversation
 from reverie.domain.errors import InvalidInput
 from reverie.domain.folder import DEFAULT_CHUNK_TOKENS, Folder, file_limits
 from reverie.domain.ids import AgentId, ConversationId, FolderId, MessageId, make_id
-from reverie.domain.inputs import MessageInput, SayInput
+from reverie.domain.inputs import SayInput
 from reverie.domain.instructions import instructions_of
 from reverie.domain.message import AssistantBody, Body, Message, SystemBody, UserBody
 from reverie.domain.names import make_name
@@ -81,7 +82,9 @@ def store_agent(c: Connection, caller: Caller, agent: Agent, draft: AgentDraft) 
     file_views.attach(c, whole, own_folders, now)
     conversations.insert_conversation(c, _own_thread(whole))
     view = load_view(c, whole.organization_id, ConversationId(whole.id), now)
-    opening = _opening(whole, draft.initial_messages or ())
+    said = [item for item in draft.initial_messages or () if isinstance(item, SayInput)]
+    agents.keep_opening(c, whole.id, said)
+    opening = opening_messages(whole, said, now)
     messages.append(c, opening)
     return AgentDetails(
         agent=replace(whole, message_ids=tuple(message.id for message in (*view.context, *opening))),
@@ -95,6 +98,7 @@ def store_agent(c: Connection, caller: Caller, agent: Agent, draft: AgentDraft) 
 def remove_agent(c: Connection, agent: Agent) -> None:
     """Remove an agent, read with `lock`, with its history and its own archive; its blocks and tools stay."""
     archives.delete_owned(c, agent.id)
+    blocks.delete_many(c, conversations.isolated_block_ids_of(c, agent.id))
     agents.delete_agent(c, agent.id)
 
 
@@ -245,7 +249,7 @@ def _own_thread(agent: Agent) -> Conversation:
     )
 
 
-def _opening(agent: Agent, inputs: Sequence[MessageInput]) -> list[Message]:
+def opening_messages(agent: Agent, inputs: Sequence[SayInput], now: datetime) -> list[Message]:
     """What was said before the first request."""
     return [
         Message(
@@ -254,14 +258,13 @@ def _opening(agent: Agent, inputs: Sequence[MessageInput]) -> list[Message]:
             agent_id=agent.id,
             conversation_id=ConversationId(agent.id),
             body=_body(item),
-            created_at=agent.created_at,
+            created_at=now,
             otid=item.otid,
             name=item.name,
             sender_id=item.sender_id,
             group_id=item.group_id,
         )
         for item in inputs
-        if isinstance(item, SayInput)
     ]
 
 

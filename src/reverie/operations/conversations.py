@@ -1,5 +1,6 @@
 """Conversations: made, listed, forked, compacted."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from reverie.auth.keys import Caller, Scope
+from reverie.domain.agent import CompactionSettings
 from reverie.domain.conversation import Conversation
-from reverie.domain.errors import InvalidInput
+from reverie.domain.errors import Busy, Conflict, InvalidInput, NotFound
 from reverie.domain.ids import AgentId, ConversationId, MessageId, make_id
 from reverie.domain.json import JsonObject
 from reverie.domain.message import Message, MessageKind
@@ -16,9 +18,9 @@ from reverie.domain.paging import Page
 from reverie.domain.run import Run
 from reverie.domain.unset import UNSET, Unset
 from reverie.loop.compact import plan_compaction
-from reverie.loop.state import load_view, new_message, refresh_prompt
+from reverie.loop.state import compiled_prompt, load_view, new_message, read_view, refresh_prompt
 from reverie.operations.base import Operations
-from reverie.storage import agents, conversations, messages
+from reverie.storage import agents, blocks, conversations, messages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,8 @@ class ConversationDraft:
     description: str | None = None
     context_window_limit: int | None = None
     isolated_block_labels: tuple[str, ...] = ()
+    """Blocks of the agent that this conversation shall have copies of for itself."""
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,16 +59,21 @@ class ConversationView:
 
 
 async def create(ops: Operations, caller: Caller, agent_id: AgentId, draft: ConversationDraft) -> ConversationView:
-    """Open a thread of an agent, with an empty context of its own."""
+    """Open a thread of an agent, with an empty context of its own.
+
+    Raises:
+        NotFound: an unknown agent or model, or the agent has no block of a label to isolate.
+    """
     caller.require(Scope.WRITE)
-    if draft.isolated_block_labels:
-        raise InvalidInput("isolated_block_labels: blocks of one conversation's own are not supported")
     if draft.model is not None:
         await (await ops.catalogs.of(caller.organization_id)).chat_model(draft.model)
     now = ops.clock()
 
     def write(c: Connection) -> ConversationView:
         agent = agents.get(c, caller.organization_id, agent_id)
+        labels = dict.fromkeys(draft.isolated_block_labels)
+        own = blocks.copies((blocks.of_label(c, agent, label) for label in labels), caller.user_id, now)
+        blocks.insert_blocks(c, own)
         conversation = Conversation(
             id=ConversationId(make_id("conv")),
             organization_id=caller.organization_id,
@@ -72,7 +81,9 @@ async def create(ops: Operations, caller: Caller, agent_id: AgentId, draft: Conv
             summary=draft.summary,
             model=draft.model,
             model_settings=draft.model_settings,
+            isolated_block_ids=tuple(block.id for block in own),
             metadata={"description": draft.description, "context_window_limit": draft.context_window_limit},
+            hidden=draft.hidden,
             created_at=now,
             updated_at=now,
             created_by_id=caller.user_id,
@@ -87,6 +98,7 @@ async def create(ops: Operations, caller: Caller, agent_id: AgentId, draft: Conv
 
 async def retrieve(ops: Operations, caller: Caller, conversation_id: ConversationId) -> ConversationView:
     """One conversation."""
+    caller.require(Scope.READ)
     return await ops.database.read(lambda c: _view(c, caller, conversation_id))
 
 
@@ -99,7 +111,8 @@ async def list_conversations(
     summary_search: str | None = None,
     archived: bool | None = None,
 ) -> list[ConversationView]:
-    """A page of conversations; agents' own threads are not among them."""
+    """A page of conversations; neither agents' own threads nor hidden ones are among them."""
+    caller.require(Scope.READ)
 
     def read(c: Connection) -> list[ConversationView]:
         found = conversations.list_page(
@@ -132,15 +145,18 @@ async def update(
     }
     values: dict[str, Any] = {name: value for name, value in given.items() if value is not UNSET}
     beside = {"description": changes.description, "context_window_limit": changes.context_window_limit}
+    now = ops.clock()
     notes: dict[str, Any] = {name: value for name, value in beside.items() if value is not UNSET}
 
     def write(c: Connection) -> ConversationView:
         before = conversations.get(c, caller.organization_id, conversation_id)
-        stamp = {
+        stamp: dict[str, Any] = {
             "metadata": {**before.metadata, **notes},
-            "updated_at": ops.clock(),
+            "updated_at": now,
             "last_updated_by_id": caller.user_id,
         }
+        if changes.archived is not UNSET and changes.archived != before.archived:
+            stamp["archived_at"] = now if changes.archived else None
         conversations.update_conversation(c, conversation_id, values | stamp)
         return _view(c, caller, conversation_id)
 
@@ -158,35 +174,67 @@ async def delete(ops: Operations, caller: Caller, conversation_id: ConversationI
     if conversation.is_default:
         raise InvalidInput("an agent's own thread cannot be deleted; reset its messages, or delete the agent")
     await ops.runs.cancel_active(caller.organization_id, conversation_id=conversation_id)
-    await ops.database.write(lambda c: conversations.delete_conversation(c, conversation_id))
+
+    def remove(c: Connection) -> None:
+        conversations.delete_conversation(c, conversation_id)
+        blocks.delete_many(c, conversation.isolated_block_ids)
+
+    await ops.database.write(remove)
 
 
-async def fork(ops: Operations, caller: Caller, conversation_id: ConversationId) -> ConversationView:
-    """Open a new conversation that begins with a copy of this one's context."""
+async def fork(
+    ops: Operations,
+    caller: Caller,
+    conversation_id: ConversationId,
+    *,
+    up_to: MessageId | None = None,
+    hidden: bool = False,
+) -> ConversationView:
+    """Open a new conversation that begins with a copy of this one's context, all of it or up to a message of it.
+
+    Raises:
+        NotFound: `up_to` is not in the context.
+    """
     caller.require(Scope.WRITE)
     now = ops.clock()
 
     def write(c: Connection) -> ConversationView:
         view = load_view(c, caller.organization_id, conversation_id, now)
+        said = _up_to(view.context, up_to)
+        own = blocks.copies(
+            blocks.isolated(c, caller.organization_id, view.conversation.isolated_block_ids), caller.user_id, now
+        )
+        blocks.insert_blocks(c, own)
         twin = replace(
             view.conversation,
             id=ConversationId(make_id("conv")),
+            isolated_block_ids=tuple(block.id for block in own),
             active_run_id=None,
             prompt_id=None,
             prompt_fingerprint=None,
+            archived=False,
+            archived_at=None,
+            hidden=hidden,
             created_at=now,
             updated_at=now,
             created_by_id=caller.user_id,
             last_updated_by_id=caller.user_id,
         )
         conversations.insert_conversation(c, twin)
-        messages.append(
-            c, [_copy(message, twin.id) for message in view.context if message.kind is not MessageKind.PROMPT]
-        )
+        messages.append(c, [_copy(message, twin.id) for message in said if message.kind is not MessageKind.PROMPT])
         load_view(c, caller.organization_id, twin.id, now)
         return _view(c, caller, twin.id)
 
     return await ops.database.write(write)
+
+
+def _up_to(context: Sequence[Message], last: MessageId | None) -> Sequence[Message]:
+    if last is None:
+        return context
+    for place, message in enumerate(context):
+        if message.id == last:
+            return context[: place + 1]
+    raise NotFound("message", last, "it is not in the conversation's context")
 
 
 async def cancel(ops: Operations, caller: Caller, conversation_id: ConversationId) -> list[Run]:
@@ -196,17 +244,31 @@ async def cancel(ops: Operations, caller: Caller, conversation_id: ConversationI
     return await ops.runs.cancel_active(caller.organization_id, conversation_id=conversation_id)
 
 
-async def recompile(ops: Operations, caller: Caller, conversation_id: ConversationId, *, dry_run: bool = False) -> str:
-    """Compile the system prompt anew, counts and date included, and return it."""
-    caller.require(Scope.WRITE)
+async def recompile(
+    ops: Operations,
+    caller: Caller,
+    conversation_id: ConversationId,
+    *,
+    dry_run: bool = False,
+    update_timestamp: bool = False,
+) -> str:
+    """Compile the system prompt anew, counts and date included, and return it.
 
-    def write(c: Connection) -> str:
-        view = load_view(c, caller.organization_id, conversation_id, ops.clock())
-        if dry_run:
-            return view.prompt
-        return refresh_prompt(c, view, ops.clock(), force=True).prompt
+    With `update_timestamp` it says that memory was last changed now.
+    """
+    caller.require(Scope.READ if dry_run else Scope.WRITE)
+    now = ops.clock()
+    edited_at = now if update_timestamp else None
 
-    return await ops.database.write(write)
+    def compile_only(c: Connection) -> str:
+        view = read_view(c, caller.organization_id, conversation_id, now)
+        return compiled_prompt(c, view, now, edited_at=edited_at)
+
+    def store(c: Connection) -> str:
+        view = load_view(c, caller.organization_id, conversation_id, now)
+        return refresh_prompt(c, view, now, force=True, edited_at=edited_at).prompt
+
+    return await (ops.database.read(compile_only) if dry_run else ops.database.write(store))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,32 +280,47 @@ class Compacted:
     messages_after: int
 
 
-async def compact(ops: Operations, caller: Caller, conversation_id: ConversationId) -> Compacted:
-    """Summarise the older part of the context now.
+async def compact(
+    ops: Operations, caller: Caller, conversation_id: ConversationId, settings: CompactionSettings | None = None
+) -> Compacted:
+    """Summarise the older part of the context now, by `settings` or else the agent's own.
 
     Raises:
         InvalidInput: there is too little to summarise.
+        NotFound: an unknown summarising model.
+        Busy: a run is at work in the conversation.
+        Conflict: the conversation changed meanwhile.
     """
     caller.require(Scope.WRITE)
+    catalog = await ops.catalogs.of(caller.organization_id)
+    if settings is not None and settings.model is not None:
+        await catalog.chat_model(settings.model)
     view = await ops.database.write(lambda c: load_view(c, caller.organization_id, conversation_id, ops.clock()))
-    model = await (await ops.catalogs.of(caller.organization_id)).chat_model(view.model_handle)
+    _check_idle(view.conversation)
+    model = await catalog.chat_model(view.model_handle)
     window = min(view.window_limit or model.info.context_window, model.info.context_window)
-    plan = await plan_compaction(view, await ops.catalogs.of(caller.organization_id), model, window)
+    plan = await plan_compaction(view, catalog, model, window, settings=settings, trigger="requested", keep_last=False)
     if plan is None:
         raise InvalidInput("the conversation is too short to be summarised; nothing was changed")
     summary = new_message(view, plan.summary, ops.clock())
 
     def write(c: Connection) -> Compacted:
         now = load_view(c, caller.organization_id, conversation_id, ops.clock())
+        _check_idle(now.conversation)
         gone = {message.id for message in plan.cut.leaving}
         if not gone <= {message.id for message in now.context}:
-            raise InvalidInput("the conversation changed meanwhile; ask again")
+            raise Conflict("the conversation changed meanwhile; ask again")
         messages.drop_from_context(c, sorted(gone))
         messages.append(c, [summary])
         after = load_view(c, caller.organization_id, conversation_id, ops.clock())
         return Compacted(summary=plan.summary.text, messages_before=len(now.context), messages_after=len(after.context))
 
     return await ops.database.write(write)
+
+
+def _check_idle(conversation: Conversation) -> None:
+    if conversation.active_run_id is not None:
+        raise Busy(conversation.id, conversation.active_run_id)
 
 
 def _copy(message: Message, conversation_id: ConversationId) -> Message:

@@ -1,17 +1,17 @@
-"""Messages: sent, listed, found, changed, forgotten; and what a request would look like to the model."""
+"""Messages: sent, listed, found, changed, captured, forgotten."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import orjson
 from sqlalchemy import Connection
 
 from reverie.auth.keys import Caller, Scope
-from reverie.context.prompt import with_skills
-from reverie.context.turns import turns_of
 from reverie.domain.agent import AgentDetails
+from reverie.domain.content import Part, join_text
 from reverie.domain.conversation import Conversation
-from reverie.domain.errors import Conflict, InvalidInput, MalformedInput, ReverieError
+from reverie.domain.errors import Conflict, InvalidInput, MalformedInput, NotFound, ReverieError
 from reverie.domain.ids import (
     DEFAULT_CONVERSATION,
     AgentId,
@@ -22,23 +22,26 @@ from reverie.domain.ids import (
     is_id,
 )
 from reverie.domain.inputs import Request
-from reverie.domain.json import JsonObject
 from reverie.domain.message import (
     AssistantBody,
+    Body,
     Message,
+    MessageFilter,
     MessageKind,
+    MessageScope,
     PromptBody,
     ReasoningBody,
     SummaryBody,
     SystemBody,
+    ToolCallBody,
     UserBody,
     text_parts,
 )
 from reverie.domain.paging import Page
-from reverie.domain.passage import SearchQuery
-from reverie.loop.generation import generation_settings
-from reverie.loop.state import load_view
-from reverie.models.base import Prompt
+from reverie.domain.passage import SearchHit, SearchQuery
+from reverie.loop.decide import SPEAKING_TOOL
+from reverie.loop.state import load_view, new_message
+from reverie.operations.assembly import opening_messages
 from reverie.operations.base import Operations
 from reverie.runs.engine import RunHandle
 from reverie.storage import agents, conversations, messages, search
@@ -79,103 +82,162 @@ async def send(
 async def list_messages(
     ops: Operations,
     caller: Caller,
+    where: MessageFilter,
     page: Page,
     *,
-    agent_id: AgentId | None = None,
-    conversation_id: ConversationId | None = None,
-    group_id: str | None = None,
-    kinds: Sequence[MessageKind] | None = None,
-    include_err: bool | None = None,
+    shows: Callable[[Message], bool] | None = None,
 ) -> list[Message]:
-    """A page of messages: of a conversation, of an agent's own thread, or of all agents."""
-    thread = conversation_id or (None if agent_id is None else ConversationId(agent_id))
+    """A page of messages that meet `where`.
+
+    `shows` tells what the reader will see of them: a page is filled with such messages, so that
+    it is only short, or empty, where the list ends.
+    """
+    caller.require(Scope.READ)
 
     def read(c: Connection) -> list[Message]:
-        if thread is not None:
-            conversations.get(c, caller.organization_id, thread)
-        return messages.list_page(
-            c,
-            caller.organization_id,
-            page,
-            conversation_id=thread,
-            group_id=group_id,
-            kinds=kinds,
-            include_err=include_err,
-        )
+        if where.conversation_id is not None:
+            conversations.get(c, caller.organization_id, ConversationId(where.conversation_id))
+        found: list[Message] = []
+        rest = page
+        while True:
+            rows = messages.list_page(c, caller.organization_id, where, rest)
+            fitting = rows if shows is None else [message for message in rows if shows(message)]
+            from_before = rest.before is not None and rest.after is None
+            found = [*fitting, *found] if from_before else [*found, *fitting]
+            if page.limit is None or len(found) >= page.limit or len(rows) < page.limit:
+                break
+            rest = replace(rest, before=rows[0].id) if from_before else replace(rest, after=rows[-1].id)
+        if page.limit is None:
+            return found
+        return found[-page.limit :] if from_before else found[: page.limit]
 
     return await ops.database.read(read)
 
 
 async def retrieve(ops: Operations, caller: Caller, message_id: MessageId) -> Message:
     """One message."""
+    caller.require(Scope.READ)
     return await ops.database.read(lambda c: messages.get(c, caller.organization_id, message_id))
 
 
 async def search_messages(
-    ops: Operations,
-    caller: Caller,
-    query: SearchQuery,
-    *,
-    agent_id: AgentId | None = None,
-    conversation_id: ConversationId | None = None,
-    roles: Sequence[str] = (),
-) -> list[tuple[Message, int]]:
-    """Found messages with their place, best first."""
+    ops: Operations, caller: Caller, query: SearchQuery, where: MessageScope
+) -> list[tuple[Message, SearchHit]]:
+    """Found messages with what made each rank where it does, best first."""
+    caller.require(Scope.READ)
 
-    def read(c: Connection) -> list[Message]:
-        ids = search.search_messages(
-            c,
-            caller.organization_id,
-            query,
-            agent_id=agent_id,
-            conversation_id=conversation_id,
-            roles=roles,
-        )
-        return messages.get_many(c, caller.organization_id, ids)
+    def read(c: Connection) -> list[tuple[Message, SearchHit]]:
+        hits = search.rank_messages(c, caller.organization_id, query, where)
+        found = {item.id: item for item in messages.get_many(c, caller.organization_id, [hit.id for hit in hits])}
+        return [(found[MessageId(hit.id)], hit) for hit in hits if hit.id in found]
 
-    found = await ops.database.read(read)
-    return [(message, place) for place, message in enumerate(found, start=1)]
+    return await ops.database.read(read)
 
 
-async def change(ops: Operations, caller: Caller, agent_id: AgentId, message_id: MessageId, text: str) -> Message:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewording:
+    """Other words for a stored message."""
+
+    kinds: frozenset[MessageKind]
+    """What the message must be."""
+    parts: tuple[Part, ...]
+    speaking_argument: str = "message"
+    """Where a call that speaks holds its words."""
+
+
+async def change(ops: Operations, caller: Caller, agent_id: AgentId, message_id: MessageId, wish: Rewording) -> Message:
     """Put other words into a message of words.
 
     Raises:
-        InvalidInput: calls and results are facts; they cannot be reworded.
+        NotFound: the agent has no such message.
+        InvalidInput: it is of another kind; calls and results are facts and cannot be reworded.
     """
     caller.require(Scope.WRITE)
 
     def write(c: Connection) -> Message:
+        agents.get(c, caller.organization_id, agent_id)
         message = messages.get(c, caller.organization_id, message_id)
-        body = message.body
-        match body:
-            case UserBody() | AssistantBody() | SystemBody():
-                changed = replace(message, body=replace(body, parts=text_parts(text)))
-            case ReasoningBody():
-                changed = replace(message, body=replace(body, text=text, signature=None))
-            case PromptBody() | SummaryBody():
-                changed = replace(message, body=replace(body, text=text))
-            case _:
-                raise InvalidInput(f"a message of kind {message.kind.value!r} cannot be changed; only words can")
-        messages.replace_body(c, message_id, changed.body)
+        if message.agent_id != agent_id:
+            raise NotFound("message", message_id, f"it is not one of agent {agent_id!r}")
+        if message.kind not in wish.kinds:
+            wanted = ", ".join(sorted(kind.value for kind in wish.kinds))
+            raise InvalidInput(
+                f"message {message_id!r} is of kind {message.kind.value!r} and the change is for: {wanted}; "
+                "only words can be changed, and only into words of the same kind"
+            )
+        changed = replace(message, body=_reworded(message, wish))
+        messages.change_words(c, changed)
         return changed
 
     return await ops.database.write(write)
 
 
+def _reworded(message: Message, wish: Rewording) -> Body:
+    body, text = message.body, join_text(wish.parts)
+    match body:
+        case UserBody():
+            return replace(body, parts=wish.parts)
+        case AssistantBody() | SystemBody():
+            return replace(body, parts=text_parts(text))
+        case ReasoningBody():
+            return replace(body, text=text, signature=None)  # a signature vouches for the old words
+        case PromptBody() | SummaryBody():
+            return replace(body, text=text)
+        case ToolCallBody():
+            spoken = [call for call in body.calls if call.name == SPEAKING_TOOL]
+            if len(spoken) == 1:
+                arguments = orjson.loads(spoken[0].arguments) | {wish.speaking_argument: text}
+                said = replace(spoken[0], arguments=orjson.dumps(arguments).decode())
+                return replace(body, calls=tuple(said if call is spoken[0] else call for call in body.calls))
+    raise InvalidInput(f"a message of kind {message.kind.value!r} cannot be changed; only words can")
+
+
 async def reset(
     ops: Operations, caller: Caller, agent_id: AgentId, *, add_default_initial_messages: bool = False
 ) -> AgentDetails:
-    """Forget the agent's own thread: its messages are removed, memory and tools stay."""
+    """Forget the agent's own thread: its messages are removed, memory and tools stay.
+
+    With `add_default_initial_messages` the thread begins again with what the agent was made with.
+    """
     caller.require(Scope.WRITE)
     agent = await ops.database.read(lambda c: agents.get(c, caller.organization_id, agent_id))
     thread = ConversationId(agent.id)
     await ops.runs.cancel_active(caller.organization_id, conversation_id=thread)
+    now = ops.clock()
 
     def write(c: Connection) -> AgentDetails:
         messages.delete_all(c, thread, keep_prompt=True)
-        load_view(c, caller.organization_id, thread, ops.clock())
+        load_view(c, caller.organization_id, thread, now)
+        if add_default_initial_messages:
+            messages.append(c, opening_messages(agent, agents.opening_of(c, agent.id), now))
         return agents.get_whole(c, caller.organization_id, agent_id)
+
+    return await ops.database.write(write)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Captured:
+    """An exchange that somebody else had with a model, on behalf of an agent."""
+
+    said: tuple[tuple[Part, ...], ...]
+    """What the user said, in order."""
+    answer: str
+    model: str | None
+
+
+async def capture(ops: Operations, caller: Caller, agent_id: AgentId, exchange: Captured) -> list[Message]:
+    """Add an exchange that happened elsewhere to the agent's own thread, as if it had happened here."""
+    caller.require(Scope.WRITE)
+    now = ops.clock()
+
+    def write(c: Connection) -> list[Message]:
+        agent = agents.get(c, caller.organization_id, agent_id)
+        view = load_view(c, caller.organization_id, ConversationId(agent.id), now)
+        added = [new_message(view, UserBody(parts=parts), now) for parts in exchange.said]
+        answer = AssistantBody(parts=text_parts(exchange.answer))
+        added.append(new_message(view, answer, now, model=exchange.model))
+        messages.append(c, added)
+        return added
 
     return await ops.database.write(write)
 
@@ -203,36 +265,6 @@ async def cancel(
         except ReverieError:
             outcome[run_id] = "failed"
     return outcome
-
-
-async def preview(ops: Operations, caller: Caller, conversation_id: ConversationId, request: Request) -> JsonObject:
-    """The body of the request that the model would be sent now; nothing is stored or sent."""
-    view = await ops.database.write(lambda c: load_view(c, caller.organization_id, conversation_id, ops.clock()))
-    options = request.options
-    model = await (await ops.catalogs.of(caller.organization_id)).chat_model(
-        options.override_model or view.model_handle
-    )
-    said = tuple(
-        Message(
-            id=MessageId("message-preview"),
-            organization_id=caller.organization_id,
-            agent_id=view.agent.id,
-            conversation_id=conversation_id,
-            body=UserBody(parts=item.parts),
-            created_at=ops.clock(),
-        )
-        for item in request.inputs
-        if hasattr(item, "parts")
-    )
-    system = options.override_system if options.override_system is not None else view.prompt
-    return model.preview(
-        Prompt(
-            system=with_skills(system, options.client_skills),
-            turns=turns_of((*view.context, *said)),
-            tools=(*(tool.spec for tool in view.details.tools), *options.client_tools),
-            settings=generation_settings(view, options, model.info),
-        )
-    )
 
 
 async def conversation_of(ops: Operations, caller: Caller, conversation_id: ConversationId) -> Conversation:

@@ -5,41 +5,26 @@ from collections.abc import AsyncGenerator, Sequence
 from sqlalchemy import Connection
 
 from reverie.auth.keys import Caller, Scope
-from reverie.domain.errors import Conflict
+from reverie.domain.errors import Conflict, NotFound
 from reverie.domain.events import Event
-from reverie.domain.ids import AgentId, ConversationId, RunId
-from reverie.domain.message import Message, MessageKind
+from reverie.domain.ids import ConversationId, RunId, ToolId
+from reverie.domain.message import Message, MessageFilter, MessageKind
 from reverie.domain.paging import Page
-from reverie.domain.run import Run, Step
-from reverie.domain.stop_reason import RunStatus, StopReason
+from reverie.domain.run import Run, RunFilter, Step, StepFilter
 from reverie.operations.base import Operations
-from reverie.storage import messages, runs
+from reverie.storage import conversations, messages, runs, tools
 
 
-async def list_runs(
-    ops: Operations,
-    caller: Caller,
-    page: Page,
-    *,
-    agent_ids: Sequence[AgentId] | None = None,
-    conversation_id: ConversationId | None = None,
-    statuses: Sequence[RunStatus] | None = None,
-    stop_reason: StopReason | None = None,
-    background: bool | None = None,
-) -> list[Run]:
-    """A page of runs that meet every given condition."""
-    return await ops.database.read(
-        lambda c: runs.list_page(
-            c,
-            caller.organization_id,
-            page,
-            agent_ids=agent_ids,
-            conversation_id=conversation_id,
-            statuses=statuses,
-            stop_reason=stop_reason,
-            background=background,
-        )
-    )
+async def list_runs(ops: Operations, caller: Caller, where: RunFilter, page: Page) -> list[Run]:
+    """A page of the runs that meet `where`."""
+    caller.require(Scope.READ)
+    return await ops.database.read(lambda c: runs.list_page(c, caller.organization_id, where, page))
+
+
+async def tools_used(ops: Operations, caller: Caller, run: Run) -> list[ToolId]:
+    """Ids of the tools that the run used; those that are gone meanwhile have none."""
+    caller.require(Scope.READ)
+    return await ops.database.read(lambda c: tools.ids_named(c, caller.organization_id, run.tools_used))
 
 
 async def retrieve(ops: Operations, caller: Caller, run_id: RunId) -> Run:
@@ -73,10 +58,11 @@ async def list_messages(
     ops: Operations, caller: Caller, run_id: RunId, page: Page, *, kinds: Sequence[MessageKind] | None = None
 ) -> list[Message]:
     """A page of the messages that the run wrote or was given."""
+    caller.require(Scope.READ)
 
     def read(c: Connection) -> list[Message]:
         runs.get(c, caller.organization_id, run_id)
-        return messages.list_page(c, caller.organization_id, page, run_id=run_id, kinds=kinds)
+        return messages.list_page(c, caller.organization_id, MessageFilter(run_id=run_id, kinds=kinds), page)
 
     return await ops.database.read(read)
 
@@ -86,7 +72,40 @@ async def list_steps(ops: Operations, caller: Caller, run_id: RunId, page: Page)
 
     def read(c: Connection) -> list[Step]:
         runs.get(c, caller.organization_id, run_id)
-        return runs.list_steps(c, caller.organization_id, page, run_id=run_id)
+        return runs.list_steps(c, caller.organization_id, StepFilter(run_id=run_id), page)
+
+    return await ops.database.read(read)
+
+
+async def to_follow(
+    ops: Operations, caller: Caller, conversation_id: ConversationId, *, run_id: RunId | None, otid: str | None
+) -> Run:
+    """The run of a conversation that a reader means: the one named, the one that was sent `otid`, or the latest.
+
+    Raises:
+        NotFound: there is none.
+    """
+    caller.require(Scope.READ)
+
+    def read(c: Connection) -> Run:
+        conversations.get(c, caller.organization_id, conversation_id)
+        wanted = run_id
+        if wanted is None and otid is not None:
+            wanted = messages.run_of_otid(c, conversation_id, otid)
+            if wanted is None:
+                raise NotFound("run of the message with otid", otid, f"conversation {conversation_id!r} has none")
+        if wanted is not None:
+            run = runs.get(c, caller.organization_id, wanted)
+            if run.conversation_id != conversation_id:
+                raise NotFound("run", wanted, f"it is not one of conversation {conversation_id!r}")
+            return run
+        in_background = RunFilter(conversation_id=conversation_id, background=True)
+        latest = runs.list_page(c, caller.organization_id, in_background, Page(limit=1))
+        if not latest:
+            raise NotFound(
+                "background run of conversation", conversation_id, "send a message with background=true first"
+            )
+        return latest[0]
 
     return await ops.database.read(read)
 

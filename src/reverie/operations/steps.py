@@ -2,52 +2,41 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Literal
 
 from sqlalchemy import Connection
 
 from reverie.auth.keys import Caller, Scope
-from reverie.domain.ids import AgentId, StepId
-from reverie.domain.message import Message, MessageKind
+from reverie.domain.ids import StepId
+from reverie.domain.message import Message, MessageFilter, MessageKind
 from reverie.domain.paging import Page
-from reverie.domain.run import Step
+from reverie.domain.run import Run, Step, StepFilter
 from reverie.domain.trace import ProviderTrace
 from reverie.operations.base import Operations
 from reverie.storage import messages, runs, traces
 
 
-async def list_steps(
-    ops: Operations,
-    caller: Caller,
-    page: Page,
-    *,
-    agent_id: AgentId | None = None,
-    model: str | None = None,
-    feedback: Literal["positive", "negative"] | None = None,
-    project_id: str | None = None,
-    start: datetime | None = None,
-    end: datetime | None = None,
-) -> list[Step]:
-    """A page of steps that meet every given condition."""
-    return await ops.database.read(
-        lambda c: runs.list_steps(
-            c,
-            caller.organization_id,
-            page,
-            agent_id=agent_id,
-            model=model,
-            feedback=feedback,
-            project_id=project_id,
-            start=start,
-            end=end,
-        )
-    )
+async def list_steps(ops: Operations, caller: Caller, where: StepFilter, page: Page) -> list[Step]:
+    """A page of the steps that meet `where`."""
+    caller.require(Scope.READ)
+    return await ops.database.read(lambda c: runs.list_steps(c, caller.organization_id, where, page))
 
 
 async def retrieve(ops: Operations, caller: Caller, step_id: StepId) -> Step:
     """One step."""
+    caller.require(Scope.READ)
     return await ops.database.read(lambda c: runs.get_step(c, caller.organization_id, step_id))
+
+
+async def retrieve_with_run(ops: Operations, caller: Caller, step_id: StepId) -> tuple[Step, Run]:
+    """One step, and the run that it is part of."""
+    caller.require(Scope.READ)
+
+    def read(c: Connection) -> tuple[Step, Run]:
+        step = runs.get_step(c, caller.organization_id, step_id)
+        return step, runs.get(c, caller.organization_id, step.run_id)
+
+    return await ops.database.read(read)
 
 
 async def trace(ops: Operations, caller: Caller, step_id: StepId) -> ProviderTrace | None:
@@ -66,10 +55,13 @@ async def list_messages(
     ops: Operations, caller: Caller, step_id: StepId, page: Page, *, kinds: Sequence[MessageKind] | None = None
 ) -> list[Message]:
     """A page of the step's messages."""
+    caller.require(Scope.READ)
 
     def read(c: Connection) -> list[Message]:
-        runs.get_step(c, caller.organization_id, step_id)
-        return messages.list_page(c, caller.organization_id, page, step_id=step_id, kinds=kinds)
+        step = runs.get_step(c, caller.organization_id, step_id)
+        # A fork holds copies of them, which are not what the step wrote.
+        where = MessageFilter(step_id=step_id, conversation_id=step.conversation_id, kinds=kinds)
+        return messages.list_page(c, caller.organization_id, where, page)
 
     return await ops.database.read(read)
 

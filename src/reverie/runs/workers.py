@@ -12,7 +12,7 @@ from reverie.context.pairing import lost_calls
 from reverie.domain.errors import NotFound
 from reverie.domain.events import MessageSaved, RunEnded, RunFailure
 from reverie.domain.ids import RunId, make_id
-from reverie.domain.message import calls_of
+from reverie.domain.message import MessageFilter, calls_of
 from reverie.domain.paging import Page
 from reverie.domain.run import Run
 from reverie.domain.stop_reason import StopReason
@@ -97,7 +97,7 @@ def unlogged(c: Connection, run: Run) -> tuple[int, list[MessageSaved]]:
     """What a run saved and its stored log lacks, as its process died between the two; and the number it goes on at."""
     stored = run_events.read(c, run.id, 0)
     logged = {event.message.id for _, event in stored if isinstance(event, MessageSaved)}
-    saved = messages.list_page(c, run.organization_id, Page(limit=None, order="asc"), run_id=run.id)
+    saved = messages.list_page(c, run.organization_id, MessageFilter(run_id=run.id), Page(limit=None, order="asc"))
     return len(stored) + 1, [MessageSaved(message=item) for item in saved if item.id not in logged]
 
 

@@ -11,14 +11,15 @@ from reverie.domain.agent import Agent, AgentDetails, AgentFilter, AgentType
 from reverie.domain.errors import NotFound
 from reverie.domain.folder import AttachedFolder
 from reverie.domain.ids import AgentId, FolderId, OrganizationId
+from reverie.domain.inputs import SayInput
 from reverie.domain.message import ApprovalResponseBody, Body, Message, MessageKind, ToolReturnBody, calls_of
 from reverie.domain.paging import Page
 from reverie.domain.stop_reason import StopReason
 from reverie.storage import blocks, file_views, folders, identities, messages, tools
-from reverie.storage.codec import compaction_adapter, tool_rules_adapter
+from reverie.storage.codec import compaction_adapter, said_adapter, tool_rules_adapter
 from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import TUPLE, RowMap, contains, equals, loaded_by
-from reverie.storage.schema import agent_archives, agent_folders, agent_tags, agents, archives
+from reverie.storage.schema import agent_archives, agent_folders, agent_openings, agent_tags, agents, archives
 from reverie.storage.schema import messages as message_rows
 
 _map = RowMap(
@@ -124,6 +125,18 @@ def update_agent(c: Connection, before: Agent, after: Agent) -> None:
     if before.tags != after.tags:
         c.execute(delete(agent_tags).where(agent_tags.c.agent_id == after.id))
         _insert_tags(c, after)
+
+
+def keep_opening(c: Connection, agent_id: AgentId, inputs: Sequence[SayInput]) -> None:
+    """Remember what was said to the agent when it was made."""
+    if inputs:
+        c.execute(insert(agent_openings).values(agent_id=agent_id, inputs=list(inputs)))
+
+
+def opening_of(c: Connection, agent_id: AgentId) -> tuple[SayInput, ...]:
+    """What was said to the agent when it was made."""
+    kept = c.execute(select(agent_openings.c.inputs).where(agent_openings.c.agent_id == agent_id)).scalar()
+    return () if kept is None else said_adapter.validate_python(kept)
 
 
 def delete_agent(c: Connection, agent_id: AgentId) -> None:

@@ -117,6 +117,37 @@ def get_many(c: Connection, organization_id: OrganizationId, block_ids: Sequence
     return [found[block_id] for block_id in dict.fromkeys(block_ids)]
 
 
+def isolated(
+    c: Connection, organization_id: OrganizationId, block_ids: Sequence[str], *, lock: bool = False
+) -> list[Block]:
+    """Those blocks of `block_ids` that there still are, in that order; `lock` holds other writers off."""
+    query = select(blocks).where(blocks.c.organization_id == organization_id, blocks.c.id.in_(block_ids))
+    found = {row.id: _map.read(row) for row in c.execute(query.with_for_update() if lock else query).all()}
+    return [found[block_id] for block_id in block_ids if block_id in found]
+
+
+def copies(originals: Iterable[Block], author: str | None, now: datetime) -> list[Block]:
+    """Blocks to be stored that begin as these are."""
+    return [
+        replace(
+            block,
+            id=BlockId(make_id("block")),
+            version=1,
+            created_at=now,
+            updated_at=now,
+            created_by_id=author,
+            last_updated_by_id=author,
+        )
+        for block in originals
+    ]
+
+
+def delete_many(c: Connection, block_ids: Sequence[str]) -> None:
+    """Remove blocks for good."""
+    if block_ids:
+        c.execute(delete(blocks).where(blocks.c.id.in_(block_ids)))
+
+
 def list_page(c: Connection, organization_id: OrganizationId, where: BlockFilter, page: Page) -> list[Block]:
     """A page of the blocks that meet `where`."""
     query = _filtered(c, select(blocks), organization_id, where)

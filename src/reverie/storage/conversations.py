@@ -58,9 +58,11 @@ def list_page(
     summary_search: str | None = None,
     archived: bool | None = None,
 ) -> list[Conversation]:
-    """A page of conversations; agents' own threads are not among them."""
+    """A page of conversations; neither agents' own threads nor hidden ones are among them."""
     query = select(conversations).where(
-        conversations.c.organization_id == organization_id, conversations.c.id != conversations.c.agent_id
+        conversations.c.organization_id == organization_id,
+        conversations.c.id != conversations.c.agent_id,
+        conversations.c.hidden.is_(False),
     )
     if agent_id is not None:
         query = query.where(conversations.c.agent_id == agent_id)
@@ -69,6 +71,12 @@ def list_page(
     if summary_search:
         query = query.where(conversations.c.summary.icontains(summary_search, autoescape=True))
     return [_map.record(row) for row in fetch_page(c, query, conversations, page, organization_id, "conversation")]
+
+
+def isolated_block_ids_of(c: Connection, agent_id: AgentId) -> list[str]:
+    """Ids of the blocks that conversations of the agent have for themselves."""
+    query = select(conversations.c.isolated_block_ids).where(conversations.c.agent_id == agent_id)
+    return [block_id for ids in c.execute(query).scalars() for block_id in ids]
 
 
 def update_conversation(c: Connection, conversation_id: ConversationId, values: Mapping[str, Any]) -> None:

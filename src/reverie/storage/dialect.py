@@ -6,7 +6,9 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Insert,
+    Integer,
     Table,
+    cast,
     exists,
     func,
     literal,
@@ -31,6 +33,10 @@ class Dialect(ABC):
         """Whether the JSON list in `column` holds `text`."""
 
     @abstractmethod
+    def json_integer(self, column: ColumnElement[Any], key: str) -> ColumnElement[int]:
+        """The number that the JSON object in `column` holds under `key`."""
+
+    @abstractmethod
     def is_unique_violation(self, error: IntegrityError) -> bool:
         """Whether a unique constraint refused the row."""
 
@@ -47,6 +53,9 @@ class SqliteDialect(Dialect):
         items = func.json_each(column).table_valued("value")
         return exists(select(literal(1)).select_from(items).where(items.c.value == text))
 
+    def json_integer(self, column: ColumnElement[Any], key: str) -> ColumnElement[int]:
+        return func.json_extract(column, f"$.{key}", type_=Integer)
+
     def is_unique_violation(self, error: IntegrityError) -> bool:
         return "UNIQUE constraint failed" in str(error.orig)
 
@@ -61,6 +70,9 @@ class PostgresDialect(Dialect):
 
     def json_list_holds(self, column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
         return type_coerce(column, postgresql.JSONB).contains([text])
+
+    def json_integer(self, column: ColumnElement[Any], key: str) -> ColumnElement[int]:
+        return cast(type_coerce(column, postgresql.JSONB)[key].astext, Integer)
 
     def is_unique_violation(self, error: IntegrityError) -> bool:
         return getattr(error.orig, "sqlstate", None) == "23505"

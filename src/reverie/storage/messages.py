@@ -2,19 +2,33 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, String, bindparam, delete, false, func, insert, or_, select, type_coerce, update
+from sqlalchemy import (
+    Connection,
+    String,
+    bindparam,
+    delete,
+    false,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 
 from reverie.domain.errors import NotFound
-from reverie.domain.ids import AgentId, ConversationId, MessageId, OrganizationId, RunId, StepId
-from reverie.domain.message import Body, Message, MessageKind
+from reverie.domain.ids import ConversationId, MessageId, OrganizationId, RunId
+from reverie.domain.message import Body, Message, MessageFilter, MessageKind
 from reverie.domain.paging import Page
 from reverie.storage.codec import body_adapter, body_of
 from reverie.storage.paging import fetch_page
-from reverie.storage.rows import RowMap, loaded_by
+from reverie.storage.rows import RowMap, equals, loaded_by
 from reverie.storage.schema import messages
-from reverie.storage.search import index_messages
+from reverie.storage.search import index_messages, reindex_message
 
 _append = insert(messages)
+_OF_USER = messages.c.kind == literal_column("'user'")
 _map = RowMap(messages, Message, {"body": loaded_by(body_adapter.validate_python)})
 _context_ids = (
     select(messages.c.conversation_id, messages.c.id, messages.c.kind)
@@ -147,6 +161,12 @@ def replace_body(c: Connection, message_id: MessageId, body: Body) -> None:
     c.execute(update(messages).where(messages.c.id == message_id).values(kind=body.kind, body=body))
 
 
+def change_words(c: Connection, message: Message) -> None:
+    """Store other words for a message that is there, and make it findable by them."""
+    replace_body(c, message.id, message.body)
+    reindex_message(c, message)
+
+
 def get(c: Connection, organization_id: OrganizationId, message_id: MessageId) -> Message:
     """One message.
 
@@ -167,35 +187,35 @@ def get_many(c: Connection, organization_id: OrganizationId, ids: Sequence[str])
     return [found[item] for item in ids if item in found]
 
 
-def list_page(
-    c: Connection,
-    organization_id: OrganizationId,
-    page: Page,
-    *,
-    agent_id: AgentId | None = None,
-    conversation_id: ConversationId | None = None,
-    run_id: RunId | None = None,
-    step_id: StepId | None = None,
-    group_id: str | None = None,
-    kinds: Sequence[MessageKind] | None = None,
-    include_err: bool | None = None,
-) -> list[Message]:
-    """A page of messages that meet every given condition."""
-    query = select(messages).where(messages.c.organization_id == organization_id)
-    for column, value in (
-        (messages.c.agent_id, agent_id),
-        (messages.c.conversation_id, conversation_id),
-        (messages.c.run_id, run_id),
-        (messages.c.step_id, step_id),
-        (messages.c.group_id, group_id),
-    ):
-        if value is not None:
-            query = query.where(column == value)
-    if kinds is not None:
-        query = query.where(messages.c.kind.in_(kinds))
-    if include_err is False:
-        query = query.where(messages.c.is_err.is_not(True))
+def list_page(c: Connection, organization_id: OrganizationId, where: MessageFilter, page: Page) -> list[Message]:
+    """A page of the messages that meet `where`."""
+    conditions = [
+        messages.c.organization_id == organization_id,
+        *equals(
+            (messages.c.conversation_id, where.conversation_id),
+            (messages.c.run_id, where.run_id),
+            (messages.c.step_id, where.step_id),
+            (messages.c.group_id, where.group_id),
+        ),
+    ]
+    if where.kinds is not None:
+        conditions.append(messages.c.kind.in_(where.kinds))
+    if where.include_err is False:
+        conditions.append(messages.c.is_err.is_not(True))
+    query = select(messages).where(*conditions)
     return [_map.record(row) for row in fetch_page(c, query, messages, page, organization_id, "message")]
+
+
+def run_of_otid(c: Connection, conversation_id: str, otid: str) -> RunId | None:
+    """The run that was sent the user's message with this otid; the latest, where several were."""
+    query = (
+        select(messages.c.run_id)
+        # A literal, so that the partial index of these otids serves.
+        .where(messages.c.conversation_id == conversation_id, messages.c.otid == otid, _OF_USER)
+        .order_by(messages.c.seq.desc())
+        .limit(1)
+    )
+    return c.execute(query).scalar()
 
 
 def delete_all(c: Connection, conversation_id: ConversationId, *, keep_prompt: bool) -> None:

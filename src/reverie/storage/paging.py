@@ -8,9 +8,12 @@ from sqlalchemy import Column, ColumnElement, Connection, Row, RowMapping, Selec
 
 from reverie.domain.errors import InvalidInput, NotFound
 from reverie.domain.paging import Page
+from reverie.storage.columns import Instant
 
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """What a time that never came is compared as."""
+_NOT_YET: Final = -1
+"""What a number that is not known yet is compared as."""
 
 
 def fetch_page(
@@ -83,6 +86,13 @@ def _beyond(
     ).one_or_none()
     if place is None:
         raise NotFound(what, cursor, "page cursors are ids from an earlier page")
-    here = tuple_(*(func.coalesce(key, literal(_NEVER, key.type)) if key.nullable else key for key in keys))
-    there = tuple_(*(_NEVER if value is None else value for value in place), types=[key.type for key in keys])
+    here = tuple_(*(func.coalesce(key, literal(_least(key), key.type)) if key.nullable else key for key in keys))
+    there = tuple_(
+        *(_least(key) if value is None else value for key, value in zip(keys, place, strict=True)),
+        types=[key.type for key in keys],
+    )
     return here > there if rising else here < there
+
+
+def _least(key: Column[Any]) -> datetime | int:
+    return _NEVER if isinstance(key.type, Instant) else _NOT_YET

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import datetime
 from operator import itemgetter
 from typing import Any, Final, Generic, TypeVar
 
@@ -91,6 +92,16 @@ class RowMap(Generic[R]):
 def equals(*pairs: tuple[ColumnElement[Any], object]) -> list[ColumnElement[bool]]:
     """The conditions of those pairs whose wanted value is not None."""
     return [column == wanted for column, wanted in pairs if wanted is not None]
+
+
+def within(column: ColumnElement[datetime], start: datetime | None, end: datetime | None) -> list[ColumnElement[bool]]:
+    """The conditions of a stretch of time, both ends included; None: open."""
+    conditions = []
+    if start is not None:
+        conditions.append(column >= start)
+    if end is not None:
+        conditions.append(column <= end)
+    return conditions
 
 
 def contains(*pairs: tuple[ColumnElement[Any], str | None]) -> list[ColumnElement[bool]]:

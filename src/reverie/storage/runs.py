@@ -1,26 +1,38 @@
 """Runs and steps. A run's row is its checkpoint; its fence decides who may write on."""
 
-from collections.abc import Mapping, Sequence
+import math
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, exists, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, or_, select, update
 
 from reverie.domain.errors import NotFound, RunLost
 from reverie.domain.events import RunFailure
 from reverie.domain.ids import AgentId, ConversationId, OrganizationId, RunId, StepId
 from reverie.domain.paging import Page
-from reverie.domain.run import Run, Step, Usage
+from reverie.domain.run import Run, RunFilter, Step, StepFilter, Usage
 from reverie.domain.stop_reason import RunStatus, StopReason
 from reverie.domain.trace import ToolTime
 from reverie.storage.codec import usage_adapter
+from reverie.storage.dialect import dialect_of
 from reverie.storage.paging import fetch_page
-from reverie.storage.rows import TUPLE, Form, RowMap, loaded_by
-from reverie.storage.schema import agents, runs, steps
+from reverie.storage.rows import TUPLE, Form, RowMap, equals, loaded_by, within
+from reverie.storage.schema import agents, runs, steps, tools
 
 _usage = loaded_by(usage_adapter.validate_python)
-_runs = RowMap(runs, Run, {"status": loaded_by(RunStatus), "stop_reason": loaded_by(StopReason), "usage": _usage})
+_runs = RowMap(
+    runs,
+    Run,
+    {
+        "status": loaded_by(RunStatus),
+        "stop_reason": loaded_by(StopReason),
+        "usage": _usage,
+        "tools_used": TUPLE,
+    },
+)
 _times = Form(lambda items: tuple(ToolTime(**item) for item in items), list)
 _steps = RowMap(
     steps, Step, {"stop_reason": loaded_by(StopReason), "usage": _usage, "tags": TUPLE, "tool_times": _times}
@@ -129,30 +141,65 @@ def worker_of(c: Connection, run_id: RunId) -> str | None:
     return c.execute(select(runs.c.worker_id).where(runs.c.id == run_id, runs.c.completed_at.is_(None))).scalar()
 
 
-def list_page(
-    c: Connection,
-    organization_id: OrganizationId,
-    page: Page,
-    *,
-    agent_ids: Sequence[AgentId] | None = None,
-    conversation_id: ConversationId | None = None,
-    statuses: Sequence[RunStatus] | None = None,
-    stop_reason: StopReason | None = None,
-    background: bool | None = None,
-) -> list[Run]:
-    """A page of runs that meet every given condition."""
-    query = select(runs).where(runs.c.organization_id == organization_id)
-    if agent_ids is not None:
-        query = query.where(runs.c.agent_id.in_(agent_ids))
-    if conversation_id is not None:
-        query = query.where(runs.c.conversation_id == conversation_id)
-    if statuses is not None:
-        query = query.where(runs.c.status.in_(statuses))
-    if stop_reason is not None:
-        query = query.where(runs.c.stop_reason == stop_reason)
-    if background is not None:
-        query = query.where(runs.c.background == background)
+def list_page(c: Connection, organization_id: OrganizationId, where: RunFilter, page: Page) -> list[Run]:
+    """A page of the runs that meet `where`."""
+    conditions = _conditions(c, organization_id, where)
+    if where.slower_than_percentile is not None:
+        conditions.append(runs.c.total_duration_ns > _percentile(c, conditions, where.slower_than_percentile))
+    query = select(runs).where(*conditions)
     return [_runs.record(row) for row in fetch_page(c, query, runs, page, organization_id, "run")]
+
+
+def _conditions(c: Connection, organization_id: OrganizationId, where: RunFilter) -> list[ColumnElement[bool]]:
+    conditions = [
+        runs.c.organization_id == organization_id,
+        *equals(
+            (runs.c.id, where.run_id),
+            (runs.c.conversation_id, where.conversation_id),
+            (runs.c.stop_reason, where.stop_reason),
+            (runs.c.background, where.background),
+            (runs.c.project_id, where.project_id),
+            (runs.c.base_template_id, where.base_template_id),
+        ),
+        *within(runs.c.created_at, where.start, where.end),
+    ]
+    if where.agent_ids is not None:
+        conditions.append(runs.c.agent_id.in_(where.agent_ids))
+    if where.statuses is not None:
+        conditions.append(runs.c.status.in_(where.statuses))
+    if where.tools_used:
+        names = _tool_names(c, organization_id, where.tools_used)
+        conditions.append(or_(*(dialect_of(c).json_list_holds(runs.c.tools_used, name) for name in names)))
+    if where.step_count is not None:
+        count = func.coalesce(dialect_of(c).json_integer(runs.c.usage, "step_count"), 0)
+        conditions.append(_COMPARE[where.step_count_is](count, where.step_count))
+    if where.duration_ns is not None:
+        conditions.append(_COMPARE[where.duration_is](runs.c.total_duration_ns, where.duration_ns))
+    return conditions
+
+
+_COMPARE: Final[Mapping[str, Callable[[Any, int], ColumnElement[bool]]]] = {
+    "eq": operator.eq,
+    "gt": operator.gt,
+    "lt": operator.lt,
+    "gte": operator.ge,
+    "lte": operator.le,
+}
+
+
+def _tool_names(c: Connection, organization_id: OrganizationId, wanted: Sequence[str]) -> list[str]:
+    """Names as they stand, and those of tools that are named by their ids."""
+    named = c.execute(select(tools.c.name).where(tools.c.organization_id == organization_id, tools.c.id.in_(wanted)))
+    return [*wanted, *named.scalars()]
+
+
+def _percentile(c: Connection, conditions: Sequence[ColumnElement[bool]], percent: int) -> int:
+    """The duration that `percent` of the ended runs among those do not exceed."""
+    ended = [*conditions, runs.c.total_duration_ns.is_not(None)]
+    count = int(c.execute(select(func.count()).select_from(runs).where(*ended)).scalar_one())
+    place = max(0, math.ceil(count * percent / 100) - 1)
+    durations = select(runs.c.total_duration_ns).where(*ended).order_by(runs.c.total_duration_ns)
+    return int(c.execute(durations.offset(place).limit(1)).scalar() or 0)
 
 
 def active_of(
@@ -204,33 +251,25 @@ def get_step(c: Connection, organization_id: OrganizationId, step_id: StepId) ->
     return _steps.record(row)
 
 
-def list_steps(
-    c: Connection,
-    organization_id: OrganizationId,
-    page: Page,
-    *,
-    run_id: RunId | None = None,
-    agent_id: AgentId | None = None,
-    model: str | None = None,
-    feedback: str | None = None,
-    project_id: str | None = None,
-    start: datetime | None = None,
-    end: datetime | None = None,
-) -> list[Step]:
-    """A page of steps that meet every given condition."""
-    query = select(steps).where(steps.c.organization_id == organization_id)
-    if run_id is not None:
-        query = query.where(steps.c.run_id == run_id)
-    if agent_id is not None:
-        query = query.where(steps.c.agent_id == agent_id)
-    if model is not None:
-        query = query.where(steps.c.model == model)
-    if feedback is not None:
-        query = query.where(steps.c.feedback == feedback)
-    if project_id is not None:
-        query = query.where(exists().where(agents.c.id == steps.c.agent_id, agents.c.project_id == project_id))
-    if start is not None:
-        query = query.where(steps.c.created_at >= start)
-    if end is not None:
-        query = query.where(steps.c.created_at <= end)
+def list_steps(c: Connection, organization_id: OrganizationId, where: StepFilter, page: Page) -> list[Step]:
+    """A page of the steps that meet `where`."""
+    conditions = [
+        steps.c.organization_id == organization_id,
+        *equals(
+            (steps.c.run_id, where.run_id),
+            (steps.c.agent_id, where.agent_id),
+            (steps.c.feedback, where.feedback),
+        ),
+        *within(steps.c.created_at, where.start, where.end),
+    ]
+    if where.project_id is not None:
+        conditions.append(exists().where(agents.c.id == steps.c.agent_id, agents.c.project_id == where.project_id))
+    if where.model is not None:
+        conditions.append(or_(steps.c.model == where.model, steps.c.model_handle == where.model))
+    if where.has_feedback is not None:
+        judged = steps.c.feedback.is_not(None)
+        conditions.append(judged if where.has_feedback else ~judged)
+    if where.tags:
+        conditions.append(or_(*(dialect_of(c).json_list_holds(steps.c.tags, tag) for tag in where.tags)))
+    query = select(steps).where(*conditions)
     return [_steps.record(row) for row in fetch_page(c, query, steps, page, organization_id, "step")]

@@ -19,11 +19,13 @@ from sqlalchemy.sql.expression import TextClause
 from sqlalchemy.types import String, UserDefinedType
 
 from reverie.domain.folder import FilePassage
-from reverie.domain.ids import AgentId, MessageId, OrganizationId
-from reverie.domain.message import Message, MessageKind, text_of
+from reverie.domain.ids import MessageId, OrganizationId
+from reverie.domain.message import Message, MessageKind, MessageScope, text_of
 from reverie.domain.passage import Passage, SearchHit, SearchQuery
 from reverie.storage.columns import Vector
+from reverie.storage.rows import equals, within
 from reverie.storage.schema import (
+    agents,
     file_passage_vectors,
     file_passages,
     messages,
@@ -73,6 +75,12 @@ def index_messages(c: Connection, added: Iterable[Message]) -> None:
         c.execute(_index_of(c).add_messages, rows)
 
 
+def reindex_message(c: Connection, changed: Message) -> None:
+    """Likewise for a message whose words were changed."""
+    c.execute(_index_of(c).forget_message, {"id": changed.id})
+    index_messages(c, [changed])
+
+
 def index_passages(c: Connection, added: Iterable[Passage]) -> None:
     """Likewise for passages, with their vectors where they have one."""
     added = list(added)
@@ -109,7 +117,7 @@ def search_passages(c: Connection, archive_ids: Sequence[str], query: SearchQuer
     """Search these archives, best first. The caller has checked that they are its own."""
     if not archive_ids:
         return []
-    scope = [passages.c.archive_id.in_(archive_ids), *_within(passages, query)]
+    scope = [passages.c.archive_id.in_(archive_ids), *within(passages.c.created_at, query.start, query.end)]
     if query.tags:
         tagged = select(passage_tags.c.passage_id).where(
             passage_tags.c.archive_id.in_(archive_ids), passage_tags.c.tag.in_(query.tags)
@@ -124,54 +132,34 @@ def search_passages(c: Connection, archive_ids: Sequence[str], query: SearchQuer
 
 
 def search_messages(
-    c: Connection,
-    organization_id: OrganizationId,
-    query: SearchQuery,
-    *,
-    agent_id: AgentId | None = None,
-    conversation_id: str | None = None,
-    roles: Sequence[str] = (),
+    c: Connection, organization_id: OrganizationId, query: SearchQuery, where: MessageScope
 ) -> list[MessageId]:
-    """Ids of messages, best first; `roles` are `user`, `assistant`, `system`, `tool`; none: all."""
-    return [
-        MessageId(hit.id)
-        for hit in rank_messages(
-            c, organization_id, query, agent_id=agent_id, conversation_id=conversation_id, roles=roles
-        )
-    ]
+    """Ids of messages, best first."""
+    return [MessageId(hit.id) for hit in rank_messages(c, organization_id, query, where)]
 
 
 def rank_messages(
-    c: Connection,
-    organization_id: OrganizationId,
-    query: SearchQuery,
-    *,
-    agent_id: AgentId | None = None,
-    conversation_id: str | None = None,
-    roles: Sequence[str] = (),
+    c: Connection, organization_id: OrganizationId, query: SearchQuery, where: MessageScope
 ) -> list[SearchHit]:
     """The same with what made each rank where it does."""
-    kinds = [kind for role in roles or _KINDS_OF_ROLE for kind in _KINDS_OF_ROLE.get(role, ())]
-    scope = [messages.c.organization_id == organization_id, messages.c.kind.in_(kinds), *_within(messages, query)]
-    if agent_id is not None:
-        scope.append(messages.c.agent_id == agent_id)
-    if conversation_id is not None:
-        scope.append(messages.c.conversation_id == conversation_id)
+    kinds = [kind for role in where.roles or _KINDS_OF_ROLE for kind in _KINDS_OF_ROLE.get(role, ())]
+    scope = [
+        messages.c.organization_id == organization_id,
+        messages.c.kind.in_(kinds),
+        *equals((messages.c.agent_id, where.agent_id), (messages.c.conversation_id, where.conversation_id)),
+        *within(messages.c.created_at, query.start, query.end),
+    ]
+    owner = equals((agents.c.project_id, where.project_id), (agents.c.template_id, where.template_id))
+    if owner:
+        scope.append(
+            messages.c.agent_id.in_(select(agents.c.id).where(agents.c.organization_id == organization_id, *owner))
+        )
     return _search(c, _MESSAGES, scope, query, None)
 
 
 def vector_support(c: Connection) -> str:
     """One line on how vectors are compared in this database, and what to do where they are not."""
     return _index_of(c).vector_support(c)
-
-
-def _within(rows: Table, query: SearchQuery) -> list[ColumnElement[bool]]:
-    conditions = []
-    if query.start is not None:
-        conditions.append(rows.c.created_at >= query.start)
-    if query.end is not None:
-        conditions.append(rows.c.created_at <= query.end)
-    return conditions
 
 
 def _search(
@@ -218,6 +206,7 @@ class _Index(ABC):
     """What searching needs of one database."""
 
     add_messages: TextClause
+    forget_message: TextClause
     add_passages: TextClause
     add_file_passages: TextClause
 
@@ -266,6 +255,7 @@ class _SqliteIndex(_Index):
     """FTS5 with stemming; distances by sqlite-vec, or by Python where no extension can be loaded."""
 
     add_messages = text("INSERT INTO message_words (rowid, text) SELECT seq, :text FROM messages WHERE id = :id")
+    forget_message = text("DELETE FROM message_words WHERE rowid = (SELECT seq FROM messages WHERE id = :id)")
     add_passages = text("INSERT INTO passage_words (rowid, text) SELECT seq, :text FROM passages WHERE id = :id")
     add_file_passages = text(
         "INSERT INTO file_passage_words (rowid, text) SELECT seq, :text FROM file_passages WHERE id = :id"
@@ -315,6 +305,7 @@ class _PostgresIndex(_Index):
         "INSERT INTO message_words (seq, words) "
         "SELECT seq, to_tsvector('english', CAST(:text AS text)) FROM messages WHERE id = :id"
     )
+    forget_message = text("DELETE FROM message_words WHERE seq = (SELECT seq FROM messages WHERE id = :id)")
     add_passages = text(
         "INSERT INTO passage_words (seq, words) "
         "SELECT seq, to_tsvector('english', CAST(:text AS text)) FROM passages WHERE id = :id"

@@ -97,6 +97,12 @@ def get_named(c: Connection, organization_id: OrganizationId, names: Sequence[st
     return _all_of(c, organization_id, "name", names)
 
 
+def ids_named(c: Connection, organization_id: OrganizationId, names: Sequence[str]) -> list[ToolId]:
+    """Ids of the tools called `names`, by age; names without a tool are passed over."""
+    query = select(tools.c.id).where(tools.c.organization_id == organization_id, tools.c.name.in_(names))
+    return list(c.execute(query.order_by(tools.c.seq)).scalars())
+
+
 def find_named(c: Connection, organization_id: OrganizationId, name: str, *, lock: bool = False) -> Tool | None:
     """The tool called `name`."""
     query = select(tools).where(tools.c.organization_id == organization_id, tools.c.name == name)

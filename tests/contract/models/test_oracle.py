@@ -95,7 +95,13 @@ PROMPTS = {
     "settings": replace(
         ask(tools=(ADD,)),
         settings=GenerationSettings(
-            max_output_tokens=99, temperature=0.5, frequency_penalty=0.1, parallel_tool_calls=False
+            max_output_tokens=99,
+            temperature=0.5,
+            frequency_penalty=0.1,
+            presence_penalty=0.2,
+            top_p=0.9,
+            stop=("END", "."),
+            parallel_tool_calls=False,
         ),
     ),
 }

@@ -12,6 +12,7 @@ from reverie.domain.content import TextPart
 from reverie.domain.errors import InvalidInput, NotFound
 from reverie.domain.ids import AgentId, MessageId
 from reverie.domain.inputs import SayInput
+from reverie.domain.message import MessageScope
 from reverie.domain.paging import Page
 from reverie.domain.passage import ArchiveChanges, ArchiveDraft, PassageDraft, SearchQuery
 from reverie.operations import agents, archives, passages
@@ -179,7 +180,7 @@ async def test_messages_are_found_by_role_and_words(ops: Operations) -> None:
     async def found(words: str, *roles: str) -> list[MessageId]:
         query = SearchQuery(text=words)
         return await ops.database.read(
-            lambda c: search.search_messages(c, ME.organization_id, query, agent_id=made.id, roles=roles)
+            lambda c: search.search_messages(c, ME.organization_id, query, MessageScope(agent_id=made.id, roles=roles))
         )
 
     assert set(await found("lisbon")) == set(ids)

@@ -1,32 +1,34 @@
 """Messages to and from an agent's own thread."""
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Body, Query
 
-from reverie.api.context import AgentPath, Ask, Call, MessagePath, Newest100, Routes
+from reverie.api.context import AgentPath, Ask, Call, MessagePath, Newest100, PageQuery, Routes
 from reverie.api.encode.fold import LettaResponse, fold
 from reverie.api.encode.json import Json
 from reverie.api.encode.messages import MessageType, View, WireMessage, kinds_of, wire_list, wire_messages
 from reverie.api.encode.sse import EventStream, StreamView
-from reverie.api.images import with_images
+from reverie.api.images import with_images, with_parts
 from reverie.api.routes.agents import answer_agent
 from reverie.api.wire.agents import AgentState
-from reverie.api.wire.conversations import Compact, CompactionState
+from reverie.api.wire.conversations import Compact, CompactionState, compaction_state
 from reverie.api.wire.messages import (
     AgentMessages,
     AsyncMessages,
     CancelRuns,
+    CaptureMessages,
+    CaptureState,
     MessageUpdate,
     ResetMessages,
     StreamMessages,
-    content_to_domain,
 )
 from reverie.api.wire.runs import RunState, run_state
-from reverie.domain.content import join_text
-from reverie.domain.errors import MalformedInput, NotFound
+from reverie.domain.errors import NotFound
 from reverie.domain.ids import AgentId, ConversationId, MessageId, RunId
-from reverie.operations import conversations, messages
+from reverie.domain.message import MessageFilter
+from reverie.operations import conversations, messages, prompts
 
 routes = Routes("messages")
 
@@ -52,6 +54,19 @@ async def answer_turn(
     return EventStream(handle.events(), reader)
 
 
+def view_of_types(types: list[MessageType] | None) -> View:
+    """The view of a reader who wants only these message types; None: all."""
+    return View(types=None if types is None else frozenset(types))
+
+
+async def answer_messages(call: Call, where: MessageFilter, page: PageQuery, view: View) -> Json[list[WireMessage]]:
+    """A page of messages as `view` shows them."""
+    found = await messages.list_messages(
+        call.ops, call.caller, where, page.page(), shows=lambda message: bool(wire_messages(message, view))
+    )
+    return Json(wire_list(found, view, newest_first=page.order == "desc"))
+
+
 @routes.get("/v1/agents/{agent_id}/messages")
 async def list_messages(
     agent_id: AgentPath,
@@ -66,26 +81,22 @@ async def list_messages(
     include_return_message_types: Types = None,
 ) -> Json[list[WireMessage]]:
     """List messages of the agent's own thread, or of one of its conversations."""
-    types = include_return_message_types
     thread = messages.thread_of(conversation_id or "default", agent_id)
     if (await messages.conversation_of(call.ops, call.caller, thread)).agent_id != agent_id:
         raise NotFound("conversation", thread, f"it is not one of agent {agent_id!r}")
-    found = await messages.list_messages(
-        call.ops,
-        call.caller,
-        page.page(),
+    where = MessageFilter(
         conversation_id=thread,
         group_id=group_id,
-        kinds=kinds_of(types),
+        kinds=kinds_of(include_return_message_types),
         include_err=include_err,
     )
-    view = View(
+    view = replace(
+        view_of_types(include_return_message_types),
         use_assistant_message=use_assistant_message,
         tool_name=assistant_message_tool_name,
         tool_kwarg=assistant_message_tool_kwarg,
-        types=None if types is None else frozenset(types),
     )
-    return Json(wire_list(found, view, newest_first=page.order == "desc"))
+    return await answer_messages(call, where, page, view)
 
 
 @routes.post("/v1/agents/{agent_id}/messages")
@@ -123,7 +134,7 @@ async def cancel_message(
 async def preview_payload(agent_id: AgentPath, body: AgentMessages, call: Ask) -> Json[dict[str, Any]]:
     """What the model would be sent for this message; nothing is sent or stored."""
     request = await with_images(body.to_domain(), call.options)
-    return Json(await messages.preview(call.ops, call.caller, ConversationId(agent_id), request))
+    return Json(await prompts.preview(call.ops, call.caller, ConversationId(agent_id), request))
 
 
 @routes.patch("/v1/agents/{agent_id}/messages/{message_id}")
@@ -131,13 +142,19 @@ async def update_message(
     agent_id: AgentPath, message_id: MessagePath, body: MessageUpdate, call: Ask
 ) -> Json[WireMessage]:
     """Put other words into a stored message."""
-    text = body.reasoning if body.reasoning is not None else None
-    if body.content is not None:
-        text = join_text(content_to_domain(body.content))
-    if text is None:
-        raise MalformedInput("content", "say what the message shall hold")
-    found = await messages.change(call.ops, call.caller, AgentId(agent_id), MessageId(message_id), text)
+    wish = body.to_domain()
+    parts = await with_parts(wish.parts, call.options)
+    found = await messages.change(
+        call.ops, call.caller, AgentId(agent_id), MessageId(message_id), replace(wish, parts=parts)
+    )
     return Json(wire_messages(found, View())[0])
+
+
+@routes.post("/v1/agents/{agent_id}/messages/capture")
+async def capture_messages(agent_id: AgentPath, body: CaptureMessages, call: Ask) -> Json[CaptureState]:
+    """Add an exchange with a model that happened elsewhere to the agent's own thread."""
+    added = await messages.capture(call.ops, call.caller, AgentId(agent_id), body.to_domain())
+    return Json({"success": True, "messages_created": len(added), "run_ids": []})
 
 
 @routes.patch("/v1/agents/{agent_id}/reset-messages")
@@ -155,11 +172,6 @@ async def summarize(
     agent_id: AgentPath, call: Ask, body: Annotated[Compact | None, Body()] = None
 ) -> Json[CompactionState]:
     """Summarise the older part of the agent's own thread now."""
-    done = await conversations.compact(call.ops, call.caller, ConversationId(agent_id))
-    return Json(
-        {
-            "summary": done.summary,
-            "num_messages_before": done.messages_before,
-            "num_messages_after": done.messages_after,
-        }
-    )
+    wish = body or Compact()
+    done = await conversations.compact(call.ops, call.caller, ConversationId(agent_id), wish.settings())
+    return Json(compaction_state(done))

@@ -15,10 +15,10 @@ from reverie.api.context import (
 )
 from reverie.api.encode.fold import LettaResponse
 from reverie.api.encode.json import Json
-from reverie.api.encode.messages import View, WireMessage, kinds_of, wire_list
+from reverie.api.encode.messages import WireMessage, kinds_of
 from reverie.api.encode.sse import EventStream
 from reverie.api.images import with_images
-from reverie.api.routes.agent_messages import Types, answer_turn
+from reverie.api.routes.agent_messages import Types, answer_messages, answer_turn, view_of_types
 from reverie.api.routes.runs import follow
 from reverie.api.wire.base import Order
 from reverie.api.wire.conversations import (
@@ -27,13 +27,15 @@ from reverie.api.wire.conversations import (
     ConversationCreate,
     ConversationState,
     ConversationUpdate,
+    compaction_state,
     conversation_state,
 )
 from reverie.api.wire.messages import ConversationMessages, RetrieveStream
-from reverie.domain.errors import MalformedInput, NotFound
-from reverie.domain.ids import AgentId, ConversationId, RunId, check_id
+from reverie.domain.errors import MalformedInput
+from reverie.domain.ids import AgentId, MessageId, RunId, check_id
+from reverie.domain.message import MessageFilter
 from reverie.domain.paging import Page
-from reverie.operations import conversations, messages, runs
+from reverie.operations import conversations, messages, prompts, runs
 from reverie.operations.conversations import ConversationView
 
 routes = Routes("conversations")
@@ -125,14 +127,14 @@ async def fork_conversation(
     conversation_id: ConversationPath,
     call: Ask,
     agent_id: AgentQuery = None,
-    message_id: str | None = None,
+    message_id: Annotated[str | None, Query(pattern=r"^message-")] = None,
     hidden: bool = False,
 ) -> Json[ConversationState]:
-    """Open a new conversation that begins with a copy of this one's context."""
-    if message_id is not None:
-        raise MalformedInput("message_id", "forking from a message is not there yet; leave it out to fork from the end")
+    """Open a new conversation that begins with a copy of this one's context, or of it up to a message."""
     thread = messages.thread_of(conversation_id, agent_id)
-    return Json(await _state(call, await conversations.fork(call.ops, call.caller, thread)))
+    last = None if message_id is None else MessageId(check_id(message_id, "message", "message_id"))
+    twin = await conversations.fork(call.ops, call.caller, thread, up_to=last, hidden=hidden)
+    return Json(await _state(call, twin))
 
 
 @routes.post("/v1/conversations/{conversation_id}/cancel")
@@ -154,14 +156,8 @@ async def compact_conversation(
 ) -> Json[CompactionState]:
     """Summarise the older part of the context now."""
     thread = messages.thread_of(conversation_id, _owner(agent_id, body))
-    done = await conversations.compact(call.ops, call.caller, thread)
-    return Json(
-        {
-            "summary": done.summary,
-            "num_messages_before": done.messages_before,
-            "num_messages_after": done.messages_after,
-        }
-    )
+    wish = body or Compact()
+    return Json(compaction_state(await conversations.compact(call.ops, call.caller, thread, wish.settings())))
 
 
 @routes.post("/v1/conversations/{conversation_id}/recompile")
@@ -192,18 +188,14 @@ async def list_conversation_messages(
     include_return_message_types: Types = None,
 ) -> Json[list[WireMessage]]:
     """List messages of a conversation."""
-    types = include_return_message_types
-    found = await messages.list_messages(
-        call.ops,
-        call.caller,
-        page.page(),
+    view = view_of_types(include_return_message_types)
+    where = MessageFilter(
         conversation_id=messages.thread_of(conversation_id, agent_id),
         group_id=group_id,
-        kinds=kinds_of(types),
+        kinds=kinds_of(include_return_message_types),
         include_err=include_err,
     )
-    view = View(types=None if types is None else frozenset(types))
-    return Json(wire_list(found, view, newest_first=page.order == "desc"))
+    return await answer_messages(call, where, page, view)
 
 
 @routes.post("/v1/conversations/{conversation_id}/messages")
@@ -222,7 +214,7 @@ async def preview_conversation_payload(
     """What the model would be sent for this message; nothing is sent or stored."""
     thread = messages.thread_of(conversation_id, body.agent_id or agent_id)
     request = await with_images(body.to_domain(), call.options)
-    return Json(await messages.preview(call.ops, call.caller, thread, request))
+    return Json(await prompts.preview(call.ops, call.caller, thread, request))
 
 
 @routes.post("/v1/conversations/{conversation_id}/stream")
@@ -232,19 +224,9 @@ async def stream_conversation(
     body: Annotated[RetrieveStream | None, Body()] = None,
     agent_id: AgentQuery = None,
 ) -> EventStream:
-    """Follow the conversation's run: the one named, or the latest."""
+    """Follow the conversation's run: the one named, the one that was sent a message of `otid`, or the latest."""
     wish = body or RetrieveStream()
     thread = messages.thread_of(conversation_id, wish.agent_id or agent_id)
-    return await follow(call, await _run_to_follow(call, thread, wish), wish)
-
-
-async def _run_to_follow(call: Call, thread: ConversationId, wish: RetrieveStream) -> RunId:
-    if wish.run_id is not None:
-        run_id = RunId(check_id(wish.run_id, "run", "run_id"))
-        if (await runs.retrieve(call.ops, call.caller, run_id)).conversation_id != thread:
-            raise NotFound("run", run_id, f"it is not one of conversation {thread!r}")
-        return run_id
-    latest = await runs.list_runs(call.ops, call.caller, Page(limit=1), conversation_id=thread, background=True)
-    if not latest:
-        raise NotFound("background run of conversation", thread, "send a message with background=true first")
-    return latest[0].id
+    run_id = None if wish.run_id is None else RunId(check_id(wish.run_id, "run", "run_id"))
+    run = await runs.to_follow(call.ops, call.caller, thread, run_id=run_id, otid=wish.otid)
+    return await follow(call, run.id, wish)

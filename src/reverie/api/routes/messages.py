@@ -2,21 +2,12 @@
 
 from reverie.api.context import Ask, MessagePath, Newest100, Routes
 from reverie.api.encode.json import Json
-from reverie.api.encode.messages import (
-    LIST_VIEW,
-    MessageHit,
-    View,
-    WireMessage,
-    kinds_of,
-    message_hit,
-    wire_list,
-    wire_messages,
-)
-from reverie.api.routes.agent_messages import Types
+from reverie.api.encode.messages import LIST_VIEW, MessageHit, WireMessage, kinds_of, message_hit, wire_messages
+from reverie.api.encode.raw import RankedMessage, ranked_message
+from reverie.api.routes.agent_messages import Types, answer_messages, view_of_types
 from reverie.api.wire.messages import MessageSearch
-from reverie.domain.clock import aware
-from reverie.domain.ids import AgentId, ConversationId, MessageId, check_id
-from reverie.domain.passage import SearchQuery
+from reverie.domain.ids import MessageId
+from reverie.domain.message import MessageFilter
 from reverie.operations import messages
 
 routes = Routes("messages")
@@ -30,33 +21,26 @@ async def list_messages(
     include_return_message_types: Types = None,
 ) -> Json[list[WireMessage]]:
     """List messages of all agents, or of one conversation."""
-    types = include_return_message_types
-    thread = None if conversation_id is None else messages.thread_of(conversation_id)
-    found = await messages.list_messages(
-        call.ops, call.caller, page.page(), conversation_id=thread, kinds=kinds_of(types)
+    where = MessageFilter(
+        conversation_id=None if conversation_id is None else messages.thread_of(conversation_id),
+        kinds=kinds_of(include_return_message_types),
     )
-    view = View(types=None if types is None else frozenset(types))
-    return Json(wire_list(found, view, newest_first=page.order == "desc"))
+    return await answer_messages(call, where, page, view_of_types(include_return_message_types))
 
 
 @routes.post("/v1/messages/search")
-@routes.post("/v1/agents/messages/search")
 async def search_messages(body: MessageSearch, call: Ask) -> Json[list[MessageHit]]:
     """Find messages by words and by meaning."""
-    thread: ConversationId | None = None
-    if body.conversation_id is not None:
-        thread = messages.thread_of(body.conversation_id, body.agent_id)
-    agent_id = None if body.agent_id is None else AgentId(check_id(body.agent_id, "agent", "agent_id"))
-    query = SearchQuery(
-        text=body.query,
-        mode="text" if body.search_mode == "fts" else body.search_mode,
-        limit=body.limit,
-        start=aware(body.start_date),
-        end=aware(body.end_date),
-    )
-    found = await messages.search_messages(call.ops, call.caller, query, agent_id=agent_id, conversation_id=thread)
+    found = await messages.search_messages(call.ops, call.caller, body.to_domain(), body.scope())
     hits = (message_hit(message) for message, _ in found)
     return Json([hit for hit in hits if hit is not None])
+
+
+@routes.post("/v1/agents/messages/search")
+async def search_agents_messages(body: MessageSearch, call: Ask) -> Json[list[RankedMessage]]:
+    """Find messages by words and by meaning, and tell what made each rank where it does."""
+    found = await messages.search_messages(call.ops, call.caller, body.to_domain(), body.scope())
+    return Json([ranked_message(message, hit) for message, hit in found])
 
 
 @routes.get("/v1/messages/{message_id}")

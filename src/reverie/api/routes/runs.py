@@ -1,8 +1,10 @@
 """Runs."""
 
-from typing import Annotated, Any
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
-from fastapi import Body, Query
+from fastapi import Body, Depends, Query
 
 from reverie.api.context import (
     AgentQuery,
@@ -20,7 +22,7 @@ from reverie.api.context import (
 from reverie.api.encode.json import Json
 from reverie.api.encode.messages import WireMessage, wire_list
 from reverie.api.encode.sse import EventStream, StreamView
-from reverie.api.wire.base import Order
+from reverie.api.wire.base import Order, aware
 from reverie.api.wire.messages import RetrieveStream, reader_of, view_of
 from reverie.api.wire.runs import (
     RunMetrics,
@@ -33,14 +35,54 @@ from reverie.api.wire.runs import (
     usage_state,
 )
 from reverie.api.wire.traces import Span, spans_of
-from reverie.domain.ids import AgentId, ConversationId, RunId
+from reverie.domain.errors import MalformedInput
+from reverie.domain.ids import RunId, check_id
 from reverie.domain.paging import Page
+from reverie.domain.run import RunFilter
 from reverie.domain.stop_reason import RunStatus, StopReason
 from reverie.operations import messages, runs
 
 routes = Routes("runs")
 
 _LIVE = (RunStatus.CREATED, RunStatus.RUNNING)
+
+Statuses = Annotated[list[RunStatus] | None, Query()]
+
+
+async def _page(
+    limit: LimitQuery = 100,
+    after: CursorQuery = None,
+    before: CursorQuery = None,
+    order: Order = "desc",
+    ascending: bool | None = None,
+) -> Page:
+    return Page(limit=limit, after=after, before=before, order="asc" if ascending else order)
+
+
+async def _filter(
+    agent_id: AgentQuery = None,
+    agent_ids: ListQuery = None,
+    statuses: Statuses = None,
+    background: bool | None = None,
+    stop_reason: StopReason | None = None,
+    conversation_id: str | None = None,
+    active: bool = False,
+) -> RunFilter:
+    wanted = [check_id(item, "agent", "agent_ids") for item in agent_ids or ()] + ([agent_id] if agent_id else [])
+    named = None if statuses is None else frozenset(statuses)
+    if active:
+        named = frozenset(_LIVE) if named is None else named & frozenset(_LIVE)
+    return RunFilter(
+        agent_ids=wanted or None,
+        conversation_id=None if conversation_id is None else messages.thread_of(conversation_id, agent_id),
+        statuses=None if named is None else sorted(named),
+        stop_reason=stop_reason,
+        background=background,
+    )
+
+
+RunsPage = Annotated[Page, Depends(_page)]
+Where = Annotated[RunFilter, Depends(_filter)]
 
 
 async def follow(call: Call, run_id: RunId, wish: RetrieveStream) -> EventStream:
@@ -60,51 +102,59 @@ async def follow(call: Call, run_id: RunId, wish: RetrieveStream) -> EventStream
 
 
 @routes.get("/v1/runs")
-@routes.get("/v1/_internal_runs", include_in_schema=False)
 async def list_runs(
-    call: Ask,
-    agent_id: AgentQuery = None,
-    agent_ids: ListQuery = None,
-    statuses: Annotated[list[RunStatus] | None, Query()] = None,
-    background: bool | None = None,
-    stop_reason: StopReason | None = None,
-    conversation_id: str | None = None,
-    limit: LimitQuery = 100,
-    after: CursorQuery = None,
-    before: CursorQuery = None,
-    order: Order = "desc",
-    order_by: OrderBy = "created_at",
-    active: bool = False,
-    ascending: bool | None = None,
+    call: Ask, where: Where, page: RunsPage, order_by: OrderBy = "created_at"
 ) -> Json[list[RunState]]:
     """List runs; every given condition must hold."""
-    wanted = [AgentId(item) for item in [*(agent_ids or []), *([agent_id] if agent_id else [])]]
-    thread: ConversationId | None = None
-    if conversation_id is not None:
-        thread = messages.thread_of(conversation_id, agent_id)
-    found = await runs.list_runs(
-        call.ops,
-        call.caller,
-        Page(limit=limit, after=after, before=before, order="asc" if ascending else order, order_by=order_by),
-        agent_ids=wanted or None,
-        conversation_id=thread,
-        statuses=_LIVE if active else statuses,
-        stop_reason=stop_reason,
-        background=background,
+    return Json([run_state(run) for run in await runs.list_runs(call.ops, call.caller, where, page)])
+
+
+@routes.get("/v1/_internal_runs", include_in_schema=False)
+async def search_runs(
+    call: Ask,
+    where: Where,
+    page: RunsPage,
+    order_by: Literal["created_at", "duration"] = "created_at",
+    run_id: Annotated[str | None, Query(pattern=r"^(run|job)-")] = None,
+    template_family: str | None = None,
+    project_id: str | None = None,
+    step_count: Annotated[int | None, Query(ge=0, le=1_000_000)] = None,
+    step_count_operator: Literal["eq", "gte", "lte"] = "eq",
+    tools_used: ListQuery = None,
+    duration_percentile: Annotated[int | None, Query(ge=1, le=100)] = None,
+    duration_value: Annotated[int | None, Query(ge=0, le=2**62)] = None,
+    duration_operator: Literal["gt", "lt", "eq"] | None = None,
+    start_date: datetime | None = None,
+    end_date: datetime | None = None,
+) -> Json[list[RunState]]:
+    """List runs by what they did and how long they took; every given condition must hold."""
+    if (duration_value is None) != (duration_operator is None):
+        raise MalformedInput("duration_operator", "send duration_value and duration_operator together")
+    whole = replace(
+        where,
+        run_id=run_id,
+        base_template_id=template_family,
+        project_id=project_id,
+        step_count=step_count,
+        step_count_is=step_count_operator,
+        tools_used=tools_used or (),
+        slower_than_percentile=duration_percentile,
+        duration_ns=duration_value,
+        duration_is=duration_operator or "gt",
+        start=aware(start_date),
+        end=aware(end_date),
     )
-    return Json([run_state(run) for run in found])
+    ordered = replace(page, order_by="total_duration_ns") if order_by == "duration" else page
+    return Json([run_state(run) for run in await runs.list_runs(call.ops, call.caller, whole, ordered)])
 
 
 @routes.get("/v1/runs/active")
 async def list_active_runs(
-    call: Ask, agent_id: AgentQuery = None, background: bool | None = None
+    call: Ask, agent_id: AgentQuery = None, agent_ids: ListQuery = None, background: bool | None = None
 ) -> Json[list[RunState]]:
     """List runs that have not ended."""
-    wanted = None if agent_id is None else [AgentId(agent_id)]
-    found = await runs.list_runs(
-        call.ops, call.caller, Page(limit=1000), agent_ids=wanted, statuses=_LIVE, background=background
-    )
-    return Json([run_state(run) for run in found])
+    where = await _filter(agent_id=agent_id, agent_ids=agent_ids, background=background, active=True)
+    return Json([run_state(run) for run in await runs.list_runs(call.ops, call.caller, where, Page(limit=1000))])
 
 
 @routes.get("/v1/runs/{run_id}")
@@ -145,7 +195,8 @@ async def retrieve_run_usage(run_id: RunPath, call: Ask) -> Json[UsageState]:
 @routes.get("/v1/runs/{run_id}/metrics")
 async def retrieve_run_metrics(run_id: RunPath, call: Ask) -> Json[RunMetrics]:
     """How long the run took."""
-    return Json(run_metrics(await runs.retrieve(call.ops, call.caller, RunId(run_id))))
+    run = await runs.retrieve(call.ops, call.caller, RunId(run_id))
+    return Json(run_metrics(run, await runs.tools_used(call.ops, call.caller, run)))
 
 
 @routes.get("/v1/runs/{run_id}/trace")

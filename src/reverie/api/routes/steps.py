@@ -6,9 +6,11 @@ from typing import Literal
 from reverie.api.context import AgentQuery, Ask, FromProject, ListQuery, Newest50, Oldest100, Routes, StepPath
 from reverie.api.encode.json import Json
 from reverie.api.encode.messages import LIST_VIEW, WireMessage, wire_list
+from reverie.api.wire.base import aware
 from reverie.api.wire.runs import Feedback, StepMetrics, StepState, step_metrics, step_state
 from reverie.api.wire.traces import ProviderTraceState, provider_trace_state
-from reverie.domain.ids import AgentId, StepId
+from reverie.domain.ids import StepId
+from reverie.domain.run import StepFilter
 from reverie.operations import steps
 
 routes = Routes("steps")
@@ -34,18 +36,17 @@ async def list_steps(
     """List steps; every given condition must hold."""
     if trace_ids:  # no step has one
         return Json([])
-    found = await steps.list_steps(
-        call.ops,
-        call.caller,
-        page.page(),
-        agent_id=None if agent_id is None else AgentId(agent_id),
+    where = StepFilter(
+        agent_id=agent_id,
         model=model,
         feedback=feedback,
+        has_feedback=has_feedback,
+        tags=tags or (),
         project_id=project_id or project,
-        start=start_date,
-        end=end_date,
+        start=aware(start_date),
+        end=aware(end_date),
     )
-    return Json([step_state(step) for step in found])
+    return Json([step_state(step) for step in await steps.list_steps(call.ops, call.caller, where, page.page())])
 
 
 @routes.get("/v1/steps/{step_id}")
@@ -64,7 +65,8 @@ async def list_step_messages(step_id: StepPath, call: Ask, page: Oldest100) -> J
 @routes.get("/v1/steps/{step_id}/metrics")
 async def retrieve_step_metrics(step_id: StepPath, call: Ask) -> Json[StepMetrics]:
     """How long the step took."""
-    return Json(step_metrics(await steps.retrieve(call.ops, call.caller, StepId(step_id))))
+    step, run = await steps.retrieve_with_run(call.ops, call.caller, StepId(step_id))
+    return Json(step_metrics(step, run))
 
 
 @routes.get("/v1/steps/{step_id}/trace")

@@ -9,10 +9,11 @@ from typing_extensions import TypedDict
 from reverie.api.wire.agents import CompactionSettingsBody
 from reverie.api.wire.base import Body, changes_of
 from reverie.api.wire.models import ModelSettingsBody, guessed_model, model_settings_state
+from reverie.domain.agent import CompactionSettings
 from reverie.domain.conversation import Conversation
 from reverie.domain.json import JsonObject
 from reverie.domain.provider import ModelInfo
-from reverie.operations.conversations import ConversationChanges, ConversationDraft
+from reverie.operations.conversations import Compacted, ConversationChanges, ConversationDraft
 
 
 class ConversationState(TypedDict):
@@ -36,6 +37,23 @@ class ConversationState(TypedDict):
     last_updated_by_id: str | None
 
 
+class CompactionState(TypedDict):
+    """What a compaction did."""
+
+    summary: str
+    num_messages_before: int
+    num_messages_after: int
+
+
+def compaction_state(done: Compacted) -> CompactionState:
+    """What a compaction did, as clients read it."""
+    return {
+        "summary": done.summary,
+        "num_messages_before": done.messages_before,
+        "num_messages_after": done.messages_after,
+    }
+
+
 def conversation_state(
     conversation: Conversation, in_context: Sequence[str] = (), model: ModelInfo | None = None
 ) -> ConversationState:
@@ -56,7 +74,7 @@ def conversation_state(
         "model_settings": settings,
         "context_window_limit": metadata.get("context_window_limit"),
         "archived": conversation.archived,
-        "archived_at": conversation.updated_at if conversation.archived else None,
+        "archived_at": conversation.archived_at,
         "last_message_at": conversation.last_message_at,
         "created_at": conversation.created_at,
         "updated_at": conversation.updated_at,
@@ -86,6 +104,7 @@ class ConversationCreate(Body):
             description=self.description,
             context_window_limit=self.context_window_limit,
             isolated_block_labels=tuple(self.isolated_block_labels or ()),
+            hidden=bool(self.hidden),
         )
 
 
@@ -115,10 +134,6 @@ class Compact(Body):
     compaction_settings: CompactionSettingsBody | None = None
     agent_id: str | None = None
 
-
-class CompactionState(TypedDict):
-    """What a compaction did."""
-
-    summary: str
-    num_messages_before: int
-    num_messages_after: int
+    def settings(self) -> CompactionSettings | None:
+        """The settings that stand in for the agent's own."""
+        return None if self.compaction_settings is None else self.compaction_settings.to_domain()

@@ -1,5 +1,6 @@
 """Runs and steps on the wire. Source: `Run`, `Step` and kin, client SDK, read 2026-11."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -155,7 +156,7 @@ def run_state(run: Run) -> RunState:
             if view.types is None
             else [kind for kind in MESSAGE_TYPES if kind in view.types],
         },
-        "base_template_id": None,
+        "base_template_id": run.base_template_id,
         "callback_url": run.callback_url,
         "callback_sent_at": run.callback_sent_at,
         "callback_status_code": run.callback_status_code,
@@ -226,7 +227,7 @@ def usage_state(usage: Usage) -> UsageState:
     }
 
 
-def step_metrics(step: Step) -> StepMetrics:
+def step_metrics(step: Step, run: Run) -> StepMetrics:
     """How long the step took, as clients read it."""
     start_ns = int(step.created_at.timestamp() * 1_000_000_000)
     spent = [part for part in (step.model_ns, step.tools_ns) if part is not None]
@@ -241,23 +242,23 @@ def step_metrics(step: Step) -> StepMetrics:
         "tool_execution_ns": step.tools_ns,
         "step_ns": sum(spent) if spent else None,
         "project_id": step.project_id,
-        "template_id": None,
-        "base_template_id": None,
+        "template_id": run.template_id,
+        "base_template_id": run.base_template_id,
     }
 
 
-def run_metrics(run: Run) -> RunMetrics:
-    """How long the run took, as clients read it."""
+def run_metrics(run: Run, tools_used: Sequence[str]) -> RunMetrics:
+    """How long the run took and which tools it used, by their ids, as clients read it."""
     return {
         "id": run.id,
         "agent_id": run.agent_id,
-        "project_id": None,
+        "project_id": run.project_id,
         "run_start_ns": int(run.created_at.timestamp() * 1_000_000_000),
         "run_ns": run.total_duration_ns,
         "num_steps": run.usage.step_count,
-        "tools_used": None,
-        "template_id": None,
-        "base_template_id": None,
+        "tools_used": list(tools_used) or None,
+        "template_id": run.template_id,
+        "base_template_id": run.base_template_id,
     }
 
 

@@ -37,7 +37,8 @@ class Anthropic(PydanticEndpoint):
     def settings(self, prompt: Prompt, info: ModelInfo) -> JsonObject:
         """A budget of thinking counts against the limit, so the limit leaves room for both."""
         settings = common_settings(prompt)
-        settings.pop("frequency_penalty", None)
+        for unknown in ("frequency_penalty", "presence_penalty"):
+            settings.pop(unknown, None)
         wanted = prompt.settings
         limit = wanted.max_output_tokens or info.max_output_tokens
         if wanted.thinking_budget_tokens and wanted.reasoning_effort != "none":

@@ -59,7 +59,8 @@ class Bedrock(PydanticEndpoint):
         """Cache marks as for Anthropic; models without caching ignore them."""
         settings = common_settings(prompt)
         settings.pop("parallel_tool_calls", None)
-        settings.pop("frequency_penalty", None)
+        for unknown in ("frequency_penalty", "presence_penalty"):
+            settings.pop(unknown, None)
         budget = prompt.settings.thinking_budget_tokens
         if budget and prompt.settings.reasoning_effort != "none":
             settings.pop("thinking", None)

@@ -25,6 +25,7 @@ from reverie.models.base import (
     CallChunk,
     Chunk,
     FinishChunk,
+    GenerationSettings,
     ModelOptions,
     Prompt,
     ProviderOptions,
@@ -246,12 +247,7 @@ class _Writer:
             name = "max_completion_tokens" if self.quirks.openai_fields else "max_tokens"
             body[name] = settings.max_output_tokens
         if not self._reasons:  # reasoning models of OpenAI refuse all of these
-            if settings.temperature is not None:
-                body["temperature"] = settings.temperature
-            if settings.frequency_penalty is not None:
-                body["frequency_penalty"] = settings.frequency_penalty
-            if settings.top_logprobs is not None:
-                body |= {"logprobs": True, "top_logprobs": settings.top_logprobs}
+            body |= _sampling(settings)
         if settings.response_format is not None:
             body["response_format"] = settings.response_format
         if settings.verbosity is not None and self.quirks.openai_fields:
@@ -654,3 +650,17 @@ async def _drain(pieces: AsyncIterator[bytes]) -> None:
         async with asyncio.timeout(_DRAIN_S):
             async for _ in pieces:
                 pass
+
+
+def _sampling(settings: GenerationSettings) -> JsonObject:
+    """How the next word is chosen."""
+    wanted: JsonObject = {
+        "temperature": settings.temperature,
+        "frequency_penalty": settings.frequency_penalty,
+        "presence_penalty": settings.presence_penalty,
+        "top_p": settings.top_p,
+        "stop": list(settings.stop) or None,
+        "logprobs": None if settings.top_logprobs is None else True,
+        "top_logprobs": settings.top_logprobs,
+    }
+    return {name: value for name, value in wanted.items() if value is not None}

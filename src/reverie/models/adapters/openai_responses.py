@@ -44,9 +44,11 @@ class OpenAIResponses(PydanticEndpoint):
         settings |= {"openai_store": False}
         if is_openai_reasoner(info.name) or info.reasoning:
             settings.pop("temperature", None)
+            settings.pop("top_p", None)
             if prompt.settings.reasoning_effort != "none":
                 settings["openai_reasoning_summary"] = "auto"
-        settings.pop("frequency_penalty", None)  # unknown to this dialect
+        for unknown in ("frequency_penalty", "presence_penalty", "stop_sequences"):  # to this dialect
+            settings.pop(unknown, None)
         if prompt.settings.verbosity is not None:
             settings["openai_text_verbosity"] = prompt.settings.verbosity
         if prompt.settings.top_logprobs is not None:

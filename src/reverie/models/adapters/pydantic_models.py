@@ -211,6 +211,9 @@ def common_settings(prompt: Prompt) -> JsonObject:
         "max_tokens": settings.max_output_tokens,
         "temperature": settings.temperature,
         "frequency_penalty": settings.frequency_penalty,
+        "presence_penalty": settings.presence_penalty,
+        "top_p": settings.top_p,
+        "stop_sequences": list(settings.stop) or None,
     }
     if prompt.tools:
         choice = prompt.tool_choice

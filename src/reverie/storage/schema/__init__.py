@@ -8,6 +8,7 @@ from reverie.storage.schema.accounts import api_keys, organizations, providers
 from reverie.storage.schema.agents import (
     agent_blocks,
     agent_identities,
+    agent_openings,
     agent_tags,
     agent_tools,
     agents,
@@ -39,6 +40,7 @@ __all__ = [
     "agent_files",
     "agent_folders",
     "agent_identities",
+    "agent_openings",
     "agent_tags",
     "agent_tools",
     "agents",

@@ -41,6 +41,14 @@ agents = Table(
     Index(None, "organization_id", "last_run_completion", "seq"),
 )
 
+agent_openings = Table(
+    "agent_openings",
+    metadata,
+    Column("agent_id", ForeignKey("agents.id", ondelete="CASCADE"), primary_key=True),
+    Column("inputs", Json, nullable=False),
+)
+"""What was said to an agent when it was made; a reset may say it again."""
+
 agent_tags = Table(
     "agent_tags",
     metadata,
