@@ -171,6 +171,7 @@ def _page_dependency(default_limit: int, default_order: Order) -> Any:
 
 
 Newest50: TypeAlias = Annotated[PageQuery, _page_dependency(50, "desc")]
+Newest10: TypeAlias = Annotated[PageQuery, _page_dependency(10, "desc")]
 Newest100: TypeAlias = Annotated[PageQuery, _page_dependency(100, "desc")]
 Oldest50: TypeAlias = Annotated[PageQuery, _page_dependency(50, "asc")]
 Oldest100: TypeAlias = Annotated[PageQuery, _page_dependency(100, "asc")]

@@ -224,6 +224,11 @@ class AgentFilter:
     base_template_id: str | None = None
     identity_id: str | None = None
     identifier_keys: tuple[str, ...] = ()
+    agent_id: str | None = None
+    block_id: str | None = None
+    """Attached to it."""
+    archive_id: str | None = None
+    """Attached to it."""
     created_by_id: str | None = None
     last_stop_reason: StopReason | None = None
     include_hidden: bool = False

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from sqlalchemy import Connection
 
 from reverie.auth.keys import Caller, Scope
+from reverie.domain.agent import AgentDetails, AgentFilter
 from reverie.domain.ids import AgentId, ArchiveId, PassageId, make_id
 from reverie.domain.paging import Page
 from reverie.domain.passage import Archive, ArchiveChanges, ArchiveDraft, Passage, PassageDraft
@@ -13,6 +14,7 @@ from reverie.domain.unset import UNSET
 from reverie.operations.base import Operations
 from reverie.operations.embedding import embed_texts
 from reverie.storage import agents, archives, passages
+from reverie.storage.agents import EVERYTHING, Related
 
 
 async def create(ops: Operations, caller: Caller, draft: ArchiveDraft) -> Archive:
@@ -84,6 +86,20 @@ async def delete(ops: Operations, caller: Caller, archive_id: ArchiveId) -> None
     await ops.database.write(
         lambda c: archives.delete_archive(c, archives.get(c, caller.organization_id, archive_id).id)
     )
+
+
+async def list_agents(
+    ops: Operations, caller: Caller, archive_id: ArchiveId, page: Page, related: frozenset[Related] = EVERYTHING
+) -> list[AgentDetails]:
+    """A page of the agents that can search the archive."""
+    caller.require(Scope.READ)
+
+    def read(c: Connection) -> list[AgentDetails]:
+        archives.get(c, caller.organization_id, archive_id)
+        everyone = AgentFilter(include_hidden=True, archive_id=archive_id)
+        return agents.list_page(c, caller.organization_id, everyone, page, related)
+
+    return await ops.database.read(read)
 
 
 async def create_passages(

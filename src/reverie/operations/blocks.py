@@ -78,8 +78,8 @@ async def list_agents(
 
     def read(c: Connection) -> list[AgentDetails]:
         blocks.get(c, caller.organization_id, block_id)
-        everyone = AgentFilter(include_hidden=True)
-        return agents.list_page(c, caller.organization_id, everyone, page, related, block_id=block_id)
+        everyone = AgentFilter(include_hidden=True, block_id=block_id)
+        return agents.list_page(c, caller.organization_id, everyone, page, related)
 
     return await ops.database.read(read)
 

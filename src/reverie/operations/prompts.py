@@ -33,7 +33,9 @@ async def preview(ops: Operations, caller: Caller, conversation_id: Conversation
     now = ops.clock()
     view = await ops.database.read(lambda c: read_view(c, caller.organization_id, conversation_id, now))
     words = (said(view, None, item, now) for item in request.inputs if isinstance(item, SayInput))
-    model = await (await ops.catalogs.of(caller.organization_id)).chat_model(request.options.override_model or view.model_handle)
+    model = await (await ops.catalogs.of(caller.organization_id)).chat_model(
+        request.options.override_model or view.model_handle
+    )
     after = replace(view, context=(*view.context, *words))
     return model.preview(compile_request(after, request.options, model.info))
 

@@ -79,17 +79,13 @@ def list_page(
     where: AgentFilter,
     page: Page,
     related: frozenset[Related] = EVERYTHING,
-    *,
-    block_id: str | None = None,
 ) -> list[AgentDetails]:
-    """A page of the agents that meet `where`; with `block_id` only those the block is attached to.
+    """A page of the agents that meet `where`.
 
     Reads what `related` names in a number of queries that does not grow with the page; the rest
     is left empty.
     """
     query = _filtered(c, select(agents), organization_id, where)
-    if block_id is not None:
-        query = query.where(agents.c.id.in_(blocks.agent_ids_query(block_id)))
     return _complete(c, organization_id, fetch_rows(c, query, agents, page, organization_id, "agent"), related)
 
 
@@ -273,6 +269,7 @@ def _filtered(c: Connection, query: Select[Any], organization_id: OrganizationId
     conditions = [
         agents.c.organization_id == organization_id,
         *equals(
+            (agents.c.id, where.agent_id),
             (agents.c.name, where.name),
             (agents.c.project_id, where.project_id),
             (agents.c.template_id, where.template_id),
@@ -286,6 +283,11 @@ def _filtered(c: Connection, query: Select[Any], organization_id: OrganizationId
         conditions.append(agents.c.hidden.is_not(True))
     if where.tags:
         conditions.append(agents.c.id.in_(_tagged(organization_id, where)))
+    if where.block_id is not None:
+        conditions.append(agents.c.id.in_(blocks.agent_ids_query(where.block_id)))
+    if where.archive_id is not None:
+        having = select(agent_archives.c.agent_id).where(agent_archives.c.archive_id == where.archive_id)
+        conditions.append(agents.c.id.in_(having))
     if where.identity_id is not None:
         conditions.append(agents.c.id.in_(identities.AGENTS.owned_by(where.identity_id)))
     if where.identifier_keys:

@@ -13,7 +13,7 @@ from reverie.api.context import (
     CursorQuery,
     LimitQuery,
     ListQuery,
-    Newest50,
+    Newest100,
     PassagePath,
     Routes,
 )
@@ -52,7 +52,7 @@ async def memory_variables(agent_id: AgentPath, call: Ask) -> Json[dict[str, Any
 
 @routes.get("/v1/agents/{agent_id}/core-memory/blocks")
 @routes.get("/v1/agents/{agent_id}/memory-blocks", include_in_schema=False)
-async def list_blocks(agent_id: AgentPath, call: Ask, page: Newest50) -> Json[list[BlockState]]:
+async def list_blocks(agent_id: AgentPath, call: Ask, page: Newest100) -> Json[list[BlockState]]:
     """List the agent's blocks."""
     found = await agents.list_blocks(call.ops, call.caller, AgentId(agent_id), page.page())
     return Json([block_state(block) for block in found])

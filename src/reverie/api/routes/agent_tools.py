@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Body
 
-from reverie.api.context import AgentPath, Ask, Newest50, Routes, ToolPath
+from reverie.api.context import AgentPath, Ask, Newest10, Routes, ToolPath
 from reverie.api.encode.json import Json
 from reverie.api.encode.messages import content_of
 from reverie.api.routes.agents import answer_agent
@@ -24,7 +24,7 @@ routes = Routes("agents")
 
 
 @routes.get("/v1/agents/{agent_id}/tools")
-async def list_tools(agent_id: AgentPath, call: Ask, page: Newest50) -> Json[list[ToolState]]:
+async def list_tools(agent_id: AgentPath, call: Ask, page: Newest10) -> Json[list[ToolState]]:
     """List the agent's tools."""
     found = await agents.list_tools(call.ops, call.caller, AgentId(agent_id), page.page())
     return Json([tool_state(tool) for tool in found])

@@ -24,6 +24,7 @@ from reverie.api.wire.agents import (
     AgentState,
     AgentUpdate,
     Relationship,
+    SecretName,
     agent_state,
     wanted_relationships,
 )
@@ -128,10 +129,15 @@ async def list_agents(
 
 
 @routes.get("/v1/agents/count")
-@routes.get("/v1/_internal_agents/count", include_in_schema=False)
 async def count_agents(call: Ask, where: Where) -> Json[int]:
     """Count agents; every given condition must hold."""
     return Json(await agents.count(call.ops, call.caller, where))
+
+
+@routes.get("/v1/_internal_agents/count", include_in_schema=False)
+async def count_all_agents(call: Ask, where: Where, exclude_hidden: bool = True) -> Json[int]:
+    """Count agents, hidden ones too where they are not excluded."""
+    return Json(await agents.count(call.ops, call.caller, replace(where, include_hidden=not exclude_hidden)))
 
 
 @routes.get("/v1/agents/{agent_id}")
@@ -173,4 +179,14 @@ async def recompile_agent(
 ) -> Json[str]:
     """Compile the system prompt of the agent's own thread anew and return it."""
     thread = ConversationId(agent_id)
-    return Json(await conversations.recompile(call.ops, call.caller, thread, dry_run=dry_run))
+    prompt = await conversations.recompile(
+        call.ops, call.caller, thread, dry_run=dry_run, update_timestamp=update_timestamp
+    )
+    return Json(prompt)
+
+
+@routes.get("/v1/agents/{agent_id}/secrets")
+async def list_secrets(agent_id: AgentPath, call: Ask) -> Json[list[SecretName]]:
+    """List the names of the secrets that the agent's tools are given; values are not told here."""
+    found = await agents.retrieve(call.ops, call.caller, AgentId(agent_id), frozenset())
+    return Json([{"key": name} for name in found.agent.sealed_secrets])

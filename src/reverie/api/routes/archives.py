@@ -5,11 +5,14 @@ from reverie.api.context import (
     ArchivePath,
     Ask,
     Call,
+    ListQuery,
     Newest50,
     PassagePath,
     Routes,
 )
 from reverie.api.encode.json import Json
+from reverie.api.routes.agents import Include, answer_agents, related_of
+from reverie.api.wire.agents import AgentState, wanted_relationships
 from reverie.api.wire.archives import (
     ArchiveCreate,
     ArchiveState,
@@ -71,6 +74,20 @@ async def delete_archive(archive_id: ArchivePath, call: Ask) -> Json[None]:
     """Delete an archive with its passages."""
     await archives.delete(call.ops, call.caller, ArchiveId(archive_id))
     return Json(None)
+
+
+@routes.get("/v1/archives/{archive_id}/agents")
+async def list_agents(
+    archive_id: ArchivePath,
+    call: Ask,
+    page: Newest50,
+    include: Include = None,
+    include_relationships: ListQuery = None,
+) -> Json[list[AgentState]]:
+    """List the agents that can search an archive."""
+    wanted = wanted_relationships(include, include_relationships, call.is_sdk)
+    found = await archives.list_agents(call.ops, call.caller, ArchiveId(archive_id), page.page(), related_of(wanted))
+    return await answer_agents(call, found, wanted)
 
 
 @routes.post("/v1/archives/{archive_id}/passages")

@@ -1,8 +1,9 @@
 """Tools by themselves."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import Depends, Query
+from fastapi import Depends
 
 from reverie.api.context import Ask, Call, ListQuery, Newest50, Routes, ToolPath
 from reverie.api.encode.json import Json
@@ -18,7 +19,7 @@ from reverie.api.wire.tools import (
 )
 from reverie.domain.content import ToolReturn
 from reverie.domain.errors import MalformedInput
-from reverie.domain.ids import AgentId, ConversationId, MessageId, ToolId, make_id
+from reverie.domain.ids import AgentId, ConversationId, MessageId, ToolId, check_id, make_id
 from reverie.domain.message import Message, ToolReturnBody
 from reverie.domain.tool import ToolFilter, ToolType
 from reverie.operations import tools
@@ -26,29 +27,41 @@ from reverie.tools.base import ToolOutcome
 
 routes = Routes("tools")
 
-Types = Annotated[list[ToolType] | None, Query()]
-
 
 async def _filter(
     name: str | None = None,
     names: ListQuery = None,
     tool_ids: ListQuery = None,
     search: str | None = None,
-    tool_types: Types = None,
-    exclude_tool_types: Types = None,
+    tool_types: ListQuery = None,
+    exclude_tool_types: ListQuery = None,
     return_only_letta_tools: bool | None = False,
     exclude_letta_tools: bool | None = False,
 ) -> ToolFilter:
     return ToolFilter(
         name=name,
         names=None if names is None else tuple(names),
-        tool_ids=None if tool_ids is None else tuple(ToolId(item) for item in tool_ids),
-        tool_types=None if tool_types is None else tuple(tool_types),
-        exclude_tool_types=tuple(exclude_tool_types or ()),
+        tool_ids=None
+        if tool_ids is None
+        else tuple(ToolId(check_id(item, "tool", "tool_ids")) for item in _items(tool_ids)),
+        tool_types=None if tool_types is None else _tool_types("tool_types", _items(tool_types)),
+        exclude_tool_types=_tool_types("exclude_tool_types", _items(exclude_tool_types or ())),
         search=search,
         only_builtin=bool(return_only_letta_tools),
         exclude_builtin=bool(exclude_letta_tools),
     )
+
+
+def _items(given: Sequence[str]) -> list[str]:
+    """The parts of a list that comes as repeated parameters, with commas, or both."""
+    return [item.strip() for one in given for item in one.split(",") if item.strip()]
+
+
+def _tool_types(field: str, names: Sequence[str]) -> tuple[ToolType, ...]:
+    unknown = [name for name in names if name not in set(ToolType)]
+    if unknown:
+        raise MalformedInput(field, f"{unknown[0]!r} is none of {', '.join(ToolType)}")
+    return tuple(ToolType(name) for name in names)
 
 
 Where = Annotated[ToolFilter, Depends(_filter)]
@@ -92,7 +105,7 @@ async def search_tools(body: ToolSearch, call: Ask) -> Json[list[ToolSearchHit]]
         call.ops,
         call.caller,
         body.query,
-        tool_types=None if body.tool_types is None else tuple(_tool_type(item) for item in body.tool_types),
+        tool_types=None if body.tool_types is None else _tool_types("tool_types", body.tool_types),
         tags=tuple(body.tags or ()),
         limit=body.limit,
     )
@@ -108,13 +121,6 @@ async def search_tools(body: ToolSearch, call: Ask) -> Json[list[ToolSearchHit]]
             for tool, hit in found
         ]
     )
-
-
-def _tool_type(name: str) -> ToolType:
-    try:
-        return ToolType(name)
-    except ValueError as error:
-        raise MalformedInput("tool_types", f"{name!r} is none of {', '.join(ToolType)}") from error
 
 
 @routes.post("/v1/tools/run")

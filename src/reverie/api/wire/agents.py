@@ -97,6 +97,12 @@ class AgentEnvironmentVariable(TypedDict):
     last_updated_by_id: str | None
 
 
+class SecretName(TypedDict):
+    """That there is a secret of this name."""
+
+    key: str
+
+
 class Group(TypedDict):
     """Agents that work together."""
 
