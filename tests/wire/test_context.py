@@ -1,5 +1,6 @@
 """What a context holds, and every way in which callers change it: edits, resets, forks, compaction."""
 
+import json
 import time
 from typing import Any
 from uuid import uuid4
@@ -110,10 +111,10 @@ def test_recompiling_dry_stores_nothing_and_may_set_the_time_of_the_last_edit(
     deadline = time.monotonic() + 5
     while line in client.agents.recompile(agent.id, dry_run=True, update_timestamp=True):
         assert time.monotonic() < deadline  # the time is told by seconds, so the next one must have come
-    kept = client.agents.recompile(agent.id, update_timestamp=True)
+    kept = json.loads(client.agents.recompile(agent.id, update_timestamp=True))  # the SDK gives the body as it came
     assert stored(client, agent.id, "system_message")[0].content == kept
     assert line not in kept
-    assert client.conversations.recompile("default", agent_id=agent.id, dry_run=True).startswith(kept[:40])
+    assert kept[:40] in client.conversations.recompile("default", agent_id=agent.id, dry_run=True)
     assert before is not None
 
 

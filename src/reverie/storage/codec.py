@@ -24,7 +24,6 @@ event_adapters: dict[str, TypeAdapter[Event]] = {kind.__name__: TypeAdapter(kind
 tool_rules_adapter: TypeAdapter[tuple[ToolRule, ...]] = TypeAdapter(
     tuple[Annotated[ToolRule, Field(discriminator="type")], ...]
 )
-said_adapter: TypeAdapter[tuple[SayInput, ...]] = TypeAdapter(tuple[SayInput, ...])
 compaction_adapter: TypeAdapter[CompactionSettings] = TypeAdapter(CompactionSettings)
 said_adapter: TypeAdapter[tuple[SayInput, ...]] = TypeAdapter(tuple[SayInput, ...])
 timing_adapter: TypeAdapter[Timing] = TypeAdapter(Timing)

@@ -108,6 +108,12 @@ def _back_to_the_first_revision(c: Connection) -> None:
         "DROP TABLE schedules",
         "DROP TABLE provider_traces",
         "ALTER TABLE steps DROP COLUMN tool_times",
+        "DROP TABLE agent_openings",
+        *(f"ALTER TABLE conversations DROP COLUMN {name}" for name in ("archived_at", "hidden")),
+        *(
+            f"ALTER TABLE runs DROP COLUMN {name}"
+            for name in ("tools_used", "project_id", "template_id", "base_template_id")
+        ),
         "INSERT INTO organizations (id, name, created_at) VALUES ('org-1', 'kept', 0)",
         "DROP TRIGGER file_passages_forget_words",
         "DROP TABLE file_passage_words",

@@ -13,7 +13,7 @@ from reverie.domain.agent import AgentDraft
 from reverie.domain.content import TextPart, ToolCall
 from reverie.domain.ids import AgentId, ConversationId, MessageId, make_id
 from reverie.domain.inputs import SayInput
-from reverie.domain.message import ApprovalRequestBody, Message, UserBody
+from reverie.domain.message import ApprovalRequestBody, Message, MessageFilter, UserBody
 from reverie.domain.paging import Page
 from reverie.domain.schedule import Once, Recurring, Schedule, ScheduleDraft, Timing
 from reverie.operations import agents, schedules
@@ -68,8 +68,8 @@ async def plan(ops: Operations, agent_id: AgentId, timing: Timing, text: str = "
 
 
 async def said(ops: Operations, agent_id: AgentId) -> list[str]:
-    thread = ConversationId(agent_id)
-    found = await ops.database.read(lambda c: messages.list_page(c, ME.organization_id, ALL, conversation_id=thread))
+    thread = MessageFilter(conversation_id=agent_id)
+    found = await ops.database.read(lambda c: messages.list_page(c, ME.organization_id, thread, ALL))
     return [part.text for item in found if isinstance(item.body, UserBody)
             for part in item.body.parts if isinstance(part, TextPart) and item.run_id]  # fmt: skip
 

@@ -189,4 +189,4 @@ async def recompile_agent(
 async def list_secrets(agent_id: AgentPath, call: Ask) -> Json[list[SecretName]]:
     """List the names of the secrets that the agent's tools are given; values are not told here."""
     found = await agents.retrieve(call.ops, call.caller, AgentId(agent_id), frozenset())
-    return Json([{"key": name} for name in found.agent.sealed_secrets])
+    return Json([{"key": name} for name in sorted(found.agent.sealed_secrets)])

@@ -102,9 +102,7 @@ async def follow(call: Call, run_id: RunId, wish: RetrieveStream) -> EventStream
 
 
 @routes.get("/v1/runs")
-async def list_runs(
-    call: Ask, where: Where, page: RunsPage, order_by: OrderBy = "created_at"
-) -> Json[list[RunState]]:
+async def list_runs(call: Ask, where: Where, page: RunsPage, order_by: OrderBy = "created_at") -> Json[list[RunState]]:
     """List runs; every given condition must hold."""
     return Json([run_state(run) for run in await runs.list_runs(call.ops, call.caller, where, page)])
 
