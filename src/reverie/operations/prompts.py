@@ -52,6 +52,7 @@ class ContextOverview:
     tools: tuple[ToolSpec, ...]
     instructions_tokens: int
     memory_tokens: int
+    folders_tokens: int
     rules_tokens: int
     outside_tokens: int
     summary_tokens: int
@@ -97,6 +98,7 @@ async def overview(
         tools=request.tools,
         instructions_tokens=estimate_text(sections.instructions),
         memory_tokens=estimate_text(sections.memory),
+        folders_tokens=estimate_text(sections.folders),
         rules_tokens=estimate_text(sections.rules),
         outside_tokens=estimate_text(sections.outside),
         summary_tokens=summary_tokens,

@@ -109,7 +109,7 @@ def search_file_passages(c: Connection, folder_ids: Sequence[str], query: Search
     """Search these folders, best first. The caller has checked that they are its own."""
     if not folder_ids:
         return []
-    scope = [file_passages.c.folder_id.in_(folder_ids), *_within(file_passages, query)]
+    scope = [file_passages.c.folder_id.in_(folder_ids), *within(file_passages.c.created_at, query.start, query.end)]
     return _search(c, _FILES, scope, query, file_passage_vectors.c.folder_id.in_(folder_ids))
 
 
