@@ -117,7 +117,7 @@ async def trace(ops: Operations, caller: Caller, run_id: RunId, limit: int) -> t
     def read(c: Connection) -> tuple[Run, list[Step]]:
         run = runs.get(c, caller.organization_id, run_id)
         page = Page(limit=limit, order="asc")
-        return run, runs.list_steps(c, caller.organization_id, page, run_id=run_id)
+        return run, runs.list_steps(c, caller.organization_id, StepFilter(run_id=run_id), page)
 
     return await ops.database.read(read)
 

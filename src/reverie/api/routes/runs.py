@@ -22,7 +22,7 @@ from reverie.api.context import (
 from reverie.api.encode.json import Json
 from reverie.api.encode.messages import WireMessage, wire_list
 from reverie.api.encode.sse import EventStream, StreamView
-from reverie.api.wire.base import Order, aware
+from reverie.api.wire.base import Order
 from reverie.api.wire.messages import RetrieveStream, reader_of, view_of
 from reverie.api.wire.runs import (
     RunMetrics,
@@ -35,6 +35,7 @@ from reverie.api.wire.runs import (
     usage_state,
 )
 from reverie.api.wire.traces import Span, spans_of
+from reverie.domain.clock import aware
 from reverie.domain.errors import MalformedInput
 from reverie.domain.ids import RunId, check_id
 from reverie.domain.paging import Page

@@ -6,9 +6,9 @@ from typing import Literal
 from reverie.api.context import AgentQuery, Ask, FromProject, ListQuery, Newest50, Oldest100, Routes, StepPath
 from reverie.api.encode.json import Json
 from reverie.api.encode.messages import LIST_VIEW, WireMessage, wire_list
-from reverie.api.wire.base import aware
 from reverie.api.wire.runs import Feedback, StepMetrics, StepState, step_metrics, step_state
 from reverie.api.wire.traces import ProviderTraceState, provider_trace_state
+from reverie.domain.clock import aware
 from reverie.domain.ids import StepId
 from reverie.domain.run import StepFilter
 from reverie.operations import steps

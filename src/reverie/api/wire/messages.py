@@ -10,7 +10,8 @@ from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError, mo
 from typing_extensions import TypedDict
 
 from reverie.api.encode.messages import MessageType, View
-from reverie.api.wire.base import Body, aware
+from reverie.api.wire.base import Body
+from reverie.domain.clock import aware
 from reverie.domain.content import ImagePart, Part, TextPart, ToolReturn, join_text
 from reverie.domain.errors import MalformedInput
 from reverie.domain.ids import check_id
