@@ -466,6 +466,38 @@ class Settings(BaseSettings):
         note="How late a message that was scheduled for one time is still sent when the server was down then.",
         ge=0,
     )
+    peer_depth: int = _setting(
+        5,
+        "REVERIE_PEER_DEPTH",
+        section=_RUNS,
+        expects="a whole number greater than 0",
+        note="Most agents that may send messages to one another in a row.",
+        gt=0,
+    )
+    peer_busy_timeout_s: float = _setting(
+        60.0,
+        "REVERIE_PEER_BUSY_TIMEOUT_S",
+        section=_RUNS,
+        expects=_POSITIVE,
+        note="Longest wait of an agent for another one that is busy, in seconds.",
+        gt=0,
+    )
+    peer_reply_timeout_s: float = _setting(
+        600.0,
+        "REVERIE_PEER_REPLY_TIMEOUT_S",
+        section=_RUNS,
+        expects=_POSITIVE,
+        note="Longest wait of an agent for another one's answer, in seconds; then that turn is stopped.",
+        gt=0,
+    )
+    sleeptime_interval_s: float = _setting(
+        30.0,
+        "REVERIE_SLEEPTIME_INTERVAL_S",
+        section=_RUNS,
+        expects=_POSITIVE,
+        note="How often is looked for sleeptime work that another server left, in seconds; one's own begins at once.",
+        gt=0,
+    )
 
     trace_days: float = _setting(
         7.0,

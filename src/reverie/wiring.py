@@ -24,11 +24,13 @@ from reverie.auth.keys import Gate
 from reverie.auth.secrets import load_secrets
 from reverie.background.ingest import Ingest
 from reverie.background.schedules import ScheduleOptions, Schedules
+from reverie.background.sleeptime import Sleeptime
 from reverie.background.sweep import sweep
 from reverie.background.traces import TraceKeeper, TraceOptions
 from reverie.config import Settings
 from reverie.documents.reader import SubprocessReader
 from reverie.domain.clock import utc_now
+from reverie.domain.tool import ToolType
 from reverie.faults import crash_point
 from reverie.loop.turn import LoopDeps
 from reverie.models.catalog import Catalog
@@ -38,10 +40,13 @@ from reverie.operations.base import Operations, nothing
 from reverie.operations.keys import KeysInDatabase, first_key
 from reverie.operations.providers import load_own
 from reverie.runs.engine import EngineOptions, RunEngine
+from reverie.runs.peers import PeerExecutor, PeerOptions
+from reverie.runs.talk import GroupTalks
 from reverie.storage.database import Database
 from reverie.storage.file_lock import hold_file
 from reverie.storage.migrate import bring_up_to_date
-from reverie.tools.builtin import BUILTIN
+from reverie.tools.builtin import BUILTIN, PEER_TOOLS
+from reverie.tools.executors.by_type import ExecutorByType
 from reverie.tools.executors.door import Door
 from reverie.tools.executors.sandbox import SandboxExecutor
 from reverie.web.proxy import GuardedProxy
@@ -105,8 +110,19 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
             public = replace(settings.web_options(), allow_private=False)
             out = GuardedProxy(door.proxy, public, call_keys.may_go_out)
             await stack.enter_async_context(out)
-        executor = SandboxExecutor(settings.sandbox_options(), environment=os.environ, door=door, keys=call_keys)
-        stack.push_async_callback(executor.aclose)
+        sandbox = SandboxExecutor(settings.sandbox_options(), environment=os.environ, door=door, keys=call_keys)
+        stack.push_async_callback(sandbox.aclose)
+        peers = PeerExecutor(
+            PEER_TOOLS,
+            database,
+            PeerOptions(
+                max_depth=settings.peer_depth,
+                busy_timeout_s=settings.peer_busy_timeout_s,
+                reply_timeout_s=settings.peer_reply_timeout_s,
+            ),
+        )
+        stack.push_async_callback(peers.aclose)
+        executor = ExecutorByType(sandbox, {ToolType.MULTI_AGENT_CORE: peers})
         drain, fault = _Drain(), crash_point(settings.crash_at)
         traces: TraceKeeper | None = None
         if settings.trace_days:
@@ -116,7 +132,7 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
             LoopDeps(
                 database=database,
                 catalogs=catalogs,
-                state_tools=BUILTIN,
+                builtin=BUILTIN,
                 executor=executor,
                 cipher=secrets.cipher,
                 clock=utc_now,
@@ -134,6 +150,7 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
             status_of,
         )
         drain.asks = lambda: engine.draining
+        peers.bind(engine)
         await engine.start()
         stack.push_async_callback(engine.close)
         if database.sqlite_path is None:
@@ -147,10 +164,14 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
             fault=fault,
         ).rounds(_INGEST_INTERVAL_S)
         await stack.enter_async_context(ingest)
+        await stack.enter_async_context(Sleeptime(engine, database, settings.sleeptime_interval_s))
+        talks = GroupTalks(engine, database, status_of)
+        stack.push_async_callback(talks.close)
         operations = Operations(
             database=database,
             catalogs=catalogs,
             runs=engine,
+            talks=talks,
             cipher=secrets.cipher,
             executor=executor,
             clock=utc_now,
@@ -178,7 +199,7 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
         )
         options = ApiOptions(ping_interval_s=settings.ping_interval_s, web=settings.web_options())
         app = create_app(operations, security, options)
-        await executor.start()
+        await sandbox.start()
         due = ScheduleOptions(grace_s=settings.schedule_grace_s)
         await stack.enter_async_context(Schedules(database, engine, utc_now, due))
         yield Server(app, operations, made, listener, engine)

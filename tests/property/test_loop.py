@@ -56,6 +56,7 @@ from reverie.models.retry import RetryPolicy
 from reverie.operations import agents, tools
 from reverie.operations.base import Operations
 from reverie.runs.engine import EngineOptions, RunEngine
+from reverie.runs.talk import GroupTalks
 from reverie.storage import conversations, messages, runs
 from reverie.storage.database import Database, DatabaseOptions
 from reverie.tools.base import ToolOutcome, ToolRun
@@ -302,7 +303,7 @@ def _operations(database: Database, model: ScriptedModel) -> Operations:
         LoopDeps(
             database=database,
             catalogs=Everyone(catalog),
-            state_tools=BUILTIN,
+            builtin=BUILTIN,
             executor=Echo(),
             cipher=cipher,
             clock=utc_now,
@@ -317,6 +318,7 @@ def _operations(database: Database, model: ScriptedModel) -> Operations:
         database=database,
         catalogs=Everyone(catalog),
         runs=engine,
+        talks=GroupTalks(engine, database, lambda _error: 500),
         cipher=cipher,
         executor=Echo(),
         clock=utc_now,

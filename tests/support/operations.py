@@ -25,6 +25,7 @@ from reverie.models.base import (
 from reverie.models.retry import RetryPolicy
 from reverie.operations.base import Operations
 from reverie.runs.engine import EngineOptions, RunEngine
+from reverie.runs.talk import GroupTalks
 from reverie.storage.database import Database
 from reverie.tools.base import ToolOutcome, ToolRun
 from reverie.tools.builtin import BUILTIN
@@ -150,7 +151,7 @@ def operations_on(database: Database) -> Operations:
     deps = LoopDeps(
         database=database,
         catalogs=Everyone(models),
-        state_tools=BUILTIN,
+        builtin=BUILTIN,
         executor=executor,
         cipher=cipher,
         clock=clock,
@@ -158,10 +159,12 @@ def operations_on(database: Database) -> Operations:
         fault=lambda _: None,
         draining=lambda: False,
     )
+    engine = RunEngine(deps, EngineOptions(), lambda _: 500)
     return Operations(
         database=database,
         catalogs=Everyone(models),
-        runs=RunEngine(deps, EngineOptions(), lambda _: 500),
+        runs=engine,
+        talks=GroupTalks(engine, database, lambda _: 500),
         cipher=cipher,
         executor=executor,
         clock=clock,

@@ -129,6 +129,7 @@ IdentityPath: TypeAlias = Annotated[str, _id("identity")]
 SchedulePath: TypeAlias = Annotated[str, _id("schedule")]
 FolderPath: TypeAlias = Annotated[str, _id("source")]
 FilePath: TypeAlias = Annotated[str, _id("file")]
+GroupPath: TypeAlias = Annotated[str, _id("group")]
 _UUID: Final = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 ConversationPath: TypeAlias = Annotated[str, Path(pattern=rf"^(default|(conv|agent)-{_UUID})$", examples=["default"])]
 AgentQuery: TypeAlias = Annotated[str | None, Query(pattern=rf"^agent-{_UUID}$")]
@@ -170,8 +171,8 @@ def _page_dependency(default_limit: int, default_order: Order) -> Any:
     return Depends(read)
 
 
-Newest50: TypeAlias = Annotated[PageQuery, _page_dependency(50, "desc")]
 Newest10: TypeAlias = Annotated[PageQuery, _page_dependency(10, "desc")]
+Newest50: TypeAlias = Annotated[PageQuery, _page_dependency(50, "desc")]
 Newest100: TypeAlias = Annotated[PageQuery, _page_dependency(100, "desc")]
 Oldest50: TypeAlias = Annotated[PageQuery, _page_dependency(50, "asc")]
 Oldest100: TypeAlias = Annotated[PageQuery, _page_dependency(100, "asc")]

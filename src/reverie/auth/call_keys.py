@@ -33,7 +33,7 @@ class CallKeys:
             user_id=call.user_id or DEFAULT_USER,
             scopes=scopes,
             key_id=f"call of {call.tool.id}",
-            run_id=call.run_id,
+            run_id=None if call.run is None else call.run.id,
         )
         if network:
             self._may_go_out.add(token)

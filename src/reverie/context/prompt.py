@@ -102,6 +102,11 @@ def with_skills(prompt: str, skills: Sequence[ClientSkill]) -> str:
     return f"{prompt}\n\n<available_skills>\n" + "\n".join(lines) + "\n</available_skills>"
 
 
+def with_note(prompt: str, note: str | None) -> str:
+    """Add what the model is told in one request only."""
+    return prompt if note is None else f"{prompt}\n\n{note}"
+
+
 def _memory(blocks: Sequence[Block]) -> str:
     rendered = "\n\n".join(_block(block) for block in blocks)
     head = "These blocks are your core memory. You see them at every step:"

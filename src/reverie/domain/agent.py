@@ -7,6 +7,7 @@ from typing import Literal
 
 from reverie.domain.block import Block, BlockDraft
 from reverie.domain.folder import AttachedFolder
+from reverie.domain.group import Group
 from reverie.domain.identity import Identity
 from reverie.domain.ids import AgentId, BlockId, FolderId, IdentityId, MessageId, OrganizationId, ToolId
 from reverie.domain.inputs import MessageInput
@@ -119,6 +120,8 @@ class AgentDetails:
     """By age."""
     folders: tuple[AttachedFolder, ...] = ()
     """In the order of attachment; with their files where one agent alone is read."""
+    managed_group: Group | None = None
+    """The group that the agent manages; of several, the one that looks after its memory."""
     pending_approval: Message | None = None
     """The unanswered approval request of the agent's own thread."""
     passage_count: int = 0

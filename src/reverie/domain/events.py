@@ -76,6 +76,8 @@ class RunEnded:
     stop_reason: StopReason
     usage: Usage
     failure: RunFailure | None = None
+    run_ids: tuple[RunId, ...] = ()
+    """All runs that were read one after the other, where there were several."""
 
 
 Event: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta | MessageSaved | RunEnded

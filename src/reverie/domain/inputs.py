@@ -63,6 +63,8 @@ class TurnOptions:
     settings: JsonObject = field(default_factory=dict)
     """Generation settings by the API's names that override those of agent and conversation."""
     top_logprobs: int | None = None
+    note: str | None = None
+    """What the model is told at the end of its prompt, in this request only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,3 +77,5 @@ class Request:
     callback_url: str | None = None
     reader: JsonObject = field(default_factory=dict)
     """How the one who asked wants to see the run; kept with it, so that who resumes sees the same."""
+    metadata: JsonObject = field(default_factory=dict)
+    """Kept with the run: what it belongs to."""

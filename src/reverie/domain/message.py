@@ -202,6 +202,8 @@ class MessageFilter:
     kinds: Sequence[MessageKind] | None = None
     include_err: bool | None = None
     """False: without messages that tell of an error."""
+    once: bool = False
+    """Of what one agent of a group said and others heard, the original alone; goes with `group_id`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

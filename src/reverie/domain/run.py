@@ -79,6 +79,16 @@ class Run:
     """From the start to the model's first delta."""
     total_duration_ns: int | None = None
 
+    @property
+    def group_id(self) -> str | None:
+        """The group on whose behalf the agent acts."""
+        return self.metadata.get("group_id")
+
+    @property
+    def callers(self) -> tuple[str, ...]:
+        """The agents that wait for this run, the first one first, when another agent asked for it."""
+        return tuple(self.metadata.get("callers", ()))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFilter:

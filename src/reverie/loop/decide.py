@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from reverie.context.pairing import OpenCalls, open_calls
+from reverie.context.transcript import SPEAKING_TOOL
 from reverie.domain.agent import Agent
 from reverie.domain.ids import RunId
 from reverie.domain.message import (
@@ -17,8 +18,6 @@ from reverie.domain.message import (
 )
 from reverie.domain.stop_reason import StopReason
 from reverie.tools.rules import Executed, allowed_tools, is_terminal
-
-SPEAKING_TOOL: Final = "send_message"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,21 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 from sqlalchemy import Connection
 
-from reverie.domain.agent import Agent
+from reverie.domain.agent import Agent, AgentType
 from reverie.domain.block import Block, BlockDraft, overlaid
 from reverie.domain.errors import Conflict, InvalidInput, NotFound, ToolError
 from reverie.domain.folder import FileView, OpenOutcome
 from reverie.domain.ids import RunId
-from reverie.domain.message import Message, MessageScope
+from reverie.domain.message import Message, MessageKind, MessageScope, text_of
 from reverie.domain.passage import Passage, SearchQuery
 from reverie.loop.state import View
 from reverie.storage import blocks as block_store
 from reverie.storage import file_views, search
+from reverie.storage import groups as group_store
 from reverie.storage import messages as message_store
 from reverie.storage import passages as passage_store
+
+_SLEEPTIME: Final = (AgentType.SLEEPTIME, AgentType.VOICE_SLEEPTIME)
 
 
 class TransactionMemory:
@@ -72,12 +76,19 @@ class TransactionMemory:
         try:
             block = block_store.create(self._c, self.agent.organization_id, draft, actor=self._actor(), now=self._now)
             block_store.attach(self._c, self.agent.id, block)
+            if self.agent.enable_sleeptime:
+                group_store.share_block(self._c, self.agent.id, block)
+            elif self.agent.agent_type in _SLEEPTIME:
+                group_store.share_with_main(self._c, self.agent.id, block)
         except (InvalidInput, Conflict) as error:
             raise ToolError(str(error)) from error
         return block
 
     def detach_block(self, label: str) -> None:
-        block_store.detach(self._c, self.agent.id, self._shared(label).id)
+        block = self._shared(label)
+        block_store.detach(self._c, self.agent.id, block.id)
+        if self.agent.enable_sleeptime:
+            group_store.unshare_block(self._c, self.agent.id, block.id)
 
     def relabel_block(self, label: str, new_label: str | None, description: str | None) -> Block:
         block = self._writable(label) if new_label in (None, label) else self._shared(label)
@@ -116,6 +127,10 @@ class TransactionMemory:
 
     def touch_files(self, file_ids: Sequence[str]) -> None:
         file_views.touch(self._c, self.agent.id, file_ids, self._now)
+
+    def heard(self) -> str:
+        said = (item.body for item in reversed(self._view.context) if item.kind is MessageKind.USER)
+        return next((text_of(body) for body in said), "")
 
     def _writable(self, label: str) -> Block:
         block = self.block(label)

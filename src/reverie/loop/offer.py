@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from reverie.context.prompt import with_skills
+from reverie.context.prompt import with_note, with_skills
 from reverie.context.turns import turns_of
 from reverie.domain.ids import RunId
 from reverie.domain.inputs import TurnOptions
@@ -59,7 +59,7 @@ def compile_request(view: View, options: TurnOptions, info: ModelInfo, run_id: R
         settings = replace(settings, parallel_tool_calls=False)
     system = options.override_system if options.override_system is not None else view.prompt
     return Prompt(
-        system=with_skills(system, options.client_skills),
+        system=with_note(with_skills(system, options.client_skills), options.note),
         turns=turns_of(view.context),
         tools=offer.specs,
         tool_choice=offer.choice,

@@ -241,7 +241,7 @@ def new_message(
         name=name,
         model=model,
         sender_id=sender_id,
-        group_id=group_id,
+        group_id=group_id or (None if run is None else run.group_id),
         is_err=is_err,
     )
 

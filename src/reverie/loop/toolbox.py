@@ -30,7 +30,7 @@ from reverie.loop.state import View
 from reverie.models.base import ModelCatalogs
 from reverie.storage.database import Database
 from reverie.tools.arguments import parse_arguments
-from reverie.tools.base import StateTool, ToolExecutor, ToolOutcome, ToolRun
+from reverie.tools.base import BuiltinTool, StateTool, ToolExecutor, ToolOutcome, ToolRun
 from reverie.tools.limits import cut
 from reverie.tools.rules import Executed, allowed_tools, args_override, requires_approval, violation
 
@@ -59,13 +59,13 @@ Prepared: TypeAlias = _Settled | _Deferred
 
 
 class Toolbox:
-    """The tools of one turn. State tools by name and the executor come from outside."""
+    """The tools of one turn. Built-in tools by name and the executor come from outside."""
 
     def __init__(
         self,
         *,
         request: Request,
-        state_tools: Mapping[str, StateTool],
+        builtin: Mapping[str, BuiltinTool],
         executor: ToolExecutor,
         catalogs: ModelCatalogs,
         cipher: Cipher,
@@ -73,7 +73,7 @@ class Toolbox:
     ) -> None:
         self._database = database
         self._client_tools = {spec.name: spec for spec in request.options.client_tools}
-        self._state_tools = state_tools
+        self._builtin = builtin
         self._executor = executor
         self._catalogs = catalogs
         self._cipher = cipher
@@ -116,10 +116,10 @@ class Toolbox:
                 results[place] = _Settled(call, ToolOutcome.error(str(error)))
                 continue
             history.append(Executed(name=call.name, value=None))
-            state_tool = self._state_tools.get(tool.name) if tool.source_code is None else None
-            if state_tool is not None:
+            own = self._builtin.get(tool.name) if tool.source_code is None else None
+            if isinstance(own, StateTool):
                 with self._clock(call):
-                    results[place] = await self._prepare_state_tool(view, call, state_tool, arguments)
+                    results[place] = await self._prepare_state_tool(view, call, own, arguments)
             elif tool.enable_parallel_execution:
                 side_by_side.append((place, call, tool, arguments))
             else:
@@ -239,7 +239,7 @@ class Toolbox:
                     environment=environment,
                     agent_id=agent.id,
                     user_id=None if agent.created_by_id is None else UserId(agent.created_by_id),
-                    run_id=run.id,
+                    run=run,
                 )
             )
         except ToolError as error:

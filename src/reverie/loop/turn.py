@@ -50,14 +50,16 @@ from reverie.models.base import (
 )
 from reverie.models.exchange import listen
 from reverie.models.retry import RetryPolicy, stream_with_retries
-from reverie.storage import conversations, messages, runs
+from reverie.storage import conversations, messages, runs, sleeptime
 from reverie.storage.database import Database
-from reverie.tools.base import StateTool, ToolExecutor
+from reverie.tools.base import BuiltinTool, ToolExecutor
 
 MAX_COMPACTIONS: Final = 4
 """Tries to make one request fit before giving up on it."""
 EMPTY_REPLIES: Final = 2
 """Empty replies to a turn's first request that are asked again."""
+_WHOLE_TURN: Final = frozenset({StopReason.END_TURN, StopReason.TOOL_RULE, StopReason.MAX_STEPS})
+"""How a turn ends that sleeptime agents count: it was neither cut short nor is it to go on after an approval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,7 @@ class LoopDeps:
 
     database: Database
     catalogs: ModelCatalogs
-    state_tools: Mapping[str, StateTool]
+    builtin: Mapping[str, BuiltinTool]
     executor: ToolExecutor
     cipher: Cipher
     clock: Clock
@@ -99,7 +101,7 @@ class Turn:
         self._asked: _Asked | None = None
         self._toolbox = Toolbox(
             request=state.request,
-            state_tools=deps.state_tools,
+            builtin=deps.builtin,
             executor=deps.executor,
             catalogs=deps.catalogs,
             cipher=deps.cipher,
@@ -389,16 +391,21 @@ class Turn:
         )
 
     def _messages_of(self, draft: Draft, now: datetime, *, with_calls: bool = True) -> list[Message]:
+        view = self.state.view
+        # In a group whoever reads must be told who speaks.
+        speaker = None if self.state.run.group_id is None else view.agent
         return [
             new_message(
-                self.state.view,
+                view,
                 item.body,
                 now,
                 run=self.state.run,
                 step_id=draft.step_id,
                 message_id=item.message_id,
                 otid=item.otid,
-                model=self.state.view.model_handle,
+                name=None if speaker is None else speaker.name,
+                sender_id=None if speaker is None else speaker.id,
+                model=view.model_handle,
             )
             for item in draft.written(with_calls=with_calls)
         ]
@@ -464,6 +471,8 @@ class Turn:
             failure=failure,
         )
         conversations.release(c, state.run.conversation_id, state.run.id, now)
+        if state.view.agent.enable_sleeptime and reason in _WHOLE_TURN:
+            sleeptime.count_turn(c, state.run.agent_id, state.run.conversation_id)
         runs.note_on_agent(c, state.run.agent_id, now=now, duration_ms=elapsed // 1_000_000, stop_reason=reason)
 
     def _ended(self, reason: StopReason, failure: RunFailure | None) -> RunEnded:

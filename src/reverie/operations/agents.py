@@ -17,11 +17,20 @@ from reverie.domain.json import JsonObject
 from reverie.domain.paging import Page
 from reverie.domain.tool import Tool
 from reverie.domain.unset import UNSET
-from reverie.operations.assembly import check_timezone, prepare, remove_agent, seal, store_agent
+from reverie.operations.assembly import (
+    check_timezone,
+    give_companion,
+    prepare,
+    remove_agent,
+    remove_companions,
+    seal,
+    store_agent,
+)
 from reverie.operations.authorship import actor_of
 from reverie.operations.base import Operations
 from reverie.operations.builtin import ensure_builtin
-from reverie.storage import agents, archives, blocks, file_views, folders, identities, messages, tools
+from reverie.operations.companions import check_may_have_companion
+from reverie.storage import agents, archives, blocks, file_views, folders, groups, identities, messages, tools
 from reverie.storage.agents import EVERYTHING, Related
 from reverie.storage.identities import AGENTS
 from reverie.tools.base import ToolOutcome, ToolRun
@@ -77,6 +86,7 @@ async def update(ops: Operations, caller: Caller, agent_id: AgentId, changes: Ag
         await ensure_builtin(ops, caller.organization_id)
     if changes.embedding is not UNSET and changes.embedding is not None:
         await (await ops.catalogs.of(caller.organization_id)).embedder(changes.embedding)
+    await _ready_for_sleeptime(ops, caller, agent_id, changes)
     values = _plain_values(ops, agent_id, changes)
     now = ops.clock()
 
@@ -90,18 +100,19 @@ async def update(ops: Operations, caller: Caller, agent_id: AgentId, changes: Ag
             file_views.refit(c, after)
         if changes.tool_rules is not UNSET:
             check_rules(after.tool_rules, [tool.name for tool in tools.of_agent(c, before.id)])
-        if changes.message_ids is not UNSET:
-            messages.set_context(c, ConversationId(before.id), changes.message_ids)
+        if changes.enable_sleeptime is not UNSET:
+            _set_sleeptime(c, caller, after, now)
         return agents.get_whole(c, caller.organization_id, after.id)
 
     return await ops.database.write(store)
 
 
 async def delete(ops: Operations, caller: Caller, agent_id: AgentId) -> None:
-    """Remove an agent with its history and its own archive; its blocks and tools stay."""
+    """Remove an agent with its history, its own archive and its sleeptime agent; its blocks and tools stay."""
     caller.require(Scope.WRITE)
     await ops.database.read(lambda c: agents.get(c, caller.organization_id, agent_id))
     await ops.runs.cancel_agent(caller.organization_id, agent_id)
+    await _cancel_companions(ops, caller, agent_id)
 
     def remove(c: Connection) -> None:
         remove_agent(c, agents.get(c, caller.organization_id, agent_id, lock=True))
@@ -143,14 +154,23 @@ async def attach_block(ops: Operations, caller: Caller, agent_id: AgentId, block
     """
 
     def change(c: Connection, agent: Agent) -> None:
-        blocks.attach(c, agent.id, blocks.get(c, caller.organization_id, block_id))
+        block = blocks.get(c, caller.organization_id, block_id)
+        blocks.attach(c, agent.id, block)
+        if agent.enable_sleeptime:
+            groups.share_block(c, agent.id, block)
 
     return await _change_attached(ops, caller, agent_id, change)
 
 
 async def detach_block(ops: Operations, caller: Caller, agent_id: AgentId, block_id: BlockId) -> AgentDetails:
     """Take a block out of the agent's context; the block stays."""
-    return await _change_attached(ops, caller, agent_id, lambda c, agent: blocks.detach(c, agent.id, block_id))
+
+    def change(c: Connection, agent: Agent) -> None:
+        blocks.detach(c, agent.id, block_id)
+        if agent.enable_sleeptime:
+            groups.unshare_block(c, agent.id, block_id)
+
+    return await _change_attached(ops, caller, agent_id, change)
 
 
 async def list_tools(ops: Operations, caller: Caller, agent_id: AgentId, page: Page) -> list[Tool]:
@@ -314,8 +334,15 @@ def _files_of(agent: Agent) -> tuple[int | None, int | None]:
 
 
 def _replace_attached(c: Connection, agent: Agent, changes: AgentChanges, now: datetime) -> None:
+    if changes.message_ids is not UNSET:
+        messages.set_context(c, ConversationId(agent.id), changes.message_ids)
     if changes.block_ids is not UNSET:
-        blocks.replace_attached(c, agent.id, blocks.get_many(c, agent.organization_id, changes.block_ids))
+        wanted = blocks.get_many(c, agent.organization_id, changes.block_ids)
+        if agent.enable_sleeptime:
+            had = blocks.of_agent(c, agent.organization_id, agent.id)
+            groups.unshare_block(c, agent.id, *(block.id for block in had if block.id not in changes.block_ids))
+            groups.share_block(c, agent.id, *wanted)
+        blocks.replace_attached(c, agent.id, wanted)
     if changes.tool_ids is not UNSET:
         tools.replace_attached(c, agent.id, tools.get_many(c, agent.organization_id, changes.tool_ids))
     if changes.identity_ids is not UNSET:
@@ -323,8 +350,33 @@ def _replace_attached(c: Connection, agent: Agent, changes: AgentChanges, now: d
         AGENTS.clear(c, thing_id=agent.id)
         AGENTS.add(c, [agent.id], [owner.id for owner in owners])
     if changes.folder_ids is not UNSET:
-        wanted = folders.get_many(c, agent.organization_id, changes.folder_ids)
-        file_views.replace_attached(c, agent, wanted, now)
+        file_views.replace_attached(c, agent, folders.get_many(c, agent.organization_id, changes.folder_ids), now)
+
+
+async def _ready_for_sleeptime(ops: Operations, caller: Caller, agent_id: AgentId, changes: AgentChanges) -> None:
+    """What must be done outside the transaction that gives the agent a sleeptime agent, or takes it away."""
+    if changes.enable_sleeptime is UNSET:
+        return
+    agent = await ops.database.read(lambda c: agents.get(c, caller.organization_id, agent_id))
+    if changes.enable_sleeptime:
+        check_may_have_companion(agent.agent_type)
+        await ensure_builtin(ops, caller.organization_id)
+    else:
+        await _cancel_companions(ops, caller, agent_id)
+
+
+async def _cancel_companions(ops: Operations, caller: Caller, agent_id: AgentId) -> None:
+    group = await ops.database.read(lambda c: groups.sleeptime_of(c, agent_id))
+    for companion in () if group is None else group.agent_ids:
+        await ops.runs.cancel_agent(caller.organization_id, companion)
+
+
+def _set_sleeptime(c: Connection, caller: Caller, agent: Agent, now: datetime) -> None:
+    if not agent.enable_sleeptime:
+        remove_companions(c, agent)
+    elif groups.sleeptime_of(c, agent.id) is None:
+        own = blocks.of_agent(c, agent.organization_id, agent.id)
+        give_companion(c, caller, AgentDetails(agent=agent, blocks=own, tools=()), now)
 
 
 def _plain_values(ops: Operations, agent_id: AgentId, changes: AgentChanges) -> dict[str, Any]:

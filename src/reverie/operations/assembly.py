@@ -18,6 +18,7 @@ from reverie.domain.agent import Agent, AgentDetails, AgentDraft, AgentType
 from reverie.domain.conversation import Conversation
 from reverie.domain.errors import InvalidInput
 from reverie.domain.folder import DEFAULT_CHUNK_TOKENS, Folder, file_limits
+from reverie.domain.group import Group, ManagerType
 from reverie.domain.ids import AgentId, ConversationId, FolderId, MessageId, make_id
 from reverie.domain.inputs import SayInput
 from reverie.domain.instructions import instructions_of
@@ -28,15 +29,39 @@ from reverie.domain.tool_rule import ContinueToolRule, TerminalToolRule, ToolRul
 from reverie.loop.state import load_view
 from reverie.operations.base import Operations
 from reverie.operations.builtin import ensure_builtin
-from reverie.storage import agents, archives, blocks, conversations, file_views, folders, identities, messages, tools
+from reverie.operations.companions import (
+    PERSONA_LABEL,
+    SLEEPTIME_TYPES,
+    check_may_have_companion,
+    companion_of,
+    group_of,
+)
+from reverie.storage import (
+    agents,
+    archives,
+    blocks,
+    conversations,
+    file_views,
+    folders,
+    groups,
+    identities,
+    messages,
+    tools,
+)
 from reverie.storage.identities import AGENTS
-from reverie.tools.builtin import BUILTIN, FILE_TOOLS, base_tools
+from reverie.tools.builtin import FILE_TOOLS, base_tools
 from reverie.tools.rules import check_rules
 
 _random: Final = SystemRandom()
-_TERMINAL: Final = frozenset({"send_message", "send_message_to_agent_async", "memory_finish_edits"})
+_TERMINAL: Final = frozenset(
+    {"send_message", "send_message_to_agent_async", "memory_finish_edits", "finish_rethinking_memory"}
+)
 _MEMORY_TYPES: Final = frozenset({ToolType.CORE, ToolType.MEMORY_CORE, ToolType.SLEEPTIME_CORE})
-_MULTI_AGENT: Final = ("send_message_to_agent_and_wait_for_reply", "send_message_to_agents_matching_tags")
+_MULTI_AGENT: Final = (
+    "send_message_to_agent_and_wait_for_reply",
+    "send_message_to_agent_async",
+    "send_message_to_agents_matching_tags",
+)
 
 
 async def prepare(ops: Operations, caller: Caller, draft: AgentDraft) -> Agent:
@@ -51,13 +76,42 @@ async def prepare(ops: Operations, caller: Caller, draft: AgentDraft) -> Agent:
 
 
 def store_agent(c: Connection, caller: Caller, agent: Agent, draft: AgentDraft) -> AgentDetails:
-    """Store a prepared agent with all that its draft says it is attached to.
+    """Store a prepared agent with all that its draft says it is attached to, its sleeptime agent included.
 
     Raises:
         NotFound: an unknown tool, block, identity or folder; the text names it.
         Conflict: two blocks of one label.
         InvalidInput: a value over its block's limit, or a rule that cannot be.
     """
+    details = _store_alone(c, caller, agent, draft)
+    if not draft.enable_sleeptime:
+        return details
+    return replace(details, managed_group=give_companion(c, caller, details, agent.created_at))
+
+
+def give_companion(c: Connection, caller: Caller, main: AgentDetails, now: datetime) -> Group:
+    """Make the agent that looks after the memory of `main`, and their group; it has the blocks of `main`."""
+    agent, draft = companion_of(main.agent, now)
+    companion = _store_alone(c, caller, agent, draft).agent
+    group = group_of(main.agent, companion, now)
+    groups.insert_group(c, group)
+    groups.share_block(c, main.agent.id, *main.blocks)
+    if group.manager_type is ManagerType.VOICE_SLEEPTIME:
+        # What leaves the voice agent's context is stored where that agent searches.
+        archives.attach(c, companion.id, archives.own_archive(c, main.agent, now, caller.user_id).id)
+    return group
+
+
+def remove_companions(c: Connection, main: Agent) -> None:
+    """Remove those that look after the memory of an agent, read with `lock`, with their groups; its blocks stay."""
+    while (group := groups.sleeptime_of(c, main.id)) is not None:
+        for agent in agents.get_many(c, main.organization_id, group.agent_ids):
+            if agent.agent_type in SLEEPTIME_TYPES and len(groups.served_by(c, agent.id)) == 1:
+                _remove_alone(c, agent)
+        groups.delete_group(c, group.id)
+
+
+def _store_alone(c: Connection, caller: Caller, agent: Agent, draft: AgentDraft) -> AgentDetails:
     now = agent.created_at
     owners = identities.get_many(c, caller.organization_id, draft.identity_ids)
     own_blocks = [blocks.make_block(item, agent.organization_id, caller.user_id, now) for item in draft.blocks]
@@ -96,7 +150,22 @@ def store_agent(c: Connection, caller: Caller, agent: Agent, draft: AgentDraft) 
 
 
 def remove_agent(c: Connection, agent: Agent) -> None:
-    """Remove an agent, read with `lock`, with its history and its own archive; its blocks and tools stay."""
+    """Remove an agent, read with `lock`, with its history and its own archive; its blocks and tools stay.
+
+    Its sleeptime agents go with it. A sleeptime agent that goes leaves its main agent without one.
+    """
+    remove_companions(c, agent)
+    for group in groups.served_by(c, agent.id):
+        if group.agent_ids == (agent.id,) and group.manager_agent_id is not None:
+            groups.delete_group(c, group.id)
+            main = agents.get(c, agent.organization_id, group.manager_agent_id, lock=True)
+            agents.update_agent(c, main, replace(main, enable_sleeptime=None))
+    _remove_alone(c, agent)
+
+
+def _remove_alone(c: Connection, agent: Agent) -> None:
+    if agent.agent_type in SLEEPTIME_TYPES:
+        blocks.delete_own(c, agent.id, PERSONA_LABEL)
     archives.delete_owned(c, agent.id)
     blocks.delete_many(c, conversations.isolated_block_ids_of(c, agent.id))
     agents.delete_agent(c, agent.id)
@@ -122,6 +191,8 @@ def seal(ops: Operations, agent_id: AgentId, secrets: dict[str, str]) -> dict[st
 async def _make_agent(ops: Operations, caller: Caller, draft: AgentDraft) -> Agent:
     """The record, complete but for its tool rules; models and embedders are looked up here."""
     check_timezone(draft.timezone)
+    if draft.enable_sleeptime:
+        check_may_have_companion(draft.agent_type)
     model, window = await _chat_model(ops, caller, draft.model)
     most_open, view_chars = file_limits(min(window, draft.context_window_limit or window))
     agent_id = AgentId(make_id("agent"))
@@ -210,7 +281,7 @@ def _tool_names(draft: AgentDraft) -> list[str]:
     if draft.include_base_tools:
         names += base_tools(draft.agent_type, bool(draft.enable_sleeptime))
     if draft.include_multi_agent_tools:
-        names += [name for name in _MULTI_AGENT if name in BUILTIN]
+        names += _MULTI_AGENT
     return list(dict.fromkeys(names))
 
 

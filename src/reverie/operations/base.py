@@ -7,6 +7,7 @@ from reverie.auth.cipher import Cipher
 from reverie.domain.clock import Clock
 from reverie.models.base import ProviderCatalogs
 from reverie.runs.engine import RunEngine
+from reverie.runs.talk import GroupTalks
 from reverie.storage.database import Database
 from reverie.tools.base import ToolExecutor
 
@@ -23,6 +24,7 @@ class Operations:
     catalogs: ProviderCatalogs
     """The models of each organisation: `(await ops.catalogs.of(caller.organization_id)).chat_model(handle)`."""
     runs: RunEngine
+    talks: GroupTalks
     cipher: Cipher
     executor: ToolExecutor
     """Runs custom tools."""

@@ -10,6 +10,7 @@ from reverie.domain.tool import Tool
 from reverie.operations.base import Operations
 from reverie.storage import tools
 from reverie.storage.database import Database
+from reverie.tools.base import PeerTool
 from reverie.tools.builtin import BUILTIN
 
 _NAMESPACE: Final = uuid.UUID("6f1c1d52-5b0c-4b0e-9d57-2c1b6a2f7e10")
@@ -42,6 +43,8 @@ def builtin_tools(organization_id: OrganizationId, now: datetime) -> list[Tool]:
             description=spec.description,
             json_schema={"name": spec.name, "description": spec.description, "parameters": spec.parameters},
             tags=(item.tool_type.value,),
+            # Several agents can be asked side by side.
+            enable_parallel_execution=isinstance(item, PeerTool),
             created_at=now,
             updated_at=now,
         )

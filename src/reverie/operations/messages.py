@@ -8,6 +8,7 @@ import orjson
 from sqlalchemy import Connection
 
 from reverie.auth.keys import Caller, Scope
+from reverie.context.transcript import SPEAKING_TOOL
 from reverie.domain.agent import AgentDetails
 from reverie.domain.content import Part, join_text
 from reverie.domain.conversation import Conversation
@@ -39,7 +40,6 @@ from reverie.domain.message import (
 )
 from reverie.domain.paging import Page
 from reverie.domain.passage import SearchHit, SearchQuery
-from reverie.loop.decide import SPEAKING_TOOL
 from reverie.loop.state import load_view, new_message
 from reverie.operations.assembly import opening_messages
 from reverie.operations.base import Operations

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 import structlog
 from sqlalchemy import Connection
 
+from reverie.domain.agent import Agent
 from reverie.domain.conversation import Conversation
 from reverie.domain.errors import Busy, Draining, Gone, NotFound, ReverieError, RunLost
 from reverie.domain.events import Event, RunEnded, RunFailure
@@ -56,6 +57,10 @@ class EngineOptions:
     """No other process has the database open (SQLite)."""
 
 
+Listener: TypeAlias = Callable[[Run, Agent], None]
+"""Hears of a run that has ended, and whose it was. Quick, and never raises."""
+
+
 @dataclass(slots=True)
 class _Live:
     """A run that this process drives."""
@@ -67,6 +72,17 @@ class _Live:
     turn: "asyncio.Task[None] | None" = None
     """The part that a cancel interrupts."""
     stop: Literal["cancel", "drain"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A request on its way to being accepted."""
+
+    organization_id: OrganizationId
+    conversation_id: ConversationId
+    request: Request
+    policy: Literal["enqueue", "reject"]
+    on_accept: OnAccept | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +111,7 @@ class RunEngine:
         self._turnstiles = Turnstiles()
         self._tasks: set[asyncio.Task[None]] = set()
         """All conductors, those in line too: the event loop alone would not keep them alive."""
+        self._listeners: list[Listener] = []
         self._draining = False
         self._pulse: asyncio.Task[None] | None = None
 
@@ -136,7 +153,7 @@ class RunEngine:
         policy = when_busy or self._options.when_busy
         accepted: asyncio.Future[RunHandle] = asyncio.get_running_loop().create_future()
         task = asyncio.create_task(
-            self._conduct(organization_id, conversation_id, request, policy, accepted, on_accept),
+            self._conduct(_Wish(organization_id, conversation_id, request, policy, on_accept), accepted),
             name=f"run of {conversation_id}",
         )
         self._tasks.add(task)
@@ -147,6 +164,10 @@ class RunEngine:
             if not accepted.done():  # still waiting in line, and nobody wants it any more
                 task.cancel()
             raise
+
+    def tell(self, listener: Listener) -> None:
+        """Let `listener` hear of every run of this process that ends from now on."""
+        self._listeners.append(listener)
 
     async def follow(
         self, organization_id: OrganizationId, run_id: RunId, after: int = 0
@@ -216,6 +237,19 @@ class RunEngine:
         """Stop every run of an agent."""
         return await self.cancel_active(organization_id, agent_id=agent_id)
 
+    async def cancel_children(self, parent: Run, conversation_id: ConversationId) -> list[Run]:
+        """Stop the runs in one conversation that this process started for calls of `parent`."""
+        children = [
+            live.run
+            for live in self._live.values()
+            if live.run.conversation_id == conversation_id and live.run.metadata.get("parent_run_id") == parent.id
+        ]
+        return [await self.cancel(run.organization_id, run.id) for run in children]
+
+    def holder(self, conversation_id: ConversationId) -> RunId | None:
+        """The run of this process that holds a conversation."""
+        return next((live.run.id for live in self._live.values() if live.run.conversation_id == conversation_id), None)
+
     async def bury_dead(self) -> list[Run]:
         """End the runs of processes that died since anyone looked; returns them as they ended."""
 
@@ -250,21 +284,14 @@ class RunEngine:
 
     # -- driving ---------------------------------------------------------------------------
 
-    async def _conduct(
-        self,
-        organization_id: OrganizationId,
-        conversation_id: ConversationId,
-        request: Request,
-        policy: Literal["enqueue", "reject"],
-        accepted: "asyncio.Future[RunHandle]",
-        on_accept: OnAccept | None,
-    ) -> None:
+    async def _conduct(self, wish: _Wish, accepted: "asyncio.Future[RunHandle]") -> None:
         """Wait in line, start the run, and drive it to its end."""
+        place = wish.conversation_id
         try:
-            if policy == "reject" and self._turnstiles.is_taken(conversation_id):
-                raise Busy(conversation_id, self._holder(conversation_id) or "not known yet")  # noqa: TRY301 - told below
-            async with self._turnstiles.pass_through(conversation_id):
-                state = await self._accept(organization_id, conversation_id, request, policy, on_accept)
+            if wish.policy == "reject" and self._turnstiles.is_taken(place):
+                raise Busy(place, self.holder(place) or "not known yet")  # noqa: TRY301 - told below
+            async with self._turnstiles.pass_through(place):
+                state = await self._accept(wish)
                 live = _Live(state.run, RunLog(), asyncio.current_task())
                 self._live[state.run.id] = live
                 accepted.set_result(RunHandle(state.run, live.log))
@@ -278,14 +305,7 @@ class RunEngine:
                 raise
             accepted.set_exception(error)
 
-    async def _accept(
-        self,
-        organization_id: OrganizationId,
-        conversation_id: ConversationId,
-        request: Request,
-        policy: Literal["enqueue", "reject"],
-        on_accept: OnAccept | None,
-    ) -> TurnState:
+    async def _accept(self, wish: _Wish) -> TurnState:
         """Store the run and its inputs, as soon as no run of another process holds the conversation."""
         while True:
             if self._draining:
@@ -294,39 +314,32 @@ class RunEngine:
             started_ns = time.monotonic_ns()
             try:
                 state = await self._deps.database.write(
-                    lambda c: self._begin(c, organization_id, conversation_id, request, now, started_ns, on_accept)  # noqa: B023
+                    lambda c: self._begin(c, wish, now, started_ns)  # noqa: B023
                 )
             except Busy as busy:
-                if not await self._bury_holder(RunId(busy.run_id)) and policy == "reject":
+                if not await self._bury_holder(RunId(busy.run_id)) and wish.policy == "reject":
                     raise
                 await asyncio.sleep(POLL_S)
                 continue
             self._deps.fault("run_accepted")
             return state
 
-    def _begin(
-        self,
-        c: Connection,
-        organization_id: OrganizationId,
-        conversation_id: ConversationId,
-        request: Request,
-        now: datetime,
-        started_ns: int,
-        on_accept: OnAccept | None,
-    ) -> TurnState:
+    def _begin(self, c: Connection, wish: _Wish, now: datetime, started_ns: int) -> TurnState:
         self._beat_if_due(c, now)
-        view = load_view(c, organization_id, conversation_id, now)
+        request = wish.request
+        view = load_view(c, wish.organization_id, wish.conversation_id, now)
         run = Run(
             id=RunId(make_id("run")),
-            organization_id=organization_id,
+            organization_id=wish.organization_id,
             agent_id=view.agent.id,
-            conversation_id=conversation_id,
+            conversation_id=wish.conversation_id,
             status=RunStatus.RUNNING,
             background=request.background,
             request={"options": request.options, "reader": request.reader},
             project_id=view.agent.project_id,
             template_id=view.agent.template_id,
             base_template_id=view.agent.base_template_id,
+            metadata=request.metadata,
             worker_id=self._worker.id,
             fence=1,
             callback_url=request.callback_url,
@@ -334,8 +347,8 @@ class RunEngine:
         )
         _claim(c, view.conversation, run.id)
         runs.insert_run(c, run)
-        if on_accept is not None:
-            on_accept(c, run)
+        if wish.on_accept is not None:
+            wish.on_accept(c, run)
         view = admit(c, view, run, request.inputs, now)
         return TurnState(run=run, request=request, view=view, started_ns=started_ns)
 
@@ -369,6 +382,8 @@ class RunEngine:
             if keeper is not None:
                 await keeper
             self._live.pop(live.run.id, None)
+            for listener in self._listeners:
+                listener(live.run, turn.state.view.agent)
 
     async def _forward(self, turn: Turn, live: _Live) -> None:
         async with aclosing(turn.drive()) as events:
@@ -428,9 +443,6 @@ class RunEngine:
             live.turn.cancel()
 
     # -- other processes, living and dead --------------------------------------------------
-
-    def _holder(self, conversation_id: ConversationId) -> RunId | None:
-        return next((live.run.id for live in self._live.values() if live.run.conversation_id == conversation_id), None)
 
     async def _bury_holder(self, run_id: RunId) -> bool:
         """End the run that holds a conversation if its process is dead; tells whether it was."""

@@ -15,7 +15,7 @@ from reverie.domain.inputs import SayInput
 from reverie.domain.message import ApprovalResponseBody, Body, Message, MessageKind, ToolReturnBody, calls_of
 from reverie.domain.paging import Page
 from reverie.domain.stop_reason import StopReason
-from reverie.storage import blocks, file_views, folders, identities, messages, tools
+from reverie.storage import blocks, file_views, folders, groups, identities, messages, tools
 from reverie.storage.codec import compaction_adapter, said_adapter, tool_rules_adapter
 from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import TUPLE, RowMap, contains, equals, loaded_by
@@ -45,6 +45,7 @@ class Related(StrEnum):
     PENDING_APPROVAL = "pending_approval"
     IDENTITIES = "identities"
     SOURCES = "sources"
+    MANAGED_GROUP = "managed_group"
 
 
 EVERYTHING: Final = frozenset(Related)
@@ -63,6 +64,24 @@ def get(c: Connection, organization_id: OrganizationId, agent_id: str, *, lock: 
         NotFound: there is none in the organisation.
     """
     return _map.read(_row_of(c, organization_id, agent_id, lock=lock))
+
+
+def get_many(
+    c: Connection, organization_id: OrganizationId, agent_ids: Sequence[str], *, lock: bool = False
+) -> list[Agent]:
+    """The agents of `agent_ids`, in that order, without `message_ids`; `lock` holds other writers off.
+
+    Raises:
+        NotFound: names the first that does not exist.
+    """
+    query = select(agents).where(agents.c.organization_id == organization_id, agents.c.id.in_(agent_ids))
+    if lock:  # in one order for all, so that no two wait for each other
+        query = query.order_by(agents.c.seq).with_for_update(key_share=True)
+    found = {agent.id: agent for row in c.execute(query).all() for agent in (_map.read(row),)}
+    for agent_id in agent_ids:
+        if agent_id not in found:
+            raise NotFound("agent", agent_id)
+    return [found[AgentId(agent_id)] for agent_id in dict.fromkeys(agent_ids)]
 
 
 def _row_of(c: Connection, organization_id: OrganizationId, agent_id: str, *, lock: bool = False) -> Row[Any]:
@@ -180,6 +199,7 @@ def _complete(
     of_tools = tools.of_agents(c, ids) if Related.TOOLS in related else {}
     of_identities = identities.of_agents(c, ids) if Related.IDENTITIES in related else {}
     of_folders = folders.of_agents(c, ids) if Related.SOURCES in related else {}
+    of_groups = groups.managed_by(c, ids) if Related.MANAGED_GROUP in related else {}
     context = messages.context_ids(c, ids) if Related.MESSAGE_IDS in related else None
     pending = _pending_approvals(c, organization_id, ids) if Related.PENDING_APPROVAL in related else {}
     return [
@@ -189,6 +209,7 @@ def _complete(
             tools=of_tools.get(agent_id, ()),
             identities=of_identities.get(agent_id, ()),
             folders=tuple(AttachedFolder(folder=folder) for folder in of_folders.get(agent_id, ())),
+            managed_group=of_groups.get(agent_id),
             pending_approval=pending.get(agent_id),
         )
         for agent_id, row in zip(ids, rows, strict=True)

@@ -260,6 +260,14 @@ def detach(c: Connection, agent_id: AgentId, block_id: str) -> None:
         raise NotFound("block", block_id, f"it is not attached to agent {agent_id!r}")
 
 
+def take_away(c: Connection, agent_id: AgentId, block_ids: Sequence[str]) -> None:
+    """Take blocks away from the agent, those that it has; the blocks stay."""
+    if block_ids:
+        c.execute(
+            delete(agent_blocks).where(agent_blocks.c.agent_id == agent_id, agent_blocks.c.block_id.in_(block_ids))
+        )
+
+
 def replace_attached(c: Connection, agent_id: AgentId, wanted: Sequence[Block]) -> None:
     """Make `wanted` the agent's blocks, in that order."""
     c.execute(delete(agent_blocks).where(agent_blocks.c.agent_id == agent_id))
@@ -356,6 +364,13 @@ def relabel(c: Connection, block: Block, *, label: str | None, description: str 
 def delete_block(c: Connection, block_id: BlockId) -> None:
     """Remove a block from every agent and for good."""
     _map.delete(c, block_id)
+
+
+def delete_own(c: Connection, agent_id: AgentId, label: str) -> None:
+    """Remove the agent's block of `label` for good, unless another agent has it as well."""
+    mine = select(agent_blocks.c.block_id).where(agent_blocks.c.agent_id == agent_id, agent_blocks.c.label == label)
+    others = select(agent_blocks.c.block_id).where(agent_blocks.c.agent_id != agent_id)
+    c.execute(delete(blocks).where(blocks.c.id.in_(mine), blocks.c.id.not_in(others)))
 
 
 def _label_taken(agent_id: str, label: str) -> Conflict:

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     String,
     bindparam,
     delete,
+    exists,
     false,
     func,
     insert,
@@ -202,6 +204,8 @@ def list_page(c: Connection, organization_id: OrganizationId, where: MessageFilt
         conditions.append(messages.c.kind.in_(where.kinds))
     if where.include_err is False:
         conditions.append(messages.c.is_err.is_not(True))
+    if where.once:
+        conditions.append(~copied(where.group_id))
     query = select(messages).where(*conditions)
     return [_map.record(row) for row in fetch_page(c, query, messages, page, organization_id, "message")]
 
@@ -216,6 +220,14 @@ def run_of_otid(c: Connection, conversation_id: str, otid: str) -> RunId | None:
         .limit(1)
     )
     return c.execute(query).scalar()
+
+
+def copied(group_id: str | None) -> ColumnElement[bool]:
+    """Whether a message of a group is what another agent heard: it has the `otid` of an earlier one."""
+    earlier = messages.alias("earlier")
+    return exists().where(
+        earlier.c.group_id == group_id, earlier.c.otid == messages.c.otid, earlier.c.seq < messages.c.seq
+    )
 
 
 def delete_all(c: Connection, conversation_id: ConversationId, *, keep_prompt: bool) -> None:

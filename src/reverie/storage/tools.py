@@ -219,6 +219,12 @@ def detach(c: Connection, agent: Agent, tool_id: str) -> None:
         raise NotFound("tool", tool_id, f"it is not attached to agent {agent.id!r}")
 
 
+def take_away(c: Connection, agent_id: AgentId, name: str) -> None:
+    """Take the tool called `name` away from the agent, if it has it."""
+    named = select(tools.c.id).where(tools.c.name == name)
+    c.execute(delete(agent_tools).where(agent_tools.c.agent_id == agent_id, agent_tools.c.tool_id.in_(named)))
+
+
 def replace_attached(c: Connection, agent_id: AgentId, wanted: Sequence[Tool]) -> None:
     """Make `wanted` the agent's tools, in that order."""
     c.execute(delete(agent_tools).where(agent_tools.c.agent_id == agent_id))

@@ -1,6 +1,6 @@
 """The contracts of the tools room.
 
-Two kinds of tool, told apart by what must be atomic:
+Three kinds of tool, told apart by what must be atomic:
 
 *State tools* change or search the agent's own memory. They run inside the transaction that
 saves their results, so an edit and the result that reports it are one fact: after a crash
@@ -9,6 +9,9 @@ fetched before, in `prepare`.
 
 *Executed tools* (custom code, MCP, the web) act on the outside world. They run between the
 two commits of a step, with no transaction open.
+
+*Peer tools* talk to other agents, each message a run of its own. They run where executed tools
+run, behind the same `ToolExecutor`: the loop need not know who answers.
 """
 
 from abc import ABC, abstractmethod
@@ -22,10 +25,11 @@ from reverie.domain.agent import Agent
 from reverie.domain.block import Block
 from reverie.domain.content import Part, TextPart
 from reverie.domain.folder import FilePassage, FileView, OpenOutcome
-from reverie.domain.ids import RunId, UserId
+from reverie.domain.ids import UserId
 from reverie.domain.json import JsonObject, JsonValue
 from reverie.domain.message import Message
 from reverie.domain.passage import Passage, SearchQuery
+from reverie.domain.run import Run
 from reverie.domain.tool import Tool, ToolSpec, ToolType
 
 
@@ -115,6 +119,10 @@ class MemoryPort(Protocol):
         """Search all conversations of the agent, best first; roles `user`, `assistant`, `tool`; none: all."""
         ...
 
+    def heard(self) -> str:
+        """What was said to the agent last."""
+        ...
+
     def find_files(self, names: Sequence[str]) -> Mapping[str, FileView]:
         """Those files of the agent's folders that are called one of `names`."""
         ...
@@ -165,11 +173,15 @@ class ToolServices(Protocol):
         ...
 
 
-class StateTool(ABC):
-    """A tool over the agent's own memory. Subclasses are stateless."""
+class BuiltinTool(ABC):
+    """A tool that came with the server. Subclasses are stateless."""
 
     spec: ClassVar[ToolSpec]
     tool_type: ClassVar[ToolType] = ToolType.CORE
+
+
+class StateTool(BuiltinTool):
+    """A tool over the agent's own memory."""
 
     async def prepare(self, args: JsonObject, services: ToolServices) -> object:
         """Fetch what `apply` needs from outside. Arguments are already checked against the schema."""
@@ -181,6 +193,58 @@ class StateTool(ABC):
 
         Raises:
             ToolError: refused; what this call did so far is undone, other calls are not.
+        """
+
+
+class Peers(Protocol):
+    """The other agents of the organisation, as a peer tool reaches them for one call.
+
+    Every refusal is a `ToolError` written for the model.
+    """
+
+    async def ask(self, agent_id: str, text: str) -> Sequence[str]:
+        """Send `text` to an agent's own thread, wait until its turn ends, and return what it said.
+
+        Cancelling the caller cancels the turn.
+
+        Raises:
+            ToolError: unknown, the caller itself or one that waits for it, too deep a chain, busy
+                or silent for too long, or its turn failed.
+        """
+        ...
+
+    async def tell(self, agent_id: str, text: str) -> bool:
+        """Send `text` without waiting for an answer. False: the agent is busy and gets it when it is free.
+
+        Raises:
+            ToolError: unknown, the caller itself, or too deep a chain.
+        """
+        ...
+
+    async def tagged(self, match_all: Sequence[str], match_some: Sequence[str]) -> Sequence[str]:
+        """Ids of other agents that have all tags of the one list and, if it is not empty, one of the other."""
+        ...
+
+    async def members(self) -> Sequence[str]:
+        """Ids of the other agents of the caller's group.
+
+        Raises:
+            ToolError: it is in no group.
+        """
+        ...
+
+
+class PeerTool(BuiltinTool):
+    """A tool that talks to other agents."""
+
+    tool_type: ClassVar[ToolType] = ToolType.MULTI_AGENT_CORE
+
+    @abstractmethod
+    async def run(self, args: JsonObject, peers: Peers) -> str:
+        """Do it, outside any transaction, and return the result for the model. Arguments are checked already.
+
+        Raises:
+            ToolError: refused.
         """
 
 
@@ -198,7 +262,7 @@ class ToolRun:
     """Whom it acts for: the agent's owner, or who asked for the call."""
     scopes: frozenset[str] | None = None
     """What the key that it is given may do; None: what programs usually may."""
-    run_id: RunId | None = None
+    run: Run | None = None
     """The run it is part of; None: called outside any conversation."""
     timeout_s: float | None = None
     """None: the executor's own limit."""

@@ -114,6 +114,12 @@ def _back_to_the_first_revision(c: Connection) -> None:
             f"ALTER TABLE runs DROP COLUMN {name}"
             for name in ("tools_used", "project_id", "template_id", "base_template_id")
         ),
+        "DROP INDEX ix_messages_group",
+        "DROP INDEX ix_messages_group_otid",
+        "DROP TABLE group_turns",
+        "DROP TABLE group_blocks",
+        "DROP TABLE group_agents",
+        "DROP TABLE groups",
         "INSERT INTO organizations (id, name, created_at) VALUES ('org-1', 'kept', 0)",
         "DROP TRIGGER file_passages_forget_words",
         "DROP TABLE file_passage_words",

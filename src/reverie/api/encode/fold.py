@@ -59,7 +59,7 @@ async def fold(events: AsyncGenerator[tuple[int, Event], None], view: View) -> L
                 return {
                     "messages": messages,
                     "stop_reason": stop_reason_event(event),
-                    "usage": usage_event(event.usage, [event.run_id]),
+                    "usage": usage_event(event.usage, list(event.run_ids) or [event.run_id]),
                     "logprobs": None,
                     "turns": None,
                 }

@@ -287,7 +287,7 @@ class SseEncoder:
         run: dict[str, Any] = {"run_id": event.run_id}
         frames = [self._frame({**stop_reason_event(event), **run})]
         if event.failure is None:
-            usage = {**usage_event(event.usage, [event.run_id]), **run}
+            usage = {**usage_event(event.usage, list(event.run_ids) or [event.run_id]), **run}
             frames.append(self._frame(usage))
         else:
             frames.append(self._frame({**error_event(event.run_id, event.failure)}, b"event: error\n"))

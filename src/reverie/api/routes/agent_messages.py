@@ -67,6 +67,14 @@ async def answer_messages(call: Call, where: MessageFilter, page: PageQuery, vie
     return Json(wire_list(found, view, newest_first=page.order == "desc"))
 
 
+async def answer_update(call: Call, agent_id: AgentId, message_id: MessageId, body: MessageUpdate) -> Json[WireMessage]:
+    """Put other words into a message, and answer with it."""
+    wish = body.to_domain()
+    parts = await with_parts(wish.parts, call.options)
+    found = await messages.change(call.ops, call.caller, agent_id, message_id, replace(wish, parts=parts))
+    return Json(wire_messages(found, View())[0])
+
+
 @routes.get("/v1/agents/{agent_id}/messages")
 async def list_messages(
     agent_id: AgentPath,
@@ -142,12 +150,7 @@ async def update_message(
     agent_id: AgentPath, message_id: MessagePath, body: MessageUpdate, call: Ask
 ) -> Json[WireMessage]:
     """Put other words into a stored message."""
-    wish = body.to_domain()
-    parts = await with_parts(wish.parts, call.options)
-    found = await messages.change(
-        call.ops, call.caller, AgentId(agent_id), MessageId(message_id), replace(wish, parts=parts)
-    )
-    return Json(wire_messages(found, View())[0])
+    return await answer_update(call, AgentId(agent_id), MessageId(message_id), body)
 
 
 @routes.post("/v1/agents/{agent_id}/messages/capture")

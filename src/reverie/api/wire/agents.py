@@ -13,6 +13,7 @@ from reverie.api.encode.messages import LIST_VIEW, ApprovalRequestMessage, wire_
 from reverie.api.wire.base import Body, Metadata, changes_of
 from reverie.api.wire.blocks import BlockCreate, BlockState, block_state
 from reverie.api.wire.folders import FileBlock, Source, file_block, source_state
+from reverie.api.wire.groups import GroupState, group_state
 from reverie.api.wire.identities import IdentityState, owner_state
 from reverie.api.wire.messages import MessageCreate
 from reverie.api.wire.models import (
@@ -103,29 +104,6 @@ class SecretName(TypedDict):
     key: str
 
 
-class Group(TypedDict):
-    """Agents that work together."""
-
-    id: str
-    manager_type: Literal["round_robin", "supervisor", "dynamic", "sleeptime", "voice_sleeptime", "swarm"]
-    agent_ids: list[str]
-    description: str
-    project_id: str | None
-    template_id: str | None
-    base_template_id: str | None
-    deployment_id: str | None
-    shared_block_ids: list[str]
-    manager_agent_id: str | None
-    termination_token: str | None
-    max_turns: int | None
-    sleeptime_agent_frequency: int | None
-    max_message_buffer_length: int | None
-    min_message_buffer_length: int | None
-    turns_counter: int | None
-    last_processed_message_id: str | None
-    hidden: bool | None
-
-
 class MemoryState(TypedDict):
     """The old view of an agent's blocks."""
 
@@ -176,8 +154,8 @@ class AgentState(TypedDict):
     identity_ids: list[str]
     message_ids: list[str] | None
     pending_approval: ApprovalRequestMessage | None
-    managed_group: Group | None
-    multi_agent_group: Group | None
+    managed_group: GroupState | None
+    multi_agent_group: GroupState | None
     message_buffer_autoclear: bool
     enable_sleeptime: bool | None
     timezone: str
@@ -217,6 +195,8 @@ def agent_state(details: AgentDetails, facts: AgentFacts, wanted: frozenset[str]
     secrets = _secrets(agent, facts) if "secrets" in wanted else []
     owners = details.identities if "identities" in wanted else ()
     attached = details.folders if "sources" in wanted else ()
+    group = details.managed_group if "managed_group" in wanted else None
+    managed = None if group is None else group_state(group)
     pending = details.pending_approval if "pending_approval" in wanted else None
     return {
         "id": agent.id,
@@ -244,8 +224,8 @@ def agent_state(details: AgentDetails, facts: AgentFacts, wanted: frozenset[str]
         "identity_ids": [identity.id for identity in owners],
         "message_ids": None if agent.message_ids is None else list(agent.message_ids),
         "pending_approval": None if pending is None else _approval(pending),
-        "managed_group": None,
-        "multi_agent_group": None,
+        "managed_group": managed,
+        "multi_agent_group": managed,
         "message_buffer_autoclear": agent.message_buffer_autoclear,
         "enable_sleeptime": agent.enable_sleeptime,
         "timezone": agent.timezone,

@@ -30,6 +30,7 @@ from reverie.storage.schema.folders import (
     files,
     folders,
 )
+from reverie.storage.schema.groups import group_agents, group_blocks, group_turns, groups
 from reverie.storage.schema.projects import projects
 from reverie.storage.schema.schedules import schedules
 from reverie.storage.schema.traces import provider_traces
@@ -55,6 +56,10 @@ __all__ = [
     "file_passages",
     "files",
     "folders",
+    "group_agents",
+    "group_blocks",
+    "group_turns",
+    "groups",
     "identities",
     "messages",
     "metadata",

@@ -62,6 +62,20 @@ Index(
     postgresql_where=text("in_context"),
 )
 Index(
+    "ix_messages_group",
+    messages.c.group_id,
+    messages.c.seq,
+    sqlite_where=text("group_id IS NOT NULL"),
+    postgresql_where=text("group_id IS NOT NULL"),
+)
+Index(
+    "ix_messages_group_otid",
+    messages.c.group_id,
+    messages.c.otid,
+    sqlite_where=text("group_id IS NOT NULL"),
+    postgresql_where=text("group_id IS NOT NULL"),
+)
+Index(
     "ix_messages_otid",
     messages.c.conversation_id,
     messages.c.otid,
