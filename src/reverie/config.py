@@ -34,6 +34,7 @@ from reverie.domain.errors import ReverieError
 from reverie.models.base import ModelOptions, ProviderOptions
 from reverie.storage.database import DatabaseOptions
 from reverie.tools.base import SandboxOptions
+from reverie.tools.mcp import McpOptions
 from reverie.web.addresses import Network, WebOptions
 
 
@@ -261,6 +262,7 @@ def _web_url(value: str) -> str:
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)]
 HandleNumbers = Annotated[dict[str, Annotated[int, Field(gt=0)]], NoDecode, BeforeValidator(_handle_numbers)]
+WebUrl = Annotated[str, BeforeValidator(_web_url)]
 DatabaseUrl = Annotated[str, BeforeValidator(_database_url)]
 
 _SERVER: Final = "Server"
@@ -623,6 +625,42 @@ class Settings(BaseSettings):
         "Default: refused unless the server listens on loopback.",
     )
 
+    mcp_connect_timeout_s: float = _setting(
+        30.0,
+        "REVERIE_MCP_CONNECT_TIMEOUT_S",
+        "MCP_CONNECT_TO_SERVER_TIMEOUT",
+        section=_TOOLS,
+        expects=_POSITIVE,
+        note="Longest wait for a connection to an MCP server, in seconds; for the start of one that is a process too.",
+        gt=0,
+    )
+    mcp_list_timeout_s: float = _setting(
+        30.0,
+        "REVERIE_MCP_LIST_TIMEOUT_S",
+        "MCP_LIST_TOOLS_TIMEOUT",
+        section=_TOOLS,
+        expects=_POSITIVE,
+        note="Longest wait for an MCP server's list of tools, in seconds.",
+        gt=0,
+    )
+    mcp_call_timeout_s: float = _setting(
+        60.0,
+        "REVERIE_MCP_CALL_TIMEOUT_S",
+        "MCP_EXECUTE_TOOL_TIMEOUT",
+        section=_TOOLS,
+        expects=_POSITIVE,
+        note="Longest call of an MCP server's tool, in seconds.",
+        gt=0,
+    )
+    public_url: WebUrl | None = _setting(
+        None,
+        "REVERIE_PUBLIC_URL",
+        section=_SERVER,
+        expects="an address such as https://agents.example.org",
+        note="Where browsers find this server: people who gave consent to an MCP server are sent back there. "
+        "Default: the name by which the caller reached it.",
+    )
+
     allow_private_addresses: bool | None = _setting(
         None,
         "REVERIE_ALLOW_PRIVATE_ADDRESSES",
@@ -731,6 +769,15 @@ class Settings(BaseSettings):
             warm_workers=self.tool_warm_workers,
             data_dir=str(self.data_dir / "tools"),
             unsafe_subprocess=self.tool_unsafe,
+        )
+
+    def mcp_options(self) -> McpOptions:
+        """The options of connections to MCP servers."""
+        return McpOptions(
+            allow_stdio=self.mcp_stdio_allowed,
+            connect_timeout_s=self.mcp_connect_timeout_s,
+            list_timeout_s=self.mcp_list_timeout_s,
+            call_timeout_s=self.mcp_call_timeout_s,
         )
 
     def web_options(self) -> WebOptions:

@@ -38,6 +38,7 @@ from reverie.models.catalogs import Catalogs
 from reverie.models.retry import RetryPolicy
 from reverie.operations.base import Operations, nothing
 from reverie.operations.keys import KeysInDatabase, first_key
+from reverie.operations.mcp_access import StoredMcpServers
 from reverie.operations.providers import load_own
 from reverie.runs.engine import EngineOptions, RunEngine
 from reverie.runs.peers import PeerExecutor, PeerOptions
@@ -48,6 +49,7 @@ from reverie.storage.migrate import bring_up_to_date
 from reverie.tools.builtin import BUILTIN, PEER_TOOLS
 from reverie.tools.executors.by_type import ExecutorByType
 from reverie.tools.executors.door import Door
+from reverie.tools.executors.mcp import McpConnections, McpExecutor
 from reverie.tools.executors.sandbox import SandboxExecutor
 from reverie.web.proxy import GuardedProxy
 
@@ -122,7 +124,16 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
             ),
         )
         stack.push_async_callback(peers.aclose)
-        executor = ExecutorByType(sandbox, {ToolType.MULTI_AGENT_CORE: peers})
+        directory = StoredMcpServers(database, secrets.cipher)
+        connections = McpConnections(settings.mcp_options(), settings.web_options(), directory)
+        stack.push_async_callback(connections.aclose)
+        executor = ExecutorByType(
+            sandbox,
+            {
+                ToolType.MULTI_AGENT_CORE: peers,
+                ToolType.EXTERNAL_MCP: McpExecutor(connections, directory),
+            },
+        )
         drain, fault = _Drain(), crash_point(settings.crash_at)
         traces: TraceKeeper | None = None
         if settings.trace_days:
@@ -174,6 +185,7 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
             talks=talks,
             cipher=secrets.cipher,
             executor=executor,
+            mcp=connections,
             clock=utc_now,
             settle_traces=nothing if traces is None else traces.flush,
             default_model=settings.default_model,
@@ -197,7 +209,9 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
             allowed_origins=tuple(settings.allowed_origins),
             max_body_bytes=settings.max_body_bytes,
         )
-        options = ApiOptions(ping_interval_s=settings.ping_interval_s, web=settings.web_options())
+        options = ApiOptions(
+            ping_interval_s=settings.ping_interval_s, public_url=settings.public_url, web=settings.web_options()
+        )
         app = create_app(operations, security, options)
         await sandbox.start()
         due = ScheduleOptions(grace_s=settings.schedule_grace_s)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 from tests.support.databases import database_urls
-from tests.support.operations import Everyone
+from tests.support.operations import Everyone, NoMcp
 
 from reverie.auth.cipher import Cipher
 from reverie.auth.keys import LOCAL_CALLER
@@ -321,6 +321,7 @@ def _operations(database: Database, model: ScriptedModel) -> Operations:
         talks=GroupTalks(engine, database, lambda _error: 500),
         cipher=cipher,
         executor=Echo(),
+        mcp=NoMcp(),
         clock=utc_now,
         default_model=INFO.handle,
     )

@@ -7,9 +7,10 @@ from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from reverie.auth.cipher import Cipher
-from reverie.domain.errors import NotFound
-from reverie.domain.ids import OrganizationId
+from reverie.domain.errors import BadGateway, NotFound
+from reverie.domain.ids import McpServerId, OrganizationId
 from reverie.domain.json import JsonObject
+from reverie.domain.mcp_server import McpOffer
 from reverie.domain.provider import EmbedderInfo, ModelInfo
 from reverie.loop.turn import LoopDeps
 from reverie.models.base import (
@@ -29,6 +30,7 @@ from reverie.runs.talk import GroupTalks
 from reverie.storage.database import Database
 from reverie.tools.base import ToolOutcome, ToolRun
 from reverie.tools.builtin import BUILTIN
+from reverie.tools.mcp import Consent, McpTarget
 
 MODEL = "toy/parrot"
 EMBEDDING = "toy/words"
@@ -134,6 +136,33 @@ class Echo:
         """Nothing was started."""
 
 
+class NoMcp:
+    """A client of MCP servers that reaches none."""
+
+    async def check(self, target: McpTarget) -> None:
+        """Everything is allowed."""
+
+    async def list_tools(self, target: McpTarget, *, user: str | None = None) -> list[McpOffer]:
+        raise BadGateway(f"MCP server {target.name!r} cannot be reached")
+
+    async def call_tool(
+        self,
+        target: McpTarget,
+        name: str,
+        arguments: JsonObject,
+        *,
+        user: str | None = None,
+        timeout_s: float | None = None,
+    ) -> ToolOutcome:
+        raise BadGateway(f"MCP server {target.name!r} cannot be reached")
+
+    async def authorize(self, target: McpTarget, consent: Consent) -> list[McpOffer]:
+        raise BadGateway(f"MCP server {target.name!r} cannot be reached")
+
+    async def forget(self, server_id: McpServerId) -> None:
+        """Nothing was opened."""
+
+
 class Ticks:
     """A clock that goes one second on whenever it is read."""
 
@@ -167,5 +196,6 @@ def operations_on(database: Database) -> Operations:
         talks=GroupTalks(engine, database, lambda _: 500),
         cipher=cipher,
         executor=executor,
+        mcp=NoMcp(),
         clock=clock,
     )

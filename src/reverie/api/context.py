@@ -28,6 +28,8 @@ class ApiOptions:
 
     ping_interval_s: float = 15.0
     """Between signs of life in a silent stream, for readers that ask for them."""
+    public_url: str | None = None
+    """Where browsers find this server; None: under the name that the caller used."""
     web: WebOptions = field(default_factory=WebOptions)
     """What may be opened on a user's word, images above all."""
 
@@ -130,6 +132,7 @@ SchedulePath: TypeAlias = Annotated[str, _id("schedule")]
 FolderPath: TypeAlias = Annotated[str, _id("source")]
 FilePath: TypeAlias = Annotated[str, _id("file")]
 GroupPath: TypeAlias = Annotated[str, _id("group")]
+McpServerPath: TypeAlias = Annotated[str, _id("mcp_server")]
 _UUID: Final = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 ConversationPath: TypeAlias = Annotated[str, Path(pattern=rf"^(default|(conv|agent)-{_UUID})$", examples=["default"])]
 AgentQuery: TypeAlias = Annotated[str | None, Query(pattern=rf"^agent-{_UUID}$")]

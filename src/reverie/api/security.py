@@ -19,7 +19,7 @@ from reverie.auth.call_keys import CallKeys
 from reverie.auth.keys import Gate
 from reverie.domain.errors import ReverieError
 
-OPEN_PATHS: Final = frozenset({"/v1/health", "/v1/ready"})
+OPEN_PATHS: Final = frozenset({"/v1/health", "/v1/ready", "/v1/tools/mcp/oauth/callback"})
 """Answered without a key, so that whatever watches the server needs none."""
 _METHODS: Final = "GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS"
 _PREFLIGHT_AGE_S: Final = "600"

@@ -116,7 +116,7 @@ class Toolbox:
                 results[place] = _Settled(call, ToolOutcome.error(str(error)))
                 continue
             history.append(Executed(name=call.name, value=None))
-            own = self._builtin.get(tool.name) if tool.source_code is None else None
+            own = self._builtin.get(tool.name) if tool.is_builtin else None
             if isinstance(own, StateTool):
                 with self._clock(call):
                     results[place] = await self._prepare_state_tool(view, call, own, arguments)

@@ -275,7 +275,7 @@ async def run_tool(ops: Operations, caller: Caller, agent_id: AgentId, tool_name
         return agent, tools.named_of_agent(c, agent, tool_name)
 
     agent, tool = await ops.database.read(read)
-    if tool.source_code is None and tool_name in BUILTIN:
+    if tool.is_builtin and tool_name in BUILTIN:
         raise InvalidInput(
             f"tool {tool_name!r} works on the agent's own memory and runs in its conversations only; "
             "edit blocks and passages over their own endpoints"

@@ -10,6 +10,7 @@ from reverie.runs.engine import RunEngine
 from reverie.runs.talk import GroupTalks
 from reverie.storage.database import Database
 from reverie.tools.base import ToolExecutor
+from reverie.tools.mcp import McpClient
 
 
 async def nothing() -> None:
@@ -28,6 +29,7 @@ class Operations:
     cipher: Cipher
     executor: ToolExecutor
     """Runs custom tools."""
+    mcp: McpClient
     clock: Clock
     settle_traces: Callable[[], Awaitable[object]] = nothing
     """Stores what was said to providers and is still on its way to the database."""

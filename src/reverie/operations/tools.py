@@ -53,7 +53,7 @@ async def upsert(ops: Operations, caller: Caller, draft: ToolDraft) -> Tool:
             tools.insert_tool(c, tool)
             return tool
         if before.tool_type is not ToolType.CUSTOM:
-            raise Conflict(f"{tool.name!r} is the name of a built-in tool; give the function another name")
+            raise Conflict(f"{tool.name!r} is the name of a tool that is not custom; give the function another name")
         after = replace(
             tool,
             id=before.id,
@@ -237,6 +237,8 @@ def _changed(before: Tool, changes: ToolChanges) -> Tool:
         if "description" in given:
             after = replace(after, json_schema={**after.json_schema, "description": after.description})
         return after
+    if before.tool_type is ToolType.EXTERNAL_MCP:
+        return _renamed(before, after, given)
     if before.source_code is None:
         raise InvalidInput(f"tool {before.name!r} is built in; its source, name and schema cannot be changed")
     schema = derive_schema(
@@ -250,3 +252,13 @@ def _changed(before: Tool, changes: ToolChanges) -> Tool:
     return replace(
         after, name=schema["name"], description=schema.get("description") or after.description, json_schema=schema
     )
+
+
+def _renamed(before: Tool, after: Tool, given: Mapping[str, Any]) -> Tool:
+    """An MCP tool under another name, by which models and rules know it; its server goes on calling it its own."""
+    if given.keys() & {"source_code", "json_schema", "args_json_schema"}:
+        raise InvalidInput(f"tool {before.name!r} belongs to an MCP server, which alone says what it takes and does")
+    if not re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", after.name):
+        raise InvalidInput(f"name: {after.name!r} is not 1 to 64 letters, digits, '_' or '-', as models need it")
+    schema = {**before.json_schema, "name": after.name, "description": after.description}
+    return replace(after, source_type=before.source_type, json_schema=schema)

@@ -96,7 +96,8 @@ def guarded_client(
         timeout=timeout or httpx2.Timeout(options.timeout_s, connect=options.connect_timeout_s),
         auth=auth,
         follow_redirects=follow_redirects,
-        max_redirects=options.max_redirects,
+        # Where none are followed the library still counts the requests of an auth flow as such.
+        max_redirects=options.max_redirects if follow_redirects else 20,
         trust_env=False,
     )
 

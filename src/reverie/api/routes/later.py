@@ -12,15 +12,11 @@ from starlette.routing import Route
 from reverie.api.errors import answer
 from reverie.domain.errors import NotImplementedHere
 
-_MCP: Final = "MCP servers are not there yet; custom tools are"
 _TEMPLATES: Final = "templates are not there yet"
 _HOSTED: Final = "this belongs to a hosted service and has no counterpart in a server of your own"
 
 LATER: Final = {
     "/v1/agents/{agent_id}/memory-files": "memory as files is not there yet; memory blocks are",
-    "/v1/agents/{agent_id}/mcp-servers": _MCP,
-    "/v1/mcp-servers": _MCP,
-    "/v1/tools/mcp": _MCP,
     "/v1/templates": _TEMPLATES,
     "/v1/_internal_templates": _TEMPLATES,
     "/v1/legacy-templates": _TEMPLATES,

@@ -31,6 +31,7 @@ from reverie.storage.schema.folders import (
     folders,
 )
 from reverie.storage.schema.groups import group_agents, group_blocks, group_turns, groups
+from reverie.storage.schema.mcp import mcp_servers, mcp_sessions, mcp_tools
 from reverie.storage.schema.projects import projects
 from reverie.storage.schema.schedules import schedules
 from reverie.storage.schema.traces import provider_traces
@@ -61,6 +62,9 @@ __all__ = [
     "group_turns",
     "groups",
     "identities",
+    "mcp_servers",
+    "mcp_sessions",
+    "mcp_tools",
     "messages",
     "metadata",
     "organizations",
