@@ -81,6 +81,8 @@ class Scripted:
         self.hang = Event()
         """While set, calls and lists are not answered."""
         self.release = Event()
+        self.ended = False
+        """Open connections hang up too."""
         self._codes: dict[str, tuple[str, str]] = {}
         self._refresh: set[str] = set()
         self._clients: set[str] = set()
@@ -90,10 +92,14 @@ class Scripted:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                scripted.get(self)
+                self.close_connection = scripted.ended
+                if not scripted.ended:
+                    scripted.get(self)
 
             def do_POST(self) -> None:
-                scripted.post(self)
+                self.close_connection = scripted.ended
+                if not scripted.ended:
+                    scripted.post(self)
 
             def do_DELETE(self) -> None:
                 answer(self, 200, {})
@@ -112,6 +118,9 @@ class Scripted:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.ended:
+            return
+        self.ended = True
         self.release.set()
         self._http.shutdown()
         self._http.server_close()

@@ -105,6 +105,9 @@ def _copies(directory: Path) -> list[Path]:
 def _back_to_the_first_revision(c: Connection) -> None:
     for statement in (
         "DROP INDEX uq_organizations_name",
+        "DROP TABLE mcp_sessions",
+        "DROP TABLE mcp_tools",
+        "DROP TABLE mcp_servers",
         "DROP TABLE schedules",
         "DROP TABLE provider_traces",
         "ALTER TABLE steps DROP COLUMN tool_times",
