@@ -22,6 +22,8 @@ from reverie.api.security import SecurityOptions
 from reverie.auth.call_keys import CallKeys
 from reverie.auth.keys import Gate
 from reverie.auth.secrets import load_secrets
+from reverie.background.batches import Batches
+from reverie.background.callbacks import Callbacks
 from reverie.background.ingest import Ingest
 from reverie.background.schedules import ScheduleOptions, Schedules
 from reverie.background.sleeptime import Sleeptime
@@ -139,6 +141,9 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
         if settings.trace_days:
             keeper = TraceKeeper(database, secrets.cipher, utc_now, TraceOptions(days=settings.trace_days))
             traces = await stack.enter_async_context(keeper.running())
+        callbacks = await stack.enter_async_context(
+            Callbacks(database, secrets.signer, utc_now, settings.web_options()).running()
+        )
         engine = RunEngine(
             LoopDeps(
                 database=database,
@@ -160,12 +165,14 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
             ),
             status_of,
         )
+        engine.tell(lambda run, _: callbacks.ring() if run.callback_url else None)
         drain.asks = lambda: engine.draining
         peers.bind(engine)
         await engine.start()
         stack.push_async_callback(engine.close)
         if database.sqlite_path is None:
             await stack.enter_async_context(sweep(engine, settings.lease_s))
+        batches = await stack.enter_async_context(Batches(database, engine, utc_now, on_end=callbacks.ring).running())
         ingest = Ingest(
             database,
             SubprocessReader(settings.document_options()),
@@ -187,6 +194,7 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
             executor=executor,
             mcp=connections,
             clock=utc_now,
+            ring_batches=batches.ring,
             settle_traces=nothing if traces is None else traces.flush,
             default_model=settings.default_model,
             max_file_bytes=settings.file_max_bytes,

@@ -13,6 +13,7 @@ from typing import Final
 
 from reverie.auth.cipher import Cipher
 from reverie.auth.keys import TokenHasher
+from reverie.auth.signing import Signer
 from reverie.domain.errors import ReverieError
 
 KEY_FILE: Final = "secret.key"
@@ -31,6 +32,7 @@ class ServerSecrets:
 
     cipher: Cipher
     hasher: TokenHasher
+    signer: Signer
 
 
 def load_secrets(
@@ -52,6 +54,7 @@ def load_secrets(
     return ServerSecrets(
         cipher=Cipher(*(_derive(root, b"reverie cipher") for root in roots)),
         hasher=TokenHasher(*(_derive(root, b"reverie api keys") for root in roots)),
+        signer=Signer(_derive(roots[0], b"reverie callbacks")),
     )
 
 

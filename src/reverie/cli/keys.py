@@ -72,6 +72,12 @@ def revoke(settings: Settings, *, key_id: str) -> int:
     return 0
 
 
+def callback_secret(settings: Settings, *, organization: str | None) -> int:
+    """Print what receivers of an organisation's callbacks check their signatures with."""
+    print(asyncio.run(_callback_secret(settings, organization or DEFAULT_ORGANIZATION_NAME)))
+    return 0
+
+
 def end_of(text: str, now: datetime) -> datetime:
     """When a key ends that shall last for `text`: a span such as `30d`, or a date, to its end in UTC.
 
@@ -127,6 +133,12 @@ async def _list(settings: Settings, organization: str | None) -> list[tuple[Orga
             for owner in owners
             for record in await keys.list_keys(parts, operator_of(owner), Page(limit=None))
         ]
+
+
+async def _callback_secret(settings: Settings, organization: str) -> str:
+    async with _open(settings) as parts:
+        owner = await organizations.find(parts, organization)
+        return load_secrets(settings.data_dir, settings.encryption_key).signer.secret(owner.id)
 
 
 async def _revoke(settings: Settings, key_id: str) -> KeyRecord:

@@ -21,6 +21,7 @@ _RUNNERS: Final[Mapping[str, str]] = {
     "keys create": "reverie.cli.keys:create",
     "keys list": "reverie.cli.keys:show",
     "keys revoke": "reverie.cli.keys:revoke",
+    "keys callback-secret": "reverie.cli.keys:callback_secret",
 }
 REFUSED: Final = 2
 """Exit code when the user has to change something first."""
@@ -112,6 +113,18 @@ def list_keys(
     """List all keys."""
     overrides = {"data_dir": data_dir, "database_url": database_url}
     _finish("keys list", overrides, env_file, organization=organization)
+
+
+@keys.command("callback-secret")
+def show_callback_secret(
+    organization: Annotated[str | None, typer.Option(help="Whose, by name. [default: the first one]")] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    env_file: EnvFile = None,
+) -> None:
+    """Print the secret that signs callbacks (Standard Webhooks)."""
+    overrides = {"data_dir": data_dir, "database_url": database_url}
+    _finish("keys callback-secret", overrides, env_file, organization=organization)
 
 
 @keys.command("revoke")

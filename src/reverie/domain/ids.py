@@ -28,6 +28,7 @@ FolderId = NewType("FolderId", str)
 FileId = NewType("FileId", str)
 TraceId = NewType("TraceId", str)
 McpServerId = NewType("McpServerId", str)
+BatchId = NewType("BatchId", str)
 
 DEFAULT_ORGANIZATION: Final = OrganizationId("org-00000000-0000-4000-8000-000000000000")
 DEFAULT_USER: Final = UserId("user-00000000-0000-4000-8000-000000000000")

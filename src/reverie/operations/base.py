@@ -31,6 +31,8 @@ class Operations:
     """Runs custom tools."""
     mcp: McpClient
     clock: Clock
+    ring_batches: Callable[[], None] = lambda: None
+    """Tells the background that a batch is to be begun or ended."""
     settle_traces: Callable[[], Awaitable[object]] = nothing
     """Stores what was said to providers and is still on its way to the database."""
     default_model: str | None = None

@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter
 from reverie.domain.agent import CompactionSettings
 from reverie.domain.content import TextPart
 from reverie.domain.events import Event
-from reverie.domain.inputs import SayInput
+from reverie.domain.inputs import Request, SayInput
 from reverie.domain.message import AssistantBody, Body, UserBody
 from reverie.domain.run import Usage
 from reverie.domain.schedule import Timing
@@ -26,6 +26,7 @@ tool_rules_adapter: TypeAdapter[tuple[ToolRule, ...]] = TypeAdapter(
 )
 compaction_adapter: TypeAdapter[CompactionSettings] = TypeAdapter(CompactionSettings)
 said_adapter: TypeAdapter[tuple[SayInput, ...]] = TypeAdapter(tuple[SayInput, ...])
+request_adapter: TypeAdapter[Request] = TypeAdapter(Request)
 timing_adapter: TypeAdapter[Timing] = TypeAdapter(Timing)
 requirements_adapter: TypeAdapter[tuple[PipRequirement, ...]] = TypeAdapter(tuple[PipRequirement, ...])
 

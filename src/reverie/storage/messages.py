@@ -1,10 +1,12 @@
 """Messages: append, read by page, and the set that is in context."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Row,
     String,
     bindparam,
     delete,
@@ -228,6 +230,11 @@ def copied(group_id: str | None) -> ColumnElement[bool]:
     return exists().where(
         earlier.c.group_id == group_id, earlier.c.otid == messages.c.otid, earlier.c.seq < messages.c.seq
     )
+
+
+def messages_of(rows: Sequence[Row[Any]]) -> list[Message]:
+    """The messages of rows of `select(messages)`."""
+    return [_map.read(row) for row in rows]
 
 
 def delete_all(c: Connection, conversation_id: ConversationId, *, keep_prompt: bool) -> None:

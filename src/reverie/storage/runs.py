@@ -9,13 +9,15 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, or_, select, update
 
+from reverie.domain.callback import Callback
 from reverie.domain.errors import NotFound, RunLost
 from reverie.domain.events import RunFailure
-from reverie.domain.ids import AgentId, ConversationId, OrganizationId, RunId, StepId
+from reverie.domain.ids import AgentId, ConversationId, OrganizationId, RunId, StepId, make_id
 from reverie.domain.paging import Page
 from reverie.domain.run import Run, RunFilter, Step, StepFilter, Usage
 from reverie.domain.stop_reason import RunStatus, StopReason
 from reverie.domain.trace import ToolTime
+from reverie.storage import callbacks
 from reverie.storage.codec import usage_adapter
 from reverie.storage.dialect import dialect_of
 from reverie.storage.paging import fetch_page
@@ -90,6 +92,27 @@ def end_run(
             "error": None if failure is None else failure,
         },
     )
+    if run.callback_url is not None:
+        callbacks.insert_callback(c, _callback(run, stop_reason, now))
+
+
+def _callback(run: Run, stop_reason: StopReason, now: datetime) -> Callback:
+    return Callback(
+        id=make_id("callback"),
+        organization_id=run.organization_id,
+        owner_id=run.id,
+        url=run.callback_url or "",
+        payload={
+            "run_id": run.id,
+            "job_id": run.id,
+            "agent_id": run.agent_id,
+            "status": stop_reason.run_status.value,
+            "stop_reason": stop_reason.value,
+            "completed_at": now.isoformat(),
+            "metadata": run.metadata,
+        },
+        due_at=now,
+    )
 
 
 def note_on_agent(
@@ -134,6 +157,14 @@ def get(c: Connection, organization_id: OrganizationId, run_id: RunId) -> Run:
     if row is None:
         raise NotFound("run", run_id)
     return _runs.record(row)
+
+
+def get_many(c: Connection, organization_id: OrganizationId, run_ids: Sequence[str]) -> list[Run]:
+    """Those of `run_ids` that are there, in no order."""
+    if not run_ids:
+        return []
+    query = select(runs).where(runs.c.organization_id == organization_id, runs.c.id.in_(run_ids))
+    return [_runs.record(row) for row in c.execute(query).mappings()]
 
 
 def worker_of(c: Connection, run_id: RunId) -> str | None:

@@ -23,8 +23,6 @@ LATER: Final = {
     "/v1/agents/search": "search over agents is not there yet; GET /v1/agents has filters",
     "/v1/client-side-access-tokens": "access tokens for pages are not there yet; `reverie keys create` makes keys",
     "/v1/environments": "environments are not there yet",
-    "/v1/jobs": "jobs are not there yet; runs are at /v1/runs",
-    "/v1/messages/batches": "batches are not there yet; send messages with /messages/async",
     "/v1/chat": "the chat completions endpoint is not there yet",
     "/v1/voice-beta": "the voice endpoint is not there yet",
     "/v1/sandbox-config": "the sandbox is set up by the server's settings",

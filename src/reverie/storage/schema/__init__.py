@@ -31,6 +31,7 @@ from reverie.storage.schema.folders import (
     folders,
 )
 from reverie.storage.schema.groups import group_agents, group_blocks, group_turns, groups
+from reverie.storage.schema.jobs import batch_items, batches, callbacks
 from reverie.storage.schema.mcp import mcp_servers, mcp_sessions, mcp_tools
 from reverie.storage.schema.projects import projects
 from reverie.storage.schema.schedules import schedules
@@ -48,9 +49,12 @@ __all__ = [
     "agents",
     "api_keys",
     "archives",
+    "batch_items",
+    "batches",
     "block_changes",
     "block_identities",
     "blocks",
+    "callbacks",
     "conversations",
     "file_contents",
     "file_passage_vectors",

@@ -1,0 +1,123 @@
+"""Makes callbacks: signed, tried again with longer and longer pauses, never lost with a process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+import orjson
+import structlog
+
+from reverie.auth.signing import Signer
+from reverie.background.rounds import Rounds
+from reverie.domain.callback import Callback
+from reverie.domain.clock import Clock
+from reverie.domain.errors import AddressRefused, BadGateway, TimedOut
+from reverie.storage import callbacks
+from reverie.storage.database import Database
+from reverie.web.addresses import WebOptions
+from reverie.web.fetch import fetch
+
+log = structlog.get_logger(__name__)
+
+PAUSES_S: Final = (1.0, 5.0, 30.0, 120.0, 600.0, 3600.0)
+"""Before each further attempt; after the last one it is given up."""
+LEASE: Final = timedelta(seconds=60)
+"""Longer than an attempt can take; a callback whose process died is taken up by another after it."""
+INTERVAL_S: Final = 60.0
+AT_ONCE: Final = 20
+GONE: Final = 410
+"""A receiver that says so wants to be asked no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    status_code: int | None
+    error: str | None
+    final: bool
+
+
+class Callbacks:
+    """Makes what `storage.callbacks` holds."""
+
+    def __init__(self, database: Database, signer: Signer, clock: Clock, web: WebOptions) -> None:
+        self._database = database
+        self._signer = signer
+        self._clock = clock
+        self._web = replace(web, timeout_s=10.0, max_bytes=1_000_000)
+        self._timer: asyncio.TimerHandle | None = None
+        self._rounds = Rounds("callbacks", self.round, INTERVAL_S)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["Callbacks"]:
+        """Make them in the background. One that is under way on leaving is made again at the next start."""
+        async with self._rounds:
+            self._rounds.ring()
+            yield self
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def ring(self) -> None:
+        """There may be one to make."""
+        self._rounds.ring()
+
+    async def round(self) -> int:
+        """Try every callback that is due, and see to it that the next one will be."""
+        made = 0
+        while True:
+            now = self._clock()
+            due = await self._database.write(lambda c, now=now: callbacks.claim(c, now, LEASE, AT_ONCE))  # type: ignore[misc]
+            if not due:
+                break
+            await asyncio.gather(*(self._try(item) for item in due))
+            made += len(due)
+        await self._set_timer()
+        return made
+
+    async def _set_timer(self) -> None:
+        due_at = await self._database.read(callbacks.next_due)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if due_at is not None:
+            wait_s = max(0.0, (due_at - self._clock()).total_seconds())
+            if wait_s < INTERVAL_S:
+                self._timer = asyncio.get_running_loop().call_later(wait_s, self._rounds.ring)
+
+    async def _try(self, callback: Callback) -> None:
+        outcome = await self._send(callback)
+        now = self._clock()
+        again_at = None
+        if not outcome.final and callback.attempts < len(PAUSES_S):
+            again_at = now + timedelta(seconds=PAUSES_S[callback.attempts])
+        if outcome.error is not None:
+            log.info("callback_failed", owner_id=callback.owner_id, error=outcome.error, again_at=again_at)
+        await self._database.write(
+            lambda c: callbacks.record(
+                c,
+                callback,
+                now=now,
+                status_code=outcome.status_code,
+                error=outcome.error,
+                again_at=again_at,
+            )
+        )
+
+    async def _send(self, callback: Callback) -> _Outcome:
+        body = orjson.dumps(callback.payload)
+        headers = {
+            "content-type": "application/json",
+            "user-agent": "reverie",
+            **self._signer.headers(callback.organization_id, callback.id, self._clock(), body),
+        }
+        try:
+            answer = await fetch(callback.url, self._web, method="POST", headers=headers, content=body)
+        except AddressRefused as error:
+            return _Outcome(None, str(error), final=True)
+        except (BadGateway, TimedOut) as error:
+            return _Outcome(None, str(error), final=False)
+        if 200 <= answer.status < 300:
+            return _Outcome(answer.status, None, final=True)
+        return _Outcome(answer.status, f"the receiver answered with {answer.status}", final=answer.status == GONE)
