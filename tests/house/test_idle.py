@@ -19,6 +19,8 @@ HEAVY = (
     "genai_prices",
     "jsonschema",
     "letta_client",
+    "kreuzberg",
+    "semchunk",
 )
 PROGRAM = f"""
 import sys

@@ -65,6 +65,9 @@ class WordEmbedder:
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
         return [self._vector(text) for text in texts]
 
+    def embed_one(self, text: str) -> list[float]:
+        return self._vector(text)
+
     def _vector(self, text: str) -> list[float]:
         vector = [0.0] * self.info.dimensions
         for word in re.findall(r"\w+", text.lower()):

@@ -252,15 +252,20 @@ def render_view(text: str, start: int | None, end: int | None, limit: int) -> st
         head = f"[Viewing file start (out of {len(lines)} lines)]"
     else:
         head = f"[Viewing lines {first + 1} to {last} (out of {len(lines)} lines)]"
-    shown = [head]
-    room = limit - len(head)
+    shown, size = [head], len(head)
     for number in range(first, last):
         line = f"{number + 1}: {lines[number]}"
-        if len(line) + 1 > room:
-            note = f"[Cut at {limit} characters, in line {number + 1}; open a smaller range to see more]"
-            shown.append(line[: max(room - len(note) - 2, 0)])
-            shown.append(note)
-            break
+        if size + 1 + len(line) > limit:
+            return _cut([*shown, line], first + 1, limit)
         shown.append(line)
-        room -= len(line) + 1
+        size += 1 + len(line)
     return "\n".join(shown)[: max(limit, 0)]
+
+
+def _cut(shown: list[str], first: int, limit: int) -> str:
+    """A view that is too long by its last line, cut so that it fits with a note; `first` is the first line's number."""
+    note = "[Cut at {} characters, in line {}; open a smaller range to see more]"
+    room = limit - len(note.format(limit, first + len(shown))) - 1
+    whole = "\n".join(shown)[: max(room, 0)].rstrip("\n")
+    reached = first + max(whole.count("\n") - 1, 0)
+    return f"{whole}\n{note.format(limit, reached)}"[: max(limit, 0)]
