@@ -34,6 +34,7 @@ from reverie.documents.reader import SubprocessReader
 from reverie.domain.clock import utc_now
 from reverie.domain.tool import ToolType
 from reverie.faults import crash_point
+from reverie.loop.sandboxing import ConfiguredExecutor
 from reverie.loop.turn import LoopDeps
 from reverie.models.catalog import Catalog
 from reverie.models.catalogs import Catalogs
@@ -130,7 +131,7 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
         connections = McpConnections(settings.mcp_options(), settings.web_options(), directory)
         stack.push_async_callback(connections.aclose)
         executor = ExecutorByType(
-            sandbox,
+            ConfiguredExecutor(sandbox, database, secrets.cipher, limit_s=settings.tool_timeout_s),
             {
                 ToolType.MULTI_AGENT_CORE: peers,
                 ToolType.EXTERNAL_MCP: McpExecutor(connections, directory),

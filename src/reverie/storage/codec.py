@@ -14,6 +14,7 @@ from reverie.domain.events import Event
 from reverie.domain.inputs import Request, SayInput
 from reverie.domain.message import AssistantBody, Body, UserBody
 from reverie.domain.run import Usage
+from reverie.domain.sandbox import LocalSandbox
 from reverie.domain.schedule import Timing
 from reverie.domain.tool import PipRequirement
 from reverie.domain.tool_rule import ToolRule
@@ -28,6 +29,7 @@ compaction_adapter: TypeAdapter[CompactionSettings] = TypeAdapter(CompactionSett
 said_adapter: TypeAdapter[tuple[SayInput, ...]] = TypeAdapter(tuple[SayInput, ...])
 request_adapter: TypeAdapter[Request] = TypeAdapter(Request)
 timing_adapter: TypeAdapter[Timing] = TypeAdapter(Timing)
+sandbox_adapter: TypeAdapter[LocalSandbox] = TypeAdapter(LocalSandbox)
 requirements_adapter: TypeAdapter[tuple[PipRequirement, ...]] = TypeAdapter(tuple[PipRequirement, ...])
 
 _WORDS: dict[str, type[UserBody] | type[AssistantBody]] = {"user": UserBody, "assistant": AssistantBody}

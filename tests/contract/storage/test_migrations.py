@@ -110,6 +110,8 @@ def _back_to_the_first_revision(c: Connection) -> None:
         "DROP TABLE mcp_servers",
         "DROP TABLE schedules",
         "DROP TABLE provider_traces",
+        "DROP TABLE sandbox_variables",
+        "DROP TABLE sandbox_configs",
         "DROP TABLE batch_items",
         "DROP TABLE batches",
         "DROP TABLE callbacks",

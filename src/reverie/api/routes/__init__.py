@@ -28,6 +28,7 @@ from reverie.api.routes import (
     projects,
     providers,
     runs,
+    sandboxes,
     schedules,
     steps,
     tags,
@@ -62,6 +63,7 @@ ALL_ROUTES: Final[tuple[Routes, ...]] = (
     models.routes,
     projects.routes,
     providers.routes,
+    sandboxes.routes,
     messages.routes,
 )
 """In the order in which paths are tried; `later` comes before the last one."""

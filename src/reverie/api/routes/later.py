@@ -25,7 +25,6 @@ LATER: Final = {
     "/v1/environments": "environments are not there yet",
     "/v1/chat": "the chat completions endpoint is not there yet",
     "/v1/voice-beta": "the voice endpoint is not there yet",
-    "/v1/sandbox-config": "the sandbox is set up by the server's settings",
     "/v1/metadata": "account data is not there yet",
     "/v1/feeds": _HOSTED,
     "/v1/pipelines": _HOSTED,

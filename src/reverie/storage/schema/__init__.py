@@ -34,6 +34,7 @@ from reverie.storage.schema.groups import group_agents, group_blocks, group_turn
 from reverie.storage.schema.jobs import batch_items, batches, callbacks
 from reverie.storage.schema.mcp import mcp_servers, mcp_sessions, mcp_tools
 from reverie.storage.schema.projects import projects
+from reverie.storage.schema.sandboxes import sandbox_configs, sandbox_variables
 from reverie.storage.schema.schedules import schedules
 from reverie.storage.schema.traces import provider_traces
 
@@ -80,6 +81,8 @@ __all__ = [
     "providers",
     "run_events",
     "runs",
+    "sandbox_configs",
+    "sandbox_variables",
     "schedules",
     "steps",
     "tools",
