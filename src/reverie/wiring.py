@@ -121,7 +121,6 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
             PEER_TOOLS,
             database,
             PeerOptions(
-                max_depth=settings.peer_depth,
                 busy_timeout_s=settings.peer_busy_timeout_s,
                 reply_timeout_s=settings.peer_reply_timeout_s,
             ),
@@ -163,6 +162,7 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
                 lease_s=settings.lease_s,
                 drain_timeout_s=settings.drain_timeout_s,
                 alone=database.sqlite_path is not None,
+                max_depth=settings.peer_depth,
             ),
             status_of,
         )

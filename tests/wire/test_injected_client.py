@@ -6,7 +6,7 @@ import pytest
 from letta_client import Letta
 from letta_client.types import AgentState
 from tests.support.provider import Provider
-from tests.support.replies import call, say
+from tests.support.replies import call, hang, say
 from tests.support.server import Server
 from tests.wire.samples import bare_agent, new_agent
 
@@ -64,6 +64,31 @@ def test_a_tool_talks_to_another_agent(client: Letta, provider: Provider) -> Non
     assert [item.tool_return for item in reply.messages if item.message_type == "tool_return_message"] == ["42"]
     asked = [item for item in client.agents.messages.list(other.id) if item.message_type == "user_message"]
     assert [item.content for item in asked] == ["6 times 7?"]
+
+
+def test_agents_that_would_wait_for_each_other_are_told(client: Letta, provider: Provider) -> None:
+    agent = _agent_with(client, ASK, name := f"ask_{uuid4().hex[:8]}")
+    provider.script(call(name, agent_id=agent.id, question="and now?"), say("I gave up."))
+    reply = client.agents.messages.create(agent.id, input="ask yourself")
+    returned = next(item for item in reply.messages if item.message_type == "tool_return_message")
+    assert returned.status == "error"
+    assert "waiting forever" in str(returned.tool_return)
+    assert getattr(reply.messages[-1], "content", None) == "I gave up."
+
+
+def test_cancelling_a_turn_stops_what_its_tools_asked_for(client: Letta, provider: Provider) -> None:
+    other = bare_agent(client, system="You are the slow oracle.")
+    agent = _agent_with(client, ASK, name := f"ask_{uuid4().hex[:8]}")
+    gate = provider.gate("oracle")
+    provider.script(hang(gate), when=lambda request: "You are the slow oracle." in request.system)
+    provider.script(call(name, agent_id=other.id, question="well?"))
+    run = client.agents.messages.create_async(agent.id, input="ask the oracle")
+    gate.wait_reached(30)
+    client.agents.messages.cancel(agent.id, run_ids=[run.id])
+    (asked,) = client.runs.list(agent_id=other.id)
+    while client.runs.retrieve(asked.id).status == "running":  # its end is on its way
+        pass
+    assert client.runs.retrieve(asked.id).status == "cancelled"
 
 
 def test_the_key_dies_with_the_call_and_opens_nothing_from_outside(

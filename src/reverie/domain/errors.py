@@ -11,6 +11,7 @@ ReverieError
 ├── Conflict                wait, or resolve what stands in the way
 │   ├── Busy                another run holds the conversation
 │   ├── ApprovalPending     answer the approval first
+│   ├── Entangled           a tool call would wait for its own run; finish the turn first
 │   └── RunLost             the run was cancelled or taken over while it was driven
 ├── Gone                    it existed and has expired
 ├── UnsupportedMedia        send another file type
@@ -95,6 +96,10 @@ class ApprovalPending(Conflict):
             "send an approval or a denial before any other message"
         )
         self.request_id = request_id
+
+
+class Entangled(Conflict):
+    """A tool call asks for a run that could end only after its own, or that lies too far from where it all began."""
 
 
 class RunLost(Conflict):

@@ -76,6 +76,8 @@ async def send(
     caller.require(Scope.WRITE)
     if not request.inputs:
         raise MalformedInput("messages", "at least one message is needed")
+    if caller.run_id is not None:
+        return await ops.runs.send_behind(caller.run_id, caller.organization_id, conversation_id, request)
     return await ops.runs.send(caller.organization_id, conversation_id, request, when_busy=when_busy)
 
 

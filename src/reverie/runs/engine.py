@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, suppress
+from contextlib import ExitStack, aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, TypeAlias
@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from reverie.domain.agent import Agent
 from reverie.domain.conversation import Conversation
-from reverie.domain.errors import Busy, Draining, Gone, NotFound, ReverieError, RunLost
+from reverie.domain.errors import Busy, Draining, Entangled, Gone, NotFound, ReverieError, RunLost
 from reverie.domain.events import Event, RunEnded, RunFailure
 from reverie.domain.ids import AgentId, ConversationId, OrganizationId, RunId, make_id
 from reverie.domain.inputs import Request
@@ -22,6 +22,7 @@ from reverie.domain.stop_reason import RunStatus, StopReason
 from reverie.loop.state import TurnState, admit, load_view
 from reverie.loop.turn import LoopDeps, Turn, failure_of
 from reverie.runs import workers
+from reverie.runs.lineage import Lineage
 from reverie.runs.log import RunLog
 from reverie.runs.queue import Turnstiles
 from reverie.runs.workers import Worker
@@ -55,6 +56,8 @@ class EngineOptions:
     """Longest wait for running turns at shutdown."""
     alone: bool = True
     """No other process has the database open (SQLite)."""
+    max_depth: int = 5
+    """Most agents that ask one another in a row."""
 
 
 Listener: TypeAlias = Callable[[Run, Agent], None]
@@ -109,6 +112,7 @@ class RunEngine:
         self._next_beat: datetime | None = None
         self._live: dict[RunId, _Live] = {}
         self._turnstiles = Turnstiles()
+        self.lineage = Lineage(self.holder, options.max_depth)
         self._tasks: set[asyncio.Task[None]] = set()
         """All conductors, those in line too: the event loop alone would not keep them alive."""
         self._listeners: list[Listener] = []
@@ -164,6 +168,31 @@ class RunEngine:
             if not accepted.done():  # still waiting in line, and nobody wants it any more
                 task.cancel()
             raise
+
+    async def send_behind(
+        self, parent_id: RunId, organization_id: OrganizationId, conversation_id: ConversationId, request: Request
+    ) -> RunHandle:
+        """Accept a request from a tool call of the run `parent_id`, which waits for it unless it is in the background.
+
+        Raises:
+            Entangled: it could end only after the parent's turn, or the parent has ended.
+        """
+        live = self._live.get(parent_id)
+        if live is None:
+            raise Entangled(f"run {parent_id!r} has ended, so its tool calls start nothing any more")
+        waits = not request.background
+        kept = self.lineage.descent(live.run, waits=waits)
+        request = replace(request, metadata={**request.metadata, **kept})
+        if not waits:
+            return await self.send(organization_id, conversation_id, request, when_busy="enqueue")
+        with ExitStack() as stack:
+            stack.enter_context(self.lineage.waiting(live.run, conversation_id))
+            handle = await self.send(organization_id, conversation_id, request, when_busy="enqueue")
+            conductor = self._live[handle.run.id].conductor if handle.run.id in self._live else None
+            if conductor is not None:  # it has not ended yet
+                until_it_ends = stack.pop_all()
+                conductor.add_done_callback(lambda _: until_it_ends.close())
+        return handle
 
     def tell(self, listener: Listener) -> None:
         """Let `listener` hear of every run of this process that ends from now on."""
@@ -441,6 +470,9 @@ class RunEngine:
         if live.stop is None and live.turn is not None and not live.turn.done():
             live.stop = why
             live.turn.cancel()
+            for child in list(self._live.values()):
+                if child.run.metadata.get("parent_run_id") == live.run.id:
+                    self._stop(child, why)
 
     # -- other processes, living and dead --------------------------------------------------
 

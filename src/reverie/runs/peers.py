@@ -1,8 +1,8 @@
 """Other agents, as an agent's tools reach them: every message is a run that the caller's run stands behind."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,12 +11,11 @@ from sqlalchemy import Connection
 
 from reverie.context.transcript import spoken
 from reverie.domain.agent import Agent, AgentFilter
-from reverie.domain.errors import Draining, NotFound, ReverieError, ToolError
+from reverie.domain.errors import Draining, Entangled, NotFound, ReverieError, ToolError
 from reverie.domain.events import MessageSaved, RunEnded
 from reverie.domain.group import GroupFilter
-from reverie.domain.ids import ConversationId, RunId
+from reverie.domain.ids import ConversationId
 from reverie.domain.inputs import Request, SayInput
-from reverie.domain.json import JsonObject
 from reverie.domain.message import text_parts
 from reverie.domain.paging import Page
 from reverie.domain.run import Run
@@ -38,8 +37,6 @@ TAKEN_S: Final = 0.5
 class PeerOptions:
     """How agents may talk to each other."""
 
-    max_depth: int = 5
-    """Most agents that wait for one another in a row."""
     busy_timeout_s: float = 60.0
     """Longest wait for an agent that is busy with something else."""
     reply_timeout_s: float = 600.0
@@ -54,8 +51,6 @@ class PeerExecutor:
         self._database = database
         self._options = options
         self._engine: RunEngine | None = None
-        self._waits: dict[RunId, set[ConversationId]] = {}
-        """Which threads each run waits for."""
         self._deliveries: set[asyncio.Task[RunHandle]] = set()
         """Messages in line that nobody waits for."""
 
@@ -71,7 +66,10 @@ class PeerExecutor:
         if tool is None:
             raise ToolError(f"this server has no tool {call.tool.name!r}")
         peers = _Peers(self, self._engine, call.run)
-        return ToolOutcome.success(await tool.run(call.arguments, peers))
+        try:
+            return ToolOutcome.success(await tool.run(call.arguments, peers))
+        except Entangled as error:
+            raise ToolError(str(error)) from error
 
     async def aclose(self) -> None:
         """Give up what still waits in line."""
@@ -88,22 +86,6 @@ class PeerExecutor:
         """Where agents are looked up."""
         return self._database
 
-    @contextmanager
-    def waiting(self, run: Run, thread: ConversationId) -> Iterator[None]:
-        """Note for the length of the block that a run waits for a thread.
-
-        Raises:
-            ToolError: the thread's run waits for this one, so both would wait forever.
-        """
-        self._refuse_deadlock(run, thread)
-        self._waits.setdefault(run.id, set()).add(thread)
-        try:
-            yield
-        finally:
-            self._waits[run.id].discard(thread)
-            if not self._waits[run.id]:
-                del self._waits[run.id]
-
     def deliver(self, task: "asyncio.Task[RunHandle]") -> None:
         """Keep a message in line that nobody waits for."""
         self._deliveries.add(task)
@@ -113,25 +95,6 @@ class PeerExecutor:
         self._deliveries.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.warning("message_to_agent_not_delivered", error=str(error))
-
-    def _refuse_deadlock(self, run: Run, thread: ConversationId) -> None:
-        assert self._engine is not None
-        lineage = {run.id, *(RunId(item) for item in run.metadata.get("calling_runs", ()))}
-        seen: set[ConversationId] = set()
-        ahead = [thread]
-        while ahead:
-            place = ahead.pop()
-            if place in seen:
-                continue
-            seen.add(place)
-            holder = self._engine.holder(place)
-            if holder in lineage:
-                raise ToolError(
-                    "that agent waits for an answer that depends on you, so asking it now would keep both waiting "
-                    "forever; finish your turn, or send the message without waiting for a reply"
-                )
-            if holder is not None:
-                ahead += self._waits.get(holder, ())
 
 
 class _Peers:
@@ -147,13 +110,12 @@ class _Peers:
         if target.id in self._run.callers:
             chain = " → ".join((*self._run.callers, self._run.agent_id, target.id))
             raise ToolError(f"agent {target.id!r} waits for you already, so it cannot answer ({chain})")
-        self._refuse_depth()
         thread = ConversationId(target.id)
         request = self._request(
             f"[Message from agent {self._run.agent_id}. What you answer goes back to it.] {text}", waits=True
         )
         try:
-            with self._executor.waiting(self._run, thread):
+            with self._engine.lineage.waiting(self._run, thread):
                 handle = await self._begin(thread, request)
                 async with asyncio.timeout(self._executor.options.reply_timeout_s):
                     return await _words(target, handle)
@@ -169,7 +131,6 @@ class _Peers:
 
     async def tell(self, agent_id: str, text: str) -> bool:
         target = await self._target(agent_id)
-        self._refuse_depth()
         request = self._request(
             f"[Message from agent {self._run.agent_id}. It does not wait for an answer; send it a message if you have "
             f"one.] {text}",
@@ -245,25 +206,9 @@ class _Peers:
         except ReverieError as error:
             raise ToolError(f"agent {thread!r} cannot take the message: {error}") from error
 
-    def _refuse_depth(self) -> None:
-        depth, most = self._run.metadata.get("depth", 0) + 1, self._executor.options.max_depth
-        if depth > most:
-            raise ToolError(
-                f"this message would be the {depth}th in a row from agent to agent and {most} are allowed; answer "
-                "with what you know"
-            )
-
     def _request(self, text: str, *, waits: bool) -> Request:
         run = self._run
-        metadata: JsonObject = {"sender_run_id": run.id, "depth": run.metadata.get("depth", 0) + 1}
-        if run.group_id is not None:
-            metadata["group_id"] = run.group_id
-        if waits:
-            metadata |= {
-                "parent_run_id": run.id,
-                "callers": [*run.callers, run.agent_id],
-                "calling_runs": [*run.metadata.get("calling_runs", ()), run.id],
-            }
+        metadata = self._engine.lineage.descent(run, waits=waits)
         said = SayInput(role="system", parts=text_parts(text), sender_id=run.agent_id, group_id=run.group_id)
         return Request(inputs=(said,), background=not waits, metadata=metadata)
 
