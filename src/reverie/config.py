@@ -34,6 +34,7 @@ from reverie.domain.errors import ReverieError
 from reverie.models.base import ModelOptions, ProviderOptions
 from reverie.storage.database import DatabaseOptions
 from reverie.tools.base import SandboxOptions
+from reverie.tools.builtin.online import OnlineOptions
 from reverie.tools.mcp import McpOptions
 from reverie.web.addresses import Network, WebOptions
 
@@ -661,6 +662,48 @@ class Settings(BaseSettings):
         "Default: the name by which the caller reached it.",
     )
 
+    exa_api_key: str | None = _setting(
+        None,
+        "REVERIE_EXA_API_KEY",
+        "EXA_API_KEY",
+        section=_TOOLS,
+        expects="a key of Exa",
+        secret=True,
+        note="Lets the tool `web_search` ask Exa. An agent's own secret `EXA_API_KEY` comes first.",
+    )
+    exa_url: WebUrl = _setting(
+        "https://api.exa.ai",
+        "REVERIE_EXA_URL",
+        section=_TOOLS,
+        expects="an address that starts with http:// or https://",
+        note="Where Exa is asked.",
+    )
+    tavily_api_key: str | None = _setting(
+        None,
+        "REVERIE_TAVILY_API_KEY",
+        "TAVILY_API_KEY",
+        section=_TOOLS,
+        expects="a key of Tavily",
+        secret=True,
+        note="Lets the tool `web_search` ask Tavily, where there is no key of Exa. "
+        "An agent's own secret `TAVILY_API_KEY` comes first.",
+    )
+    tavily_url: WebUrl = _setting(
+        "https://api.tavily.com",
+        "REVERIE_TAVILY_URL",
+        section=_TOOLS,
+        expects="an address that starts with http:// or https://",
+        note="Where Tavily is asked.",
+    )
+    searxng_url: WebUrl | None = _setting(
+        None,
+        "REVERIE_SEARXNG_URL",
+        section=_TOOLS,
+        expects="an address that starts with http:// or https://",
+        note="Lets the tool `web_search` ask a SearXNG server, where there is no key of Exa or Tavily; "
+        "its format `json` must be on.",
+    )
+
     allow_private_addresses: bool | None = _setting(
         None,
         "REVERIE_ALLOW_PRIVATE_ADDRESSES",
@@ -778,6 +821,16 @@ class Settings(BaseSettings):
             connect_timeout_s=self.mcp_connect_timeout_s,
             list_timeout_s=self.mcp_list_timeout_s,
             call_timeout_s=self.mcp_call_timeout_s,
+        )
+
+    def online_options(self) -> OnlineOptions:
+        """The options of the built-in tools that act outside."""
+        return OnlineOptions(
+            exa_key=self.exa_api_key,
+            exa_url=self.exa_url,
+            tavily_key=self.tavily_api_key,
+            tavily_url=self.tavily_url,
+            searxng_url=self.searxng_url,
         )
 
     def web_options(self) -> WebOptions:

@@ -53,6 +53,7 @@ from reverie.tools.builtin import BUILTIN, PEER_TOOLS
 from reverie.tools.executors.by_type import ExecutorByType
 from reverie.tools.executors.door import Door
 from reverie.tools.executors.mcp import McpConnections, McpExecutor
+from reverie.tools.executors.online import OnlineExecutor
 from reverie.tools.executors.sandbox import SandboxExecutor
 from reverie.web.proxy import GuardedProxy
 
@@ -133,6 +134,7 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
             ConfiguredExecutor(sandbox, database, secrets.cipher, limit_s=settings.tool_timeout_s),
             {
                 ToolType.MULTI_AGENT_CORE: peers,
+                ToolType.BUILTIN: OnlineExecutor(settings.online_options(), settings.web_options(), sandbox),
                 ToolType.EXTERNAL_MCP: McpExecutor(connections, directory),
             },
         )

@@ -15,7 +15,7 @@ from reverie.domain.folder import file_limits
 from reverie.domain.ids import AgentId, ArchiveId, BlockId, ConversationId, FolderId, IdentityId, ToolId
 from reverie.domain.json import JsonObject
 from reverie.domain.paging import Page
-from reverie.domain.tool import Tool
+from reverie.domain.tool import Tool, ToolType
 from reverie.domain.unset import UNSET
 from reverie.operations.assembly import (
     check_timezone,
@@ -34,7 +34,6 @@ from reverie.storage import agents, archives, blocks, file_views, folders, group
 from reverie.storage.agents import EVERYTHING, Related
 from reverie.storage.identities import AGENTS
 from reverie.tools.base import ToolOutcome, ToolRun
-from reverie.tools.builtin import BUILTIN
 from reverie.tools.rules import check_rules
 
 
@@ -275,7 +274,7 @@ async def run_tool(ops: Operations, caller: Caller, agent_id: AgentId, tool_name
         return agent, tools.named_of_agent(c, agent, tool_name)
 
     agent, tool = await ops.database.read(read)
-    if tool.is_builtin and tool_name in BUILTIN:
+    if tool.is_builtin and tool.tool_type is not ToolType.BUILTIN:
         raise InvalidInput(
             f"tool {tool_name!r} works on the agent's own memory and runs in its conversations only; "
             "edit blocks and passages over their own endpoints"

@@ -19,6 +19,7 @@ from reverie.tools.builtin.conversation import ConversationSearch
 from reverie.tools.builtin.core_memory import CoreMemoryAppend, CoreMemoryReplace, RethinkMemory
 from reverie.tools.builtin.files import GrepFiles, OpenFiles, SemanticSearchFiles
 from reverie.tools.builtin.omnibus import Memory
+from reverie.tools.builtin.online import FetchWebpage, RunCode, WebSearch
 from reverie.tools.builtin.peers import (
     SendMessageToAgentAndWaitForReply,
     SendMessageToAgentAsync,
@@ -53,6 +54,9 @@ _ALL: Final[tuple[BuiltinTool, ...]] = (
     SendMessageToAgentAsync(),
     SendMessageToAgentsMatchingTags(),
     SendMessageToAllAgentsInGroup(),
+    WebSearch(),
+    FetchWebpage(),
+    RunCode(),
 )
 
 BUILTIN: Final[Mapping[str, BuiltinTool]] = MappingProxyType({tool.spec.name: tool for tool in _ALL})
