@@ -6,10 +6,16 @@ import pytest
 from letta_client import Letta
 
 from tests.support.databases import database_urls
+from tests.support.driven import Plugin
 from tests.support.provider import Provider
 from tests.support.server import Server, provider_environment, running_server
 
 MODEL = "openai/gpt-4o-mini"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Note which operations the wire tests drive."""
+    config.pluginmanager.register(Plugin(config), "driven")
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,8 @@
 // What all tests share: the client, the scripted model, and a way to kill the server.
 
+import { appendFileSync } from "node:fs";
+import { join } from "node:path";
+
 import Letta from "@letta-ai/letta-client";
 
 export const model = "openai/gpt-4o-mini";
@@ -10,8 +13,20 @@ function given(name: string): string {
   return value;
 }
 
+/** Tells the test session which operation was answered; see tests/support/driven.py. */
+const noted: typeof fetch = async (input, init) => {
+  const answer = await fetch(input, init);
+  const folder = process.env["REVERIE_DRIVEN"];
+  if (folder && answer.ok) {
+    const url = input instanceof Request ? input.url : input;
+    const note = { client: "typescript", verb: init?.method?.toUpperCase() ?? "GET", path: new URL(url).pathname };
+    appendFileSync(join(folder, `typescript-${process.pid}.jsonl`), `${JSON.stringify(note)}\n`);
+  }
+  return answer;
+};
+
 export function connect(): Letta {
-  return new Letta({ baseURL: given("REVERIE_URL"), apiKey: "test", maxRetries: 0, timeout: 60_000 });
+  return new Letta({ baseURL: given("REVERIE_URL"), apiKey: "test", maxRetries: 0, timeout: 60_000, fetch: noted });
 }
 
 async function post(url: string, body: unknown = {}): Promise<void> {
