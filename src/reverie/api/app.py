@@ -1,6 +1,9 @@
 """The ASGI application: routes, the layers around them, and the page that describes them."""
 
+import asyncio
 import warnings
+from pathlib import Path
+from typing import Final
 
 from fastapi import FastAPI
 from starlette.requests import Request
@@ -9,12 +12,14 @@ from starlette.responses import HTMLResponse, Response
 from reverie import __version__
 from reverie.api import errors
 from reverie.api.context import ApiOptions
-from reverie.api.describe import DOCS_PAGE, DescribedApp
+from reverie.api.describe import DescribedApp
 from reverie.api.encode.json import Json
 from reverie.api.routes import ALL_ROUTES
 from reverie.api.routes.later import later_routes
 from reverie.api.security import BodyLimit, Doors, Keys, Paths, SecurityOptions
 from reverie.operations.base import Operations
+
+_DOCS_PAGE: Final = Path(__file__).with_name("docs.html")
 
 __all__ = ["ApiOptions", "SecurityOptions", "create_app"]
 
@@ -31,7 +36,6 @@ def create_app(
     app = DescribedApp(
         title="Reverie",
         version=__version__,
-        description="An open server for stateful agents, for programs written against the Letta V1 API.",
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -59,8 +63,9 @@ def create_app(
 
 
 async def _openapi_page(request: Request) -> Response:
-    return Json(request.app.openapi())
+    # Made once, and long to make: in a thread, so that nobody waits for it but who asked.
+    return Json(await asyncio.to_thread(request.app.openapi))
 
 
 async def _docs_page(_request: Request) -> Response:
-    return HTMLResponse(DOCS_PAGE)
+    return HTMLResponse(await asyncio.to_thread(_DOCS_PAGE.read_bytes))

@@ -110,6 +110,10 @@ class Routes(APIRouter):
         super().add_api_route(path, endpoint, **given)
 
 
+FROM_MODELS: Final[dict[int | str, dict[str, Any]]] = {status: {} for status in (402, 429, 502, 504)}
+"""Statuses of routes that wait for a model, for `responses=`."""
+
+
 def _id(prefix: str, *others: str) -> Any:
     """A path parameter that holds an id of the form `prefix-<uuid>`."""
     kinds = "|".join((prefix, *others))

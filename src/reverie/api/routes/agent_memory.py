@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Query
 
 from reverie.api.context import (
+    FROM_MODELS,
     AgentPath,
     ArchivePath,
     Ask,
@@ -120,7 +121,7 @@ async def list_passages(
     return Json([passage_state(passage) for passage in found])
 
 
-@routes.post("/v1/agents/{agent_id}/archival-memory")
+@routes.post("/v1/agents/{agent_id}/archival-memory", responses=FROM_MODELS)
 async def create_passage(agent_id: AgentPath, body: PassageCreate, call: Ask) -> Json[list[PassageState]]:
     """Keep a text in the agent's archive, which is made when there is none."""
     draft = body.to_domain()
@@ -130,7 +131,7 @@ async def create_passage(agent_id: AgentPath, body: PassageCreate, call: Ask) ->
     return Json([passage_state(made)])
 
 
-@routes.get("/v1/agents/{agent_id}/archival-memory/search")
+@routes.get("/v1/agents/{agent_id}/archival-memory/search", responses=FROM_MODELS)
 async def search_archival_memory(
     agent_id: AgentPath,
     call: Ask,

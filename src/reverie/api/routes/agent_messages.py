@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import Body, Query
 
-from reverie.api.context import AgentPath, Ask, Call, MessagePath, Newest100, PageQuery, Routes
+from reverie.api.context import FROM_MODELS, AgentPath, Ask, Call, MessagePath, Newest100, PageQuery, Routes
 from reverie.api.encode.fold import LettaResponse, fold
 from reverie.api.encode.json import Json
 from reverie.api.encode.messages import MessageType, View, WireMessage, kinds_of, wire_list, wire_messages
@@ -107,13 +107,13 @@ async def list_messages(
     return await answer_messages(call, where, page, view)
 
 
-@routes.post("/v1/agents/{agent_id}/messages")
+@routes.post("/v1/agents/{agent_id}/messages", responses=FROM_MODELS)
 async def send_message(agent_id: AgentPath, body: AgentMessages, call: Ask) -> Json[LettaResponse] | EventStream:
     """Send a message and wait for the reply; `streaming` sends the reply as it is made."""
     return await answer_turn(call, ConversationId(agent_id), body, streaming=bool(body.streaming))
 
 
-@routes.post("/v1/agents/{agent_id}/messages/stream")
+@routes.post("/v1/agents/{agent_id}/messages/stream", responses=FROM_MODELS)
 async def stream_message(agent_id: AgentPath, body: AgentMessages, call: Ask) -> EventStream:
     """Send a message and stream the reply."""
     answer = await answer_turn(call, ConversationId(agent_id), body, streaming=True)
@@ -170,7 +170,7 @@ async def reset_messages(
     return await answer_agent(call, found)
 
 
-@routes.post("/v1/agents/{agent_id}/summarize")
+@routes.post("/v1/agents/{agent_id}/summarize", responses=FROM_MODELS)
 async def summarize(
     agent_id: AgentPath, call: Ask, body: Annotated[Compact | None, Body()] = None
 ) -> Json[CompactionState]:

@@ -1,6 +1,7 @@
 """Archives and their passages."""
 
 from reverie.api.context import (
+    FROM_MODELS,
     AgentQuery,
     ArchivePath,
     Ask,
@@ -90,14 +91,14 @@ async def list_agents(
     return await answer_agents(call, found, wanted)
 
 
-@routes.post("/v1/archives/{archive_id}/passages")
+@routes.post("/v1/archives/{archive_id}/passages", responses=FROM_MODELS)
 async def create_passage(archive_id: ArchivePath, body: PassageCreate, call: Ask) -> Json[PassageState]:
     """Keep a text in an archive."""
     made = await archives.create_passages(call.ops, call.caller, ArchiveId(archive_id), [body.to_domain()])
     return Json(passage_state(made[0]))
 
 
-@routes.post("/v1/archives/{archive_id}/passages/batch")
+@routes.post("/v1/archives/{archive_id}/passages/batch", responses=FROM_MODELS)
 async def create_passages(archive_id: ArchivePath, body: PassagesCreate, call: Ask) -> Json[list[PassageState]]:
     """Keep several texts in an archive, all or none."""
     drafts = [item.to_domain() for item in body.passages]
@@ -112,7 +113,7 @@ async def delete_passage(archive_id: ArchivePath, passage_id: PassagePath, call:
     return Json(None)
 
 
-@routes.post("/v1/passages/search")
+@routes.post("/v1/passages/search", responses=FROM_MODELS)
 async def search_passages(body: PassageSearch, call: Ask) -> Json[list[PassageHit]]:
     """Find passages by words and by meaning, in one archive, in those of an agent, or in all."""
     query = SearchQuery(

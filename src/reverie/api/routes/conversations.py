@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Body, Query
 
 from reverie.api.context import (
+    FROM_MODELS,
     AgentQuery,
     Ask,
     Call,
@@ -147,7 +148,7 @@ async def cancel_conversation(
     return Json({run.id: "cancelled" for run in stopped})
 
 
-@routes.post("/v1/conversations/{conversation_id}/compact")
+@routes.post("/v1/conversations/{conversation_id}/compact", responses=FROM_MODELS)
 async def compact_conversation(
     conversation_id: ConversationPath,
     call: Ask,
@@ -198,7 +199,7 @@ async def list_conversation_messages(
     return await answer_messages(call, where, page, view)
 
 
-@routes.post("/v1/conversations/{conversation_id}/messages")
+@routes.post("/v1/conversations/{conversation_id}/messages", responses=FROM_MODELS)
 async def send_conversation_message(
     conversation_id: ConversationPath, body: ConversationMessages, call: Ask, agent_id: AgentQuery = None
 ) -> Json[LettaResponse] | EventStream:

@@ -1,0 +1,145 @@
+"""Words for the OpenAPI page that stand nowhere else: an example of every body, the meaning of parameters.
+
+A house test holds every body to an example that it takes, and every parameter to a description.
+"""
+
+from typing import Any, Final
+
+_AGENT: Final = "agent-123e4567-e89b-42d3-8456-426614174000"
+_TOOL: Final = "tool-123e4567-e89b-42d3-8456-426614174000"
+_SOURCE: Final = '''\
+def roll_dice(sides: int) -> int:
+    """Roll one die.
+
+    Args:
+        sides: how many sides it has
+    """
+    import random
+
+    return random.randint(1, sides)
+'''
+_MESSAGES: Final = {"messages": [{"role": "user", "content": "My name is Ada."}]}
+
+EXAMPLES: Final[dict[str, Any]] = {
+    "AgentCreate": {
+        "name": "Ada's friend",
+        "model": "openai/gpt-4o-mini",
+        "memory_blocks": [{"label": "human", "value": "Name: Ada"}, {"label": "persona", "value": "I am kind."}],
+        "tags": ["friends"],
+    },
+    "AgentUpdate": {"description": "Knows Ada well", "tags": ["friends", "old"]},
+    "AgentMessages": _MESSAGES,
+    "AsyncMessages": {**_MESSAGES, "callback_url": "https://example.org/done"},
+    "ConversationMessages": {**_MESSAGES, "streaming": False},
+    "CancelRuns": {"run_ids": ["run-123e4567-e89b-42d3-8456-426614174000"]},
+    "MessageUpdate": {"message_type": "user_message", "content": "My name is Ada Lovelace."},
+    "ResetMessages": {"add_default_initial_messages": True},
+    "Compact": {"compaction_settings": {"mode": "sliding_window", "sliding_window_percentage": 0.3}},
+    "ApprovalSetting": {"requires_approval": True},
+    "ToolRunArguments": {"args": {"sides": 6}},
+    "ScheduleCreate": {
+        "messages": [{"role": "user", "content": "Good morning!"}],
+        "schedule": {"type": "recurring", "cron_expression": "0 8 * * 1-5"},
+    },
+    "ConversationCreate": {"summary": "About engines"},
+    "ConversationUpdate": {"summary": "About analytical engines", "archived": False},
+    "RetrieveStream": {"starting_after": 12, "include_pings": True},
+    "Feedback": {"feedback": "positive", "tags": ["kind"]},
+    "BlockCreate": {"label": "human", "value": "Name: Ada", "limit": 5000},
+    "BlockUpdate": {"value": "Name: Ada Lovelace"},
+    "IdentityCreate": {"identifier_key": "ada-1", "name": "Ada", "identity_type": "user"},
+    "IdentityUpdate": {"name": "Ada Lovelace", "agent_ids": [_AGENT]},
+    "list[reverie.api.wire.identities.IdentityPropertyBody]": [{"key": "age", "value": 36, "type": "number"}],
+    "ToolCreate": {"source_code": _SOURCE, "tags": ["games"]},
+    "ToolUpdate": {"tags": ["games", "dice"], "return_char_limit": 1000},
+    "ToolSearch": {"query": "throw dice", "limit": 5},
+    "ToolRunFromSource": {"source_code": _SOURCE, "args": {"sides": 6}},
+    "ArchiveCreate": {"name": "letters", "description": "Letters of a year"},
+    "ArchiveUpdate": {"description": "Letters of two years"},
+    "PassageCreate": {"text": "The engine weaves algebraic patterns.", "tags": ["engine"]},
+    "PassagesCreate": {"passages": [{"text": "The engine weaves algebraic patterns."}, {"text": "Letter of May."}]},
+    "PassageSearch": {"query": "weaving machines", "agent_id": _AGENT, "limit": 3},
+    "MessageSearch": {"query": "engine", "search_mode": "hybrid", "limit": 10},
+    "ProjectCreate": {"name": "Engines"},
+    "ProviderCreate": {"name": "my-openai", "provider_type": "openai", "api_key": "sk-…"},
+    "ProviderCheck": {"provider_type": "openai", "api_key": "sk-…"},
+    "CredentialsBody": {"api_key": "sk-…"},
+    "dict[str, typing.Any]": {},
+}
+"""By the name of the body's type."""
+
+PARAMETERS: Final[dict[str, str]] = {
+    "limit": "Most items to answer.",
+    "after": "Id of an item: only those behind it, in the order of the list.",
+    "before": "Id of an item: only those in front of it, in the order of the list.",
+    "order": "`asc` is oldest first, `desc` newest first.",
+    "order_by": "What the list is ordered by.",
+    "offset": "How many items to leave out.",
+    "ascending": "Old form of `order`.",
+    "sort_by": "Old form of `order_by`.",
+    "include": "Relationships to answer besides the agent's own fields. SDKs get none that they do not ask for.",
+    "include_relationships": "Old form of `include`.",
+    "name": "Only those with this name.",
+    "names": "Only those with one of these names.",
+    "tags": "Only those with these tags.",
+    "match_all_tags": "All tags must be there, instead of one.",
+    "query_text": "Only those whose name holds this text.",
+    "search": "Only those whose name holds this text.",
+    "label": "Only those with this label.",
+    "label_search": "Only those whose label holds this text.",
+    "value_search": "Only those whose value holds this text.",
+    "description_search": "Only those whose description holds this text.",
+    "block_label": "The block's label.",
+    "tool_name": "The tool's name.",
+    "memory_id": "The passage's id.",
+    "conversation_id": "The conversation's id; `default`, or the agent's id, is the agent's own thread.",
+    "statuses": "Only those in one of these states.",
+    "status": "Only those in this state.",
+    "stop_reason": "Only those that ended for this reason.",
+    "background": "Only those that were, or were not, started in the background.",
+    "active": "Only those that have not ended.",
+    "start_date": "Only what is not older.",
+    "end_date": "Only what is not younger.",
+    "query": "What to search for.",
+    "top_k": "Most items to answer.",
+    "tag_match_mode": "Whether one tag is enough (`any`), or all must be there (`all`).",
+    "start_datetime": "Only what is not older.",
+    "end_datetime": "Only what is not younger.",
+    "requires_approval": "Old place of what belongs into the body.",
+    "include_err": "Errors too.",
+    "use_assistant_message": "Show calls of the messaging tool as what they say.",
+    "assistant_message_tool_name": "Name of the messaging tool.",
+    "assistant_message_tool_kwarg": "Argument of the messaging tool that holds the words.",
+    "include_return_message_types": "Only messages of these types.",
+    "feedback": "Only those that a person found so.",
+    "model": "Only those of this model.",
+    "provider_name": "Only those of this provider.",
+    "provider_type": "Only those of this kind of provider.",
+    "provider_category": "`base` is the server's own, `byok` what organisations added.",
+    "identifier_keys": "Only those of identities with one of these keys.",
+    "identifier_key": "Only the one with this key.",
+    "identity_type": "Only those of this type.",
+    "last_stop_reason": "Only those whose last run ended for this reason.",
+    "update_timestamp": "Ignored: the prompt tells the time of its making.",
+    "summary_search": "Only those whose summary holds this text.",
+    "archive_status": "`unarchived`, `archived` or `all`.",
+    "hidden": "Only those that are, or are not, hidden.",
+    "agent_ids": "Old form of `agent_id`, for several.",
+    "trace_ids": "Only those of one of these traces.",
+    "has_feedback": "Only those that have, or lack, feedback.",
+    "templates_only": "Only blocks of templates.",
+    "connected_to_agents_count_gt": "Only those with more agents.",
+    "connected_to_agents_count_lt": "Only those with fewer agents.",
+    "connected_to_agents_count_eq": "Only those with one of these numbers of agents.",
+    "time": "The moment that is asked about.",
+    "from_version": "The version to compare.",
+    "to_version": "The version to compare it with.",
+    "version": "Number of the version.",
+    "tool_ids": "Only those with one of these ids.",
+    "tool_types": "Only those of these types.",
+    "exclude_tool_types": "None of these types.",
+    "return_only_letta_tools": "Only tools that the server brings.",
+    "exclude_letta_tools": "No tools that the server brings.",
+    "dry_run": "Say what would be, and change nothing.",
+}
+"""By the parameter's name; a description of its own at the parameter comes first."""
