@@ -69,6 +69,29 @@ def test_every_body_has_an_example_that_it_takes(page: Any) -> None:
             TypeAdapter(body).validate_python(example)
 
 
+def test_whole_numbers_that_clients_send_are_bounded(page: Any) -> None:
+    free: set[str] = set()
+    for name, operation in operations(page):
+        for parameter in operation.get("parameters", ()):
+            free |= set(unbounded(parameter["schema"], f"{name} {parameter['name']}", page, set()))
+        for body in operation.get("requestBody", {}).get("content", {}).values():
+            free |= set(unbounded(body["schema"], "", page, set()))
+    assert free == {"IdentityPropertyBody.value"}, "databases hold no larger ones; see wire.base.Whole"
+
+
+def unbounded(schema: Any, where: str, page: Any, seen: set[str]) -> Iterator[str]:
+    """Places of whole numbers without a largest one."""
+    if schema.get("type") == "integer" and not {"maximum", "exclusiveMaximum"} & set(schema):
+        yield where
+    if "$ref" in schema and schema["$ref"] not in seen:
+        seen.add(schema["$ref"])
+        name = schema["$ref"].rpartition("/")[2]
+        for field, part in page["components"]["schemas"][name].get("properties", {}).items():
+            yield from unbounded(part, f"{name}.{field}", page, seen)
+    for part in [*schema.get("anyOf", ()), *schema.get("oneOf", ()), *([schema["items"]] if "items" in schema else [])]:
+        yield from unbounded(part, where, page, seen)
+
+
 def test_every_status_has_a_meaning_and_every_error_the_form_of_errors(page: Any) -> None:
     assert {status for status in STATUS.values() if status != 500} <= set(MEANINGS)
     for name, operation in operations(page):

@@ -1,11 +1,14 @@
 """What every handler is given, and how a handler says what it answers with."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
+import orjson
 import structlog
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from fastapi.routing import APIRoute
+from starlette.responses import Response
 
 from reverie.api.wire.agents import AgentFacts
 from reverie.api.wire.base import Order
@@ -94,6 +97,25 @@ IntoProject: TypeAlias = Annotated[str | None, Depends(_into_project)]
 """The same for what is made; a project that is named and not there yet is made."""
 
 
+class _StrictRequest(Request):
+    """A request whose JSON is what can be stored: no half of a surrogate pair, no NaN."""
+
+    async def json(self) -> Any:
+        """The body. What cannot be read raises `json.JSONDecodeError`, which is answered 422."""
+        return orjson.loads(await self.body())
+
+
+class _StrictRoute(APIRoute):
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Let the handler read a strict request."""
+        handler = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            return await handler(_StrictRequest(request.scope, request.receive))
+
+        return strict
+
+
 class Routes(APIRouter):
     """A router whose handlers return ready bytes.
 
@@ -102,7 +124,7 @@ class Routes(APIRouter):
     """
 
     def __init__(self, tag: str) -> None:
-        super().__init__(tags=[tag], redirect_slashes=False)
+        super().__init__(tags=[tag], redirect_slashes=False, route_class=_StrictRoute)
 
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **given: Any) -> None:
         """Add a handler; its answer is never serialised again."""

@@ -92,8 +92,12 @@ async def _on_ours(_request: Request, error: Exception) -> Response:
 async def _on_malformed(_request: Request, error: Exception) -> Response:
     """422 with one entry per fault. What was sent is not echoed: it may hold secrets."""
     assert isinstance(error, RequestValidationError)
-    detail = [{"type": item["type"], "loc": item["loc"], "msg": item["msg"]} for item in error.errors()]
+    detail = [{"type": item["type"], "loc": item["loc"], "msg": _said(item)} for item in error.errors()]
     return Json({"detail": detail}, 422)
+
+
+def _said(item: Mapping[str, Any]) -> str:
+    return f"the body is no JSON: {item['ctx']['error']}" if item["type"] == "json_invalid" else item["msg"]
 
 
 async def _on_http(request: Request, error: Exception) -> Response:

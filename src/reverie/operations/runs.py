@@ -125,6 +125,10 @@ async def trace(ops: Operations, caller: Caller, run_id: RunId, limit: int) -> t
 async def follow(
     ops: Operations, caller: Caller, run_id: RunId, after: int = 0
 ) -> AsyncGenerator[tuple[int, Event], None]:
-    """The run's events from number `after` + 1, as they come or as they were stored."""
-    await retrieve(ops, caller, run_id)
+    """The run's events from number `after` + 1, as they come or as they were stored.
+
+    Raises:
+        Gone: the run has ended and its events were not kept.
+    """
+    ops.runs.require_events(await retrieve(ops, caller, run_id))
     return ops.runs.follow(caller.organization_id, run_id, after)

@@ -216,8 +216,7 @@ class RunEngine:
         place = after
         while True:
             run = await self._deps.database.read(lambda c: runs.get(c, organization_id, run_id))
-            if not run.background:
-                raise Gone(f"run {run_id!r} was not started in the background, so its events were not kept")
+            self.require_events(run)
             stored = await self._deps.database.read(lambda c, seen=place: run_events.read(c, run_id, seen))  # type: ignore[misc]
             for number, event in stored:
                 place = number
@@ -230,6 +229,15 @@ class RunEngine:
                         yield number, event
                 return
             await asyncio.sleep(POLL_S)
+
+    def require_events(self, run: Run) -> None:
+        """Check that `follow` can tell of `run`.
+
+        Raises:
+            Gone: the run has ended and its events were not kept.
+        """
+        if not run.background and run.id not in self._live:
+            raise Gone(f"run {run.id!r} was not started in the background, so its events were not kept")
 
     async def cancel(self, organization_id: OrganizationId, run_id: RunId) -> Run:
         """Stop a run, wherever it is driven, and return it as it ended. A run that has ended stays as it is.

@@ -218,7 +218,7 @@ async def preview_conversation_payload(
     return Json(await prompts.preview(call.ops, call.caller, thread, request))
 
 
-@routes.post("/v1/conversations/{conversation_id}/stream")
+@routes.post("/v1/conversations/{conversation_id}/stream", responses={410: {}})
 async def stream_conversation(
     conversation_id: ConversationPath,
     call: Ask,

@@ -23,7 +23,7 @@ async def list_projects(
     return Json({"projects": [project_state(project) for project in found], "hasNextPage": more})
 
 
-@routes.post("/v1/projects")
+@routes.post("/v1/projects", status_code=201)
 async def create_project(body: ProjectCreate, call: Ask) -> Json[ProjectState]:
     """Make a project. Its slug is made of its name; both are unique."""
     return Json(project_state(await projects.create(call.ops, call.caller, body.name)), 201)

@@ -1,6 +1,6 @@
 """Providers: those of the server's settings, and those that the caller's organisation added for itself."""
 
-from reverie.api.context import Ask, Newest50, ProviderPath, Routes
+from reverie.api.context import FROM_MODELS, Ask, Newest50, ProviderPath, Routes
 from reverie.api.encode.json import Json
 from reverie.api.wire.providers import (
     CredentialsBody,
@@ -32,7 +32,7 @@ async def create_provider(body: ProviderCreate, call: Ask) -> Json[ProviderState
     return Json(provider_state(await providers.create(call.ops, call.caller, body.to_domain())))
 
 
-@routes.post("/v1/providers/check")
+@routes.post("/v1/providers/check", responses=FROM_MODELS)
 async def check_provider(body: ProviderCheck, call: Ask) -> Json[dict[str, str]]:
     """Try credentials, storing nothing: 401 when the provider refuses the key."""
     said = await providers.check(call.ops, call.caller, body.provider_type, body.credentials())
@@ -59,13 +59,13 @@ async def delete_provider(provider_id: ProviderPath, call: Ask) -> Json[dict[str
     return Json({"message": f"provider {provider_id} is deleted"})
 
 
-@routes.post("/v1/providers/{provider_id}/check")
+@routes.post("/v1/providers/{provider_id}/check", responses=FROM_MODELS)
 async def check_existing_provider(provider_id: ProviderPath, call: Ask) -> Json[dict[str, str]]:
     """Try the credentials of a provider: 401 when it refuses the key."""
     return Json({"message": await providers.check_existing(call.ops, call.caller, ProviderId(provider_id))})
 
 
-@routes.patch("/v1/providers/{provider_id}/refresh")
+@routes.patch("/v1/providers/{provider_id}/refresh", responses=FROM_MODELS)
 async def refresh_provider(provider_id: ProviderPath, call: Ask) -> Json[ProviderState]:
     """Ask a provider anew for its models; those it lists no more are listed no more here."""
     return Json(provider_state(await providers.refresh(call.ops, call.caller, ProviderId(provider_id))))

@@ -207,7 +207,7 @@ async def retrieve_run_trace(
     return Json(spans_of(run, steps, call.clock())[:limit])
 
 
-@routes.post("/v1/runs/{run_id}/stream")
+@routes.post("/v1/runs/{run_id}/stream", responses={410: {}})
 async def stream_run(run_id: RunPath, call: Ask, body: Annotated[RetrieveStream | None, Body()] = None) -> EventStream:
     """Follow a run from the event after `starting_after`; a run that has ended is replayed."""
     return await follow(call, RunId(run_id), body or RetrieveStream())

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
 from reverie.api.encode.messages import LIST_VIEW, ApprovalRequestMessage, wire_messages
-from reverie.api.wire.base import Body, Metadata, changes_of
+from reverie.api.wire.base import MOST, Body, Metadata, Whole, changes_of
 from reverie.api.wire.blocks import BlockCreate, BlockState, block_state
 from reverie.api.wire.folders import FileBlock, Source, file_block, source_state
 from reverie.api.wire.groups import GroupState, group_state
@@ -330,7 +330,7 @@ class CompactionSettingsBody(Body):
     model_settings: ModelSettingsBody | None = None
     prompt: str | None = None
     prompt_acknowledgement: bool | None = None
-    clip_chars: int | None = Field(default=None, ge=0)
+    clip_chars: int | None = Field(default=None, ge=0, le=MOST)
 
     def to_domain(self) -> CompactionSettings:
         """The settings with the defaults filled in; `clip_chars: null` means no limit."""
@@ -355,7 +355,7 @@ class _AgentFields(Body):
     model: str | None = None
     embedding: str | None = None
     model_settings: ModelSettingsBody | None = None
-    context_window_limit: int | None = Field(default=None, ge=1)
+    context_window_limit: int | None = Field(default=None, ge=1, le=MOST)
     compaction_settings: CompactionSettingsBody | None = None
     response_format: ResponseFormatBody | None = None
     block_ids: list[str] | None = None
@@ -372,16 +372,16 @@ class _AgentFields(Body):
     timezone: Timezone | None = None
     message_buffer_autoclear: bool | None = None
     enable_sleeptime: bool | None = None
-    max_files_open: int | None = Field(default=None, ge=0)
-    per_file_view_window_char_limit: int | None = Field(default=None, ge=0)
+    max_files_open: int | None = Field(default=None, ge=0, le=MOST)
+    per_file_view_window_char_limit: int | None = Field(default=None, ge=0, le=MOST)
     hidden: bool | None = None
     project_id: str | None = None
     template_id: str | None = None
     base_template_id: str | None = None
     llm_config: LlmConfigBody | None = None
     embedding_config: EmbeddingConfigBody | None = None
-    max_tokens: int | None = None
-    max_reasoning_tokens: int | None = None
+    max_tokens: Whole | None = None
+    max_reasoning_tokens: Whole | None = None
     enable_reasoner: bool | None = None
     reasoning: bool | None = None
     parallel_tool_calls: bool | None = None
@@ -492,7 +492,7 @@ class AgentUpdate(_AgentFields):
     name: str | None = Field(default=None, min_length=1)
     message_ids: list[str] | None = None
     last_run_completion: datetime | None = None
-    last_run_duration_ms: int | None = None
+    last_run_duration_ms: Whole | None = None
     last_stop_reason: StopReason | None = None
 
     def to_domain(self) -> AgentChanges:

@@ -6,7 +6,7 @@ orjson turns the plain dicts into bytes. A house test compares both with the cli
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
@@ -14,6 +14,9 @@ from typing_extensions import TypedDict
 Order: TypeAlias = Literal["asc", "desc"]
 Limit: TypeAlias = Annotated[int, Field(ge=1, le=1000)]
 Metadata: TypeAlias = dict[str, Any]
+MOST: Final = 2**31 - 1
+"""The largest number that every column takes."""
+Whole: TypeAlias = Annotated[int, Field(ge=-MOST, le=MOST)]
 
 T = TypeVar("T")
 

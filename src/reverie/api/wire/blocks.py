@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from reverie.api.wire.base import Body, Metadata, changes_of
+from reverie.api.wire.base import MOST, Body, Metadata, changes_of
 from reverie.domain.block import DEFAULT_LIMIT, Block, BlockChanges, BlockDraft
 
 
@@ -63,7 +63,7 @@ class BlockCreate(Body):
 
     label: str = Field(min_length=1)
     value: str = ""
-    limit: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1, le=MOST)
     description: str | None = None
     read_only: bool | None = None
     hidden: bool | None = None
@@ -111,7 +111,7 @@ class BlockUpdate(Body):
 
     label: str | None = Field(default=None, min_length=1)
     value: str | None = None
-    limit: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1, le=MOST)
     description: str | None = None
     read_only: bool | None = None
     hidden: bool | None = None

@@ -7,7 +7,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from reverie.api.wire.agents import CompactionSettingsBody
-from reverie.api.wire.base import Body, changes_of
+from reverie.api.wire.base import MOST, Body, changes_of
 from reverie.api.wire.models import ModelSettingsBody, guessed_model, model_settings_state
 from reverie.domain.agent import CompactionSettings
 from reverie.domain.conversation import Conversation
@@ -91,7 +91,7 @@ class ConversationCreate(Body):
     description: str | None = None
     model: str | None = None
     model_settings: ModelSettingsBody | None = None
-    context_window_limit: int | None = Field(default=None, ge=1)
+    context_window_limit: int | None = Field(default=None, ge=1, le=MOST)
     isolated_block_labels: list[str] | None = None
     hidden: bool | None = None
 
@@ -115,7 +115,7 @@ class ConversationUpdate(Body):
     description: str | None = None
     model: str | None = None
     model_settings: ModelSettingsBody | None = None
-    context_window_limit: int | None = Field(default=None, ge=1)
+    context_window_limit: int | None = Field(default=None, ge=1, le=MOST)
     archived: bool | None = None
     last_message_at: datetime | None = None
 

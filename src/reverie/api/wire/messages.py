@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag, TypeAdapter, ValidationError, mo
 from typing_extensions import TypedDict
 
 from reverie.api.encode.messages import MessageType, View
-from reverie.api.wire.base import Body
+from reverie.api.wire.base import MOST, Body, Whole
 from reverie.domain.clock import aware
 from reverie.domain.content import ImagePart, Part, TextPart, ToolReturn, join_text
 from reverie.domain.errors import MalformedInput
@@ -280,7 +280,7 @@ class SendMessages(Body):
 
     messages: list[MessageInputBody] | None = None
     input: Content | None = None
-    max_steps: int = Field(default=MAX_STEPS, ge=1)
+    max_steps: int = Field(default=MAX_STEPS, ge=1, le=MOST)
     use_assistant_message: bool = True
     assistant_message_tool_name: str = "send_message"
     assistant_message_tool_kwarg: str = "message"
@@ -397,10 +397,10 @@ class RetrieveStream(Body):
     agent_id: str | None = None
     run_id: str | None = None
     otid: str | None = None
-    starting_after: int = Field(default=0, ge=0)
+    starting_after: int = Field(default=0, ge=0, le=MOST)
     include_pings: bool | None = None
     poll_interval: float | None = None
-    batch_size: int | None = None
+    batch_size: Whole | None = None
 
 
 class ResetMessages(Body):

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, TypeAlias
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from reverie.api.wire.base import Body
+from reverie.api.wire.base import MOST, Body, Whole
 from reverie.domain.json import JsonObject
 from reverie.domain.old_configs import settings_of_config
 from reverie.domain.provider import EmbedderInfo, ModelInfo
@@ -244,7 +244,7 @@ class ThinkingBody(Body):
     """Thinking with a budget."""
 
     type: Literal["enabled", "disabled"] | None = None
-    budget_tokens: int | None = None
+    budget_tokens: Whole | None = None
     clear_thinking: bool | None = None
 
 
@@ -252,7 +252,7 @@ class ThinkingConfigBody(Body):
     """Google's name for the same."""
 
     include_thoughts: bool | None = None
-    thinking_budget: int | None = None
+    thinking_budget: Whole | None = None
 
 
 class ResponseFormatBody(Body):
@@ -266,7 +266,7 @@ class ModelSettingsBody(Body):
     """Generation settings: the fields of every provider's settings type, all optional."""
 
     provider_type: str | None = None
-    max_output_tokens: int | None = Field(default=None, ge=1)
+    max_output_tokens: int | None = Field(default=None, ge=1, le=MOST)
     temperature: float | None = Field(default=None, ge=0)
     parallel_tool_calls: bool | None = None
     reasoning: ReasoningBody | None = None
@@ -290,7 +290,7 @@ class LlmConfigBody(Body):
 
     model: str
     model_endpoint_type: str = "openai"
-    context_window: int | None = Field(default=None, ge=1)
+    context_window: int | None = Field(default=None, ge=1, le=MOST)
     handle: str | None = None
     provider_name: str | None = None
     model_endpoint: str | None = None
@@ -299,10 +299,10 @@ class LlmConfigBody(Body):
     provider_category: Literal["base", "byok"] | None = None
     put_inner_thoughts_in_kwargs: bool | None = None
     temperature: float | None = None
-    max_tokens: int | None = None
+    max_tokens: Whole | None = None
     enable_reasoner: bool | None = None
     reasoning_effort: ReasoningEffort | None = None
-    max_reasoning_tokens: int | None = None
+    max_reasoning_tokens: Whole | None = None
     effort: Effort | None = None
     frequency_penalty: float | None = None
     verbosity: Verbosity | None = None
@@ -312,7 +312,7 @@ class LlmConfigBody(Body):
     response_format: ResponseFormatBody | None = None
     strict: bool | None = None
     return_logprobs: bool | None = None
-    top_logprobs: int | None = None
+    top_logprobs: Whole | None = None
     return_token_ids: bool | None = None
     tool_call_parser: str | None = None
 
@@ -329,12 +329,12 @@ class EmbeddingConfigBody(Body):
     """An embedding model as old clients name it."""
 
     embedding_model: str
-    embedding_dim: int | None = None
+    embedding_dim: Whole | None = None
     embedding_endpoint_type: str = "openai"
     embedding_endpoint: str | None = None
-    embedding_chunk_size: int | None = None
+    embedding_chunk_size: Whole | None = None
     handle: str | None = None
-    batch_size: int | None = None
+    batch_size: Whole | None = None
     azure_endpoint: str | None = None
     azure_version: str | None = None
     azure_deployment: str | None = None

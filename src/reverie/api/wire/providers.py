@@ -1,7 +1,7 @@
 """Providers on the wire. Source: `Provider` and kin, API description, read 2026-11."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -14,6 +14,8 @@ Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^/\s]+$")]
 """First part of handles: no slash, no spaces."""
 Short = Annotated[str, Field(max_length=500)]
 Address = Annotated[str, Field(max_length=2_000, pattern=r"^(https?://[^\s/]+[^\s]*)?$")]
+_SENDABLE: Final = r"^[\x20-\x7e\s]*$"
+"""Keys travel in headers of HTTP, which take plain characters only."""
 
 
 class ProviderState(TypedDict):
@@ -56,8 +58,8 @@ def provider_state(provider: ListedProvider) -> ProviderState:
 class CredentialsBody(Body):
     """What opens a provider; what is not sent stays as it is."""
 
-    api_key: str = Field(max_length=20_000, repr=False)
-    access_key: str | None = Field(default=None, max_length=20_000, repr=False)
+    api_key: str = Field(max_length=20_000, pattern=_SENDABLE, repr=False)
+    access_key: str | None = Field(default=None, max_length=20_000, pattern=_SENDABLE, repr=False)
     region: Short | None = None
     base_url: Address | None = None
     api_version: Short | None = None

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, TypeAlias, assert_never
 from pydantic import AliasChoices, Discriminator, Field, Tag
 from typing_extensions import TypedDict
 
-from reverie.api.wire.base import Body, Metadata, changes_of
+from reverie.api.wire.base import MOST, Body, Metadata, changes_of
 from reverie.domain.json import JsonObject
 from reverie.domain.tool import (
     DEFAULT_RETURN_CHAR_LIMIT,
@@ -330,7 +330,7 @@ class MaxCountPerStepRule(_NamedRule):
     """The tool may run so often in one request."""
 
     type: Literal["max_count_per_step"] = "max_count_per_step"
-    max_count_limit: int = Field(ge=1)
+    max_count_limit: int = Field(ge=1, le=MOST)
 
 
 class RequiresApprovalRule(_NamedRule):
