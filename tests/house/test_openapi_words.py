@@ -99,7 +99,7 @@ def test_every_status_has_a_meaning_and_every_error_the_form_of_errors(page: Any
         assert len(success) == 1, name
         for status, answer in operation["responses"].items():
             assert answer["description"], (name, status)
-            if status not in success:
+            if status not in success and name != "GET /v1/ready":
                 assert answer["content"] == {"application/json": {"schema": {"$ref": "#/components/schemas/Fault"}}}
 
 

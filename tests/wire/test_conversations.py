@@ -146,3 +146,28 @@ def test_two_conversations_of_one_agent_run_at_once(client: Letta, provider: Pro
     ]  # fmt: skip
     gate.release()
     assert kinds(slow)[0] == "assistant_message"
+
+
+def test_a_conversation_is_retrieved_compacted_and_compiled_anew(client: Letta, provider: Provider) -> None:
+    agent = new_agent(client)
+    conversation = client.conversations.create(agent_id=agent.id, summary="About engines")
+    assert client.conversations.retrieve(conversation.id).summary == "About engines"
+    for number in range(6):
+        list(client.conversations.messages.create(conversation.id, input=f"Fact {number}"))
+    provider.script(say("Six facts."))
+    done = client.conversations.messages.compact(conversation.id)
+    assert "Six facts." in done.summary
+    assert done.num_messages_after < done.num_messages_before
+    client.agents.blocks.update("human", agent_id=agent.id, value="Name: Ada")
+    assert "Name: Ada" in client.conversations.recompile(conversation.id)
+
+
+def test_an_agents_own_thread_is_compacted(client: Letta, provider: Provider) -> None:
+    agent = new_agent(client)
+    for number in range(6):
+        client.agents.messages.create(agent.id, input=f"Fact {number}")
+    provider.script(say("Six facts."))
+    done = client.agents.messages.compact(agent.id)
+    assert "Six facts." in done.summary
+    client.agents.messages.create(agent.id, input="And now?")
+    assert "Six facts." in provider.requests[-1].text + str(provider.requests[-1].body)

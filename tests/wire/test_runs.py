@@ -217,3 +217,19 @@ def test_a_run_of_a_server_that_was_killed_is_failed(own_server: Server, provide
     provider.script(say("still here"))
     answer = client.agents.messages.create(agent.id, input="next")
     assert answer.messages[-1].content == "still here"  # type: ignore[union-attr]
+
+
+def test_a_step_is_judged_measured_and_traced(client: Letta, provider: Provider) -> None:
+    agent = bare_agent(client)
+    provider.script(reply(say("Hello."), usage=Usage(prompt=5, completion=2)))
+    (run_id,) = client.agents.messages.create(agent.id, input="Hi").usage.run_ids or []
+    (step,) = client.runs.steps.list(run_id).items
+    judged = client.steps.feedback.create(step.id, feedback="positive", tags=["kind"])
+    assert (judged.feedback, judged.tags) == ("positive", ["kind"])
+    assert [found.id for found in client.steps.list(agent_id=agent.id, feedback="positive")] == [step.id]
+    assert list(client.steps.list(agent_id=agent.id, feedback="negative")) == []
+    measured = client.steps.metrics.retrieve(step.id)
+    assert (measured.id, measured.run_id, measured.agent_id) == (step.id, run_id, agent.id)
+    assert measured.llm_request_ns
+    client.steps.trace.retrieve(step.id)
+    client.runs.trace.retrieve(run_id, limit=10)

@@ -298,3 +298,12 @@ def test_secrets_reach_the_tool_and_are_nowhere_in_clear(client: Letta, server: 
     assert answer.messages[1].tool_return == f"{secret[::-1]} {agent.id}"  # type: ignore[union-attr]
     assert all(secret.encode() not in text for text in stored_bytes(server))
     assert secret not in str(provider.requests[0].body)
+
+
+def test_tools_are_found_by_words(client: Letta) -> None:
+    word = f"zebra{uuid4().hex[:8]}"
+    made = client.tools.create(source_code=echo_source(f"echo_{word}"), description=f"Counts every {word} there is")
+    (hit,) = client.tools.search(query=word)
+    assert hit.tool.id == made.id
+    assert hit.combined_score > 0
+    assert client.tools.search(query=word, tool_types=["letta_core"]) == []

@@ -183,7 +183,7 @@ def body_name(route: APIRoute) -> str | None:
 def statuses_of(route: APIRoute) -> list[int]:
     """Every status of an error that the route can answer."""
     if route.path in OPEN_PATHS:
-        return [403]
+        return sorted({403, *(int(status) for status in route.responses)})
     found = {401, 403, 503, *(int(status) for status in route.responses)}
     takes = route.dependant.path_params or route.dependant.query_params or route.dependant.dependencies
     if takes or route.body_field is not None:
@@ -208,7 +208,10 @@ def _responses(route: APIRoute, answer: Any) -> dict[str, Any]:
             }
         }
     fault = {"application/json": {"schema": {"$ref": _REF.format(model="Fault")}}}
-    faults = {str(status): {"description": MEANINGS[status], "content": fault} for status in statuses_of(route)}
+    faults = {
+        str(status): {"description": MEANINGS[status], "content": route.responses.get(status, {}).get("content", fault)}
+        for status in statuses_of(route)
+    }
     success = str(route.status_code or 200)
     return {success: {"description": "Success", **({"content": content} if content else {})}, **faults}
 

@@ -64,9 +64,9 @@ EXAMPLES: Final[dict[str, Any]] = {
     "FolderUpdate": {"instructions": "Quote letters with their date."},
     "ExportRequest": {},
     "ProjectCreate": {"name": "Engines"},
-    "ProviderCreate": {"name": "my-openai", "provider_type": "openai", "api_key": "sk-…"},
-    "ProviderCheck": {"provider_type": "openai", "api_key": "sk-…"},
-    "CredentialsBody": {"api_key": "sk-…"},
+    "ProviderCreate": {"name": "my-openai", "provider_type": "openai", "api_key": "sk-123456"},
+    "ProviderCheck": {"provider_type": "openai", "api_key": "sk-123456"},
+    "CredentialsBody": {"api_key": "sk-123456"},
     "dict[str, typing.Any]": {},
 }
 """By the name of the body's type."""

@@ -1,5 +1,7 @@
 """Whether the server lives, and which one it is."""
 
+from typing import Final
+
 from fastapi import Request
 
 from reverie import __version__
@@ -8,6 +10,7 @@ from reverie.api.encode.json import Json
 from reverie.api.wire.health import Health
 
 routes = Routes("health")
+_DRAINING: Final = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Health"}}}}
 
 
 @routes.get("/v1/health")
@@ -16,7 +19,7 @@ async def health(request: Request) -> Json[Health]:
     return Json(_health(request))
 
 
-@routes.get("/v1/ready")
+@routes.get("/v1/ready", responses={503: _DRAINING})
 async def ready(request: Request) -> Json[Health]:
     """Tell whether messages are taken: 503 while the server shuts down. Needs no key."""
     state = _health(request)
