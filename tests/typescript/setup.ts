@@ -7,7 +7,7 @@ import Letta from "@letta-ai/letta-client";
 
 export const model = "openai/gpt-4o-mini";
 
-function given(name: string): string {
+export function given(name: string): string {
   const value = process.env[name];
   if (!value) throw new Error(`${name} is not set: run these tests through pytest, tests/wire/test_typescript.py`);
   return value;
