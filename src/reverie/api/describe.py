@@ -20,7 +20,7 @@ from pydantic import BaseModel, TypeAdapter
 from typing_extensions import is_typeddict
 
 from reverie.api.encode.json import Json
-from reverie.api.encode.sse import EventStream, StreamEvent
+from reverie.api.encode.sse import EventStream, SentEvents, StreamEvent
 from reverie.api.examples import EXAMPLES, PARAMETERS
 from reverie.api.security import OPEN_PATHS
 
@@ -200,12 +200,11 @@ def _responses(route: APIRoute, answer: Any) -> dict[str, Any]:
     content: dict[str, Any] = {}
     if answer is not None:
         content["application/json"] = {"schema": answer}
-    if EventStream in (returned, *get_args(returned)):
+    kinds = [kind for kind in (returned, *get_args(returned)) if isinstance(kind, type)]
+    if any(issubclass(kind, SentEvents) for kind in kinds):
+        said = "Each `data:` line holds a `StreamEvent`; the last is `[DONE]`." if EventStream in kinds else ""
         content["text/event-stream"] = {
-            "schema": {
-                "type": "string",
-                "description": "Server-Sent Events. Each `data:` line holds a `StreamEvent`; the last is `[DONE]`.",
-            }
+            "schema": {"type": "string", "description": f"Server-Sent Events. {said}".rstrip()}
         }
     fault = {"application/json": {"schema": {"$ref": _REF.format(model="Fault")}}}
     faults = {

@@ -19,6 +19,9 @@ def roll_dice(sides: int) -> int:
     return random.randint(1, sides)
 '''
 _MESSAGES: Final = {"messages": [{"role": "user", "content": "My name is Ada."}]}
+_ROUND: Final = {"manager_type": "round_robin", "max_turns": 3}
+_URL: Final = {"server_url": "http://localhost:9000/mcp"}
+_MCP: Final = {"mcp_server_type": "streamable_http", **_URL}
 
 EXAMPLES: Final[dict[str, Any]] = {
     "AgentCreate": {
@@ -63,6 +66,22 @@ EXAMPLES: Final[dict[str, Any]] = {
     "FolderCreate": {"name": "letters", "description": "Letters of a year", "embedding": "builtin/minilm"},
     "FolderUpdate": {"instructions": "Quote letters with their date."},
     "ExportRequest": {},
+    "CreateBatch": {"requests": [{"agent_id": _AGENT, **_MESSAGES}]},
+    "CaptureMessages": {
+        "provider": "openai",
+        "model": "gpt-4o-mini",
+        "request_messages": [{"role": "user", "content": "My name is Ada."}],
+        "response_dict": {"role": "assistant", "content": "Hello, Ada."},
+    },
+    "Generate": {"prompt": "Name a colour."},
+    "GroupCreate": {"agent_ids": [_AGENT], "description": "Who writes letters", "manager_config": _ROUND},
+    "GroupUpdate": {"description": "Who reads letters"},
+    "GroupMessages": _MESSAGES,
+    "McpServerCreate": {"server_name": "clock", "config": _MCP},
+    "McpServerUpdate": {"config": _MCP},
+    "McpToolArguments": {"args": {"timezone": "UTC"}},
+    "OldServerConfig": {"server_name": "clock", "type": "streamable_http", **_URL},
+    "OldServerUpdate": _URL,
     "ProjectCreate": {"name": "Engines"},
     "ProviderCreate": {"name": "my-openai", "provider_type": "openai", "api_key": "sk-123456"},
     "ProviderCheck": {"provider_type": "openai", "api_key": "sk-123456"},
@@ -153,6 +172,9 @@ PARAMETERS: Final[dict[str, str]] = {
     "duplicate_handling": "What to do about a file of the same name.",
     "include_content": "Answer the files' text too.",
     "check_status_updates": "Ignored: states are always those of now.",
+    "manager_type": "Only those of this type.",
+    "mcp_server_name": "The server's name.",
+    "mcp_tool_name": "The tool's name, as its server has it.",
     "dry_run": "Say what would be, and change nothing.",
 }
 """By the parameter's name; a description of its own at the parameter comes first."""

@@ -394,10 +394,17 @@ async def with_pings(
         await events.aclose()
 
 
-class EventStream(StreamingResponse):
+class SentEvents(StreamingResponse):
     """A stream of Server-Sent Events that no proxy shall hold back."""
 
     media_type = "text/event-stream"
 
+    def __init__(self, lines: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(lines, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+
+
+class EventStream(SentEvents):
+    """The events of a run."""
+
     def __init__(self, events: AsyncGenerator[tuple[int, Event], None], reader: StreamView) -> None:
-        super().__init__(sse_bytes(events, reader), headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+        super().__init__(sse_bytes(events, reader))

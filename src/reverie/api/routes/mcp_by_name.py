@@ -3,10 +3,10 @@
 from typing import Annotated, Any
 
 from fastapi import Body, Query, Request
-from starlette.responses import Response
 
 from reverie.api.context import AgentQuery, Ask, Call, Routes
 from reverie.api.encode.json import Json
+from reverie.api.encode.sse import SentEvents
 from reverie.api.routes.mcp_servers import CALLBACK, callback_uri, event_stream, returned
 from reverie.api.wire.mcp_servers import (
     McpToolArguments,
@@ -56,7 +56,7 @@ async def test_server(body: OldServerConfig, call: Ask) -> Json[dict[str, Any]]:
 
 
 @routes.post("/v1/tools/mcp/servers/connect")
-async def connect_server(body: OldServerConfig, call: Ask, request: Request) -> Response:
+async def connect_server(body: OldServerConfig, call: Ask, request: Request) -> SentEvents:
     """Connect to a server without storing it, as a stream of events, with a person's consent where asked for."""
     events = await mcp_servers.connect_draft(call.ops, call.caller, body.to_domain(), callback_uri(call, request))
     return event_stream(events)

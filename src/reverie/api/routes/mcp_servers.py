@@ -1,15 +1,16 @@
 """MCP servers, their tools, and connecting to them."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any, Final
 
 from fastapi import Body, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from reverie.api.context import AgentQuery, Ask, McpServerPath, Routes, ToolPath
 from reverie.api.encode.json import Json, dumps
 from reverie.api.encode.messages import content_of
+from reverie.api.encode.sse import SentEvents
 from reverie.api.wire.mcp_servers import (
     McpServerCreate,
     McpServerState,
@@ -50,7 +51,7 @@ async def list_mcp_servers(call: Ask) -> Json[list[McpServerState]]:
 
 
 @routes.get("/v1/mcp-servers/connect/{mcp_server_id}")
-async def connect_mcp_server(mcp_server_id: McpServerPath, call: Ask, request: Request) -> Response:
+async def connect_mcp_server(mcp_server_id: McpServerPath, call: Ask, request: Request) -> SentEvents:
     """Connect to a server, as a stream of events that leads a person through consent where that is asked for."""
     events = await mcp_servers.connect(call.ops, call.caller, McpServerId(mcp_server_id), callback_uri(call, request))
     return event_stream(events)
@@ -126,12 +127,9 @@ def callback_uri(call: Ask, request: Request) -> str:
     return f"{call.options.public_url or str(request.base_url).rstrip('/')}{CALLBACK}"
 
 
-def event_stream(events: AsyncGenerator[ConnectEvent, None]) -> Response:
+def event_stream(events: AsyncGenerator[ConnectEvent, None]) -> SentEvents:
     """Unnamed `data:` lines; the last one says success or error."""
-    return StreamingResponse(_lines(events), media_type="text/event-stream", headers=dict(_NO_CACHE))
-
-
-_NO_CACHE: Final[Mapping[str, str]] = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return SentEvents(_lines(events))
 
 
 async def _lines(events: AsyncGenerator[ConnectEvent, None]) -> AsyncGenerator[bytes, None]:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from reverie.api.wire.base import Body, changes_of
+from reverie.api.wire.base import MOST, Body, changes_of
 from reverie.api.wire.identities import AgentIdText, BlockIdText
 from reverie.api.wire.messages import SendMessages
 from reverie.domain.errors import MalformedInput
@@ -13,8 +13,8 @@ from reverie.domain.group import DEFAULT_BUFFER, DEFAULT_TERMINATION_TOKEN, Grou
 from reverie.domain.ids import AgentId, BlockId
 
 Turns: TypeAlias = Annotated[int, Field(ge=1, le=1000)]
-Frequency: TypeAlias = Annotated[int, Field(ge=0)]
-Length: TypeAlias = Annotated[int, Field(ge=1)]
+Frequency: TypeAlias = Annotated[int, Field(ge=0, le=MOST)]
+Length: TypeAlias = Annotated[int, Field(ge=1, le=MOST)]
 
 
 class GroupState(TypedDict):
