@@ -33,6 +33,7 @@ class Unreadable(Exception):
 def main() -> None:
     """Read, answer, and leave without waiting for threads of a parser."""
     order = json.loads(sys.stdin.buffer.readline())
+    sys.path[:] = order["path"]
     _limit(order)
     try:
         answer: dict[str, Any] = _read(order, sys.stdin.buffer.read())
@@ -119,6 +120,8 @@ def _tidy(text: str) -> str:
 
 
 def _split(text: str, chunk_tokens: int) -> list[tuple[int, str]]:
+    if _tokens(text) <= chunk_tokens:
+        return [(len(text[: len(text) - len(text.lstrip())].split("\n")), text.strip())]
     chunker = importlib.import_module("semchunk").chunkerify(_tokens, chunk_tokens)
     chunks, offsets = chunker(text, offsets=True)
     breaks = [match.start() for match in re.finditer("\n", text)]

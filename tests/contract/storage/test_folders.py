@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import pytest
+from sqlalchemy import Connection, event
 
 from reverie.auth.keys import LOCAL_CALLER as ME
 from reverie.auth.keys import Caller, Scope
@@ -14,11 +15,12 @@ from reverie.documents.reader import SubprocessReader
 from reverie.domain.agent import AgentDraft
 from reverie.domain.errors import ModelError, ModelOverloaded, NotAllowed, NotFound
 from reverie.domain.folder import File, FileStatus, Folder, FolderChanges, FolderDraft, Upload
-from reverie.domain.ids import OrganizationId, UserId
+from reverie.domain.ids import AgentId, OrganizationId, UserId
 from reverie.domain.paging import Page
 from reverie.domain.passage import SearchQuery
 from reverie.operations import agent_files, agents, files, folders
 from reverie.operations.base import Operations
+from reverie.storage import agents as stored_agents
 from reverie.storage import file_passages, workers
 from tests.support.operations import EMBEDDING, Everyone, Models, WordEmbedder
 
@@ -204,3 +206,19 @@ async def test_uploads_of_one_name_at_once_all_get_names_of_their_own(ops: Opera
     given = Upload(data=b"x", file_name="a.md")
     stored = await asyncio.gather(*(files.upload(ops, ME, folder.id, given) for _ in range(5)))
     assert {file.file_name for file, _ in stored} == {"docs/a.md", *(f"docs/a_({n}).md" for n in range(1, 5))}
+
+
+async def test_an_agent_without_folders_costs_no_query_more(ops: Operations) -> None:
+    folder, _ = await a_folder(ops, "A kitten.")
+    plain = (await agents.create(ops, ME, AgentDraft())).agent
+    reader = (await agents.create(ops, ME, AgentDraft(folder_ids=(folder.id,)))).agent
+
+    def count(c: Connection, agent_id: AgentId) -> int:
+        seen: list[str] = []
+        event.listen(c, "before_cursor_execute", note := lambda _c, _cursor, statement, *_: seen.append(statement))
+        stored_agents.details(c, ME.organization_id, agent_id)
+        event.remove(c, "before_cursor_execute", note)
+        return len(seen)
+
+    assert await ops.database.read(lambda c: count(c, plain.id)) == 3, "the agent, its blocks, its tools"
+    assert await ops.database.read(lambda c: count(c, reader.id)) == 5
