@@ -112,8 +112,8 @@ def _check_reference(client: Letta, provider: Provider, server_id: str) -> None:
     client.mcp_servers.delete(server_id)
 
 
-def test_a_process_sees_nothing_of_the_servers_environment(start_server: StartServer) -> None:
-    server = start_server(MY_SECRET="hush")
+def test_a_process_sees_nothing_of_the_servers_environment(server: Server, client: Letta) -> None:
+    assert "OPENAI_API_KEY" in server.environment
     source = (
         "import json,os,sys\n"
         "for line in sys.stdin:\n"
@@ -130,25 +130,15 @@ def test_a_process_sees_nothing_of_the_servers_environment(start_server: StartSe
         "        out = {'jsonrpc': '2.0', 'id': m['id'], 'error': {'code': -32601, 'message': 'no'}}\n"
         "    print(json.dumps(out), flush=True)\n"
     )
-    client = server.client
     made: Any = client.mcp_servers.create(
-        server_name="spy",
+        server_name=_name("spy"),
         config={"mcp_server_type": "stdio", "command": sys.executable, "args": ["-c", source], "env": {"GIVEN": "yes"}},
     )
     (spy,) = client.mcp_servers.tools.list(made.id)
     seen = json.loads(str(client.mcp_servers.tools.run(spy.id, mcp_server_id=made.id).func_return))
     assert seen["GIVEN"] == "yes"
     assert "HOME" in seen
-    assert not {"MY_SECRET", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "PYTHONPATH"} & set(seen)
-
-
-def test_processes_are_refused_where_the_setting_says_so(start_server: StartServer) -> None:
-    server = start_server(REVERIE_MCP_DISABLE_STDIO="true")
-    with pytest.raises(BadRequestError, match="process of this machine"):
-        server.client.mcp_servers.create(
-            server_name="time", config={"mcp_server_type": "stdio", "command": TIME[0], "args": TIME[1:]}
-        )
-    assert server.client.mcp_servers.list() == []
+    assert not {"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "PYTHONPATH"} & set(seen)
 
 
 def test_a_refresh_keeps_what_stays_and_tells_what_changed(client: Letta, scripted: Scripted) -> None:
@@ -336,13 +326,20 @@ def test_addresses_of_machines_are_refused_even_on_loopback(client: Letta, url: 
     assert len(client.mcp_servers.list()) == before
 
 
-def test_private_addresses_are_refused_where_the_setting_says_so(start_server: StartServer, scripted: Scripted) -> None:
-    client = start_server(REVERIE_ALLOW_PRIVATE_ADDRESSES="false").client
+def test_private_addresses_and_processes_are_refused_where_settings_say_so(
+    start_server: StartServer, scripted: Scripted
+) -> None:
+    client = start_server(REVERIE_ALLOW_PRIVATE_ADDRESSES="false", REVERIE_MCP_DISABLE_STDIO="true").client
     port = scripted.url.rsplit(":", 1)[1]
     for host in ("127.0.0.1", "2130706433", "localhost", "[::ffff:127.0.0.1]", "127.1"):
         with pytest.raises(BadRequestError, match="private network"):
             _http(client, f"http://{host}:{port}")
     assert scripted.headers == []
+    with pytest.raises(BadRequestError, match="process of this machine"):
+        client.mcp_servers.create(
+            server_name="time", config={"mcp_server_type": "stdio", "command": TIME[0], "args": TIME[1:]}
+        )
+    assert client.mcp_servers.list() == []
 
 
 def test_a_malformed_request_is_422_and_names_the_field(client: Letta, server: Server) -> None:

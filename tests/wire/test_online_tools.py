@@ -117,44 +117,42 @@ def test_what_cannot_be_read_is_an_error_that_says_why(client: Letta, site: str)
         assert (status, words in said) == ("error", True), said
 
 
-def test_private_pages_are_refused_where_the_setting_says_so(start_server: StartServer, site: str) -> None:
-    server = start_server(REVERIE_ALLOW_PRIVATE_ADDRESSES="false", REVERIE_SEARXNG_URL=site)
-    agent_id = _agent(server.client, "fetch_webpage", "web_search")
-    status, said = _run(server.client, agent_id, "fetch_webpage", url=f"{site}/page")
-    assert (status, "private network" in said) == ("error", True), said
-    # The address of the search comes from the settings, not from a user.
-    status, found = _run(server.client, agent_id, "web_search", query="otters", include_domains=["a.example"])
-    assert (status, found["results"][0]["url"]) == ("success", "https://o.example")
-    assert Web.asked[-1][2]["q"] == ["otters (site:a.example)"]
-
-
 def test_search_without_a_key_says_what_is_missing(client: Letta) -> None:
     status, said = _run(client, _agent(client, "web_search"), "web_search", query="otters")
     assert status == "error"
     assert all(word in said for word in ("EXA_API_KEY", "TAVILY_API_KEY", "REVERIE_SEARXNG_URL"))
 
 
-def test_search_asks_the_service_whose_key_there_is(start_server: StartServer, site: str) -> None:
-    server = start_server(
-        EXA_API_KEY="exa-key", REVERIE_EXA_URL=f"{site}/exa", REVERIE_TAVILY_URL=f"{site}/tavily", TAVILY_API_KEY="t"
-    )
-    client = server.client
-    agent_id = _agent(client, "web_search")
-    status, found = _run(client, agent_id, "web_search", query="otters", num_results=3, category="news")
-    assert (status, found["results"]) == (
-        "success",
-        [{"title": "Otters", "url": "https://o.example", "summary": "swim", "highlights": ["dens"]}],
-    )
-    who, headers, body = Web.asked[-1]
-    assert (who, headers["x-api-key"], body["numResults"], body["category"]) == ("exa", "exa-key", 3, "news")
-    own = _agent(client, "web_search", secrets={"EXA_API_KEY": "mine"})
-    assert _run(client, own, "web_search", query="otters")[0] == "success"
-    assert Web.asked[-1][1]["x-api-key"] == "mine"
-    status, said = _run(client, agent_id, "web_search", query="broken")
-    assert (status, "status 429" in said, "slow down" in said) == ("error", True, True)
-    assert "exa-key" not in said
+def test_search_asks_what_is_set_up_and_private_pages_stay_closed(start_server: StartServer, site: str) -> None:
+    client = start_server(
+        REVERIE_ALLOW_PRIVATE_ADDRESSES="false",
+        REVERIE_SEARXNG_URL=site,
+        REVERIE_EXA_URL=f"{site}/exa",
+        REVERIE_TAVILY_URL=f"{site}/tavily",
+    ).client
+    agent_id = _agent(client, "fetch_webpage", "web_search")
+    status, said = _run(client, agent_id, "fetch_webpage", url=f"{site}/page")
+    assert (status, "private network" in said) == ("error", True), said
+    # The addresses of searches come from the settings, not from a user.
+    status, found = _run(client, agent_id, "web_search", query="otters", include_domains=["a.example"])
+    assert (status, found["results"][0]["url"]) == ("success", "https://o.example")
+    assert Web.asked[-1][2]["q"] == ["otters (site:a.example)"]
     status, said = _run(client, agent_id, "web_search", query="x", num_results=1000)
     assert (status, "num_results" in said) == ("error", True)
+
+    exa = _agent(client, "web_search", secrets={"EXA_API_KEY": "mine", "TAVILY_API_KEY": "second"})
+    status, found = _run(client, exa, "web_search", query="otters", num_results=3, category="news")
+    wanted = [{"title": "Otters", "url": "https://o.example", "summary": "swim", "highlights": ["dens"]}]
+    assert (status, found["results"]) == ("success", wanted)
+    who, headers, body = Web.asked[-1]
+    assert (who, headers["x-api-key"], body["numResults"], body["category"]) == ("exa", "mine", 3, "news")
+    status, said = _run(client, exa, "web_search", query="broken")
+    assert (status, "status 429" in said, "slow down" in said, "mine" in said) == ("error", True, True, False)
+
+    tavily = _agent(client, "web_search", secrets={"TAVILY_API_KEY": "second"})
+    status, found = _run(client, tavily, "web_search", query="otters", include_text=True)
+    assert (status, found["results"][0]["text"]) == ("success", "all")
+    assert (Web.asked[-1][0], Web.asked[-1][1]["authorization"]) == ("tavily", "Bearer second")
 
 
 def test_code_runs_in_the_sandbox_and_shows_value_output_and_error(server: Server, client: Letta) -> None:
