@@ -1,9 +1,10 @@
 """Agents: instructions, a model, memory and tools that outlive every conversation."""
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from reverie.domain.block import Block, BlockDraft
 from reverie.domain.folder import AttachedFolder
@@ -177,6 +178,20 @@ class AgentDraft:
     entity_id: str | None = None
 
 
+def overlaid(base: AgentDraft, given: AgentDraft, names: Collection[str]) -> AgentDraft:
+    """`base` with the fields of `given` that `names` says: lists and mappings add to what is there."""
+    values: dict[str, Any] = {}
+    for name in names:
+        there, more = getattr(base, name), getattr(given, name)
+        if isinstance(there, tuple) and isinstance(more, tuple) and name != "initial_messages":
+            values[name] = (*there, *(item for item in more if item not in there))
+        elif isinstance(there, dict) and isinstance(more, dict):
+            values[name] = there | more
+        else:
+            values[name] = more
+    return replace(base, **values)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentChanges:
     """A partial update of an agent. Lists of ids replace what is attached."""
@@ -235,3 +250,9 @@ class AgentFilter:
     created_by_id: str | None = None
     last_stop_reason: StopReason | None = None
     include_hidden: bool = False
+    template_name: str | None = None
+    """Of the template it was made of, whatever the version."""
+    template_version: str | None = None
+    """`name:3`, `name:latest`, `name:current`, a version of any template (`3`), or a version's id."""
+    also: tuple["AgentFilter", ...] = ()
+    """Further conditions, all of which must hold as well."""

@@ -132,6 +132,8 @@ class FileAgent:
     include_base_tool_rules: bool | None = None
     source_ids: tuple[str, ...] = ()
     folder_ids: tuple[str, ...] = ()
+    identity_ids: tuple[str, ...] = ()
+    """Of the server that wrote the file: heeded in its own templates only."""
     tags: tuple[str, ...] = ()
     description: str | None = None
     metadata: JsonObject = field(default_factory=dict)

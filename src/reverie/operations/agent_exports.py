@@ -50,4 +50,6 @@ async def import_file(ops: Operations, caller: Caller, text: bytes, options: Unp
     file = await asyncio.to_thread(decode_text, text)
     prepared = await prepare_file(ops, caller, file, options)
     made = await ops.database.write(lambda c: store_file(c, caller, file, prepared, options))
+    if file.files:
+        ops.ring_ingest()
     return [details.agent.id for details in made]

@@ -119,14 +119,8 @@ def _store_alone(c: Connection, caller: Caller, agent: Agent, draft: AgentDraft)
     if draft.include_default_source:
         own_folders.append(_default_folder(c, agent, draft.embedding_chunk_size))
     shared = blocks.get_many(c, caller.organization_id, draft.block_ids)
-    own_tools = _distinct(
-        [
-            *tools.get_named(c, caller.organization_id, _tool_names(draft)),
-            *tools.get_many(c, caller.organization_id, draft.tool_ids),
-            *(tools.get_named(c, caller.organization_id, FILE_TOOLS) if own_folders else ()),
-        ]
-    )
-    whole = replace(agent, tool_rules=_with_base_rules(draft, own_tools))
+    own_tools = tools_for(c, caller, draft, with_files=bool(own_folders))
+    whole = replace(agent, tool_rules=with_base_rules(draft, own_tools))
     check_rules(whole.tool_rules, [tool.name for tool in own_tools])
     agents.insert_agent(c, whole)
     blocks.insert_blocks(c, own_blocks)
@@ -146,6 +140,21 @@ def _store_alone(c: Connection, caller: Caller, agent: Agent, draft: AgentDraft)
         tools=tuple(own_tools),
         identities=tuple(owners),
         folders=view.details.folders,
+    )
+
+
+def tools_for(c: Connection, caller: Caller, draft: AgentDraft, *, with_files: bool) -> list[Tool]:
+    """All tools that a draft asks for, in order; with those for files where the agent has some.
+
+    Raises:
+        NotFound: an unknown tool; the text names it.
+    """
+    return _distinct(
+        [
+            *tools.get_named(c, caller.organization_id, _tool_names(draft)),
+            *tools.get_many(c, caller.organization_id, draft.tool_ids),
+            *(tools.get_named(c, caller.organization_id, FILE_TOOLS) if with_files else ()),
+        ]
     )
 
 
@@ -285,7 +294,7 @@ def _tool_names(draft: AgentDraft) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _with_base_rules(draft: AgentDraft, own_tools: Sequence[Tool]) -> tuple[ToolRule, ...]:
+def with_base_rules(draft: AgentDraft, own_tools: Sequence[Tool]) -> tuple[ToolRule, ...]:
     """The draft's rules, and for agents that act through tools alone what each base tool does to the turn."""
     wanted = draft.include_base_tool_rules
     if wanted is None:

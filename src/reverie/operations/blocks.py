@@ -1,5 +1,7 @@
 """What callers can ask for about memory blocks."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection
 
 from reverie.auth.keys import Caller, Scope
@@ -25,6 +27,19 @@ async def create(ops: Operations, caller: Caller, draft: BlockDraft) -> Block:
     return await ops.database.write(
         lambda c: blocks.create(c, caller.organization_id, draft, actor=actor_of(caller), now=now)
     )
+
+
+async def create_many(ops: Operations, caller: Caller, drafts: Sequence[BlockDraft]) -> list[Block]:
+    """The same for several blocks, all or none."""
+    caller.require(Scope.WRITE)
+    now = ops.clock()
+
+    def store(c: Connection) -> list[Block]:
+        made = [blocks.make_block(draft, caller.organization_id, caller.user_id, now) for draft in drafts]
+        blocks.insert_blocks(c, made)
+        return made
+
+    return await ops.database.write(store)
 
 
 async def retrieve(ops: Operations, caller: Caller, block_id: BlockId) -> Block:

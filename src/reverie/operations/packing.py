@@ -13,17 +13,29 @@ from sqlalchemy import Connection
 from reverie import __version__
 from reverie.auth.keys import Caller
 from reverie.domain.agent import Agent, AgentDetails
-from reverie.domain.agent_file import AgentFile, FileAgent, FileBlock, FileBlockChange, FileTool
+from reverie.domain.agent_file import (
+    AgentFile,
+    FileAgent,
+    FileBlock,
+    FileBlockChange,
+    FileFile,
+    FileSource,
+    FileTool,
+    check_references,
+)
 from reverie.domain.block import Block, BlockChange
+from reverie.domain.errors import InvalidInput
 from reverie.domain.file_messages import file_message, turns_of_history
-from reverie.domain.ids import ConversationId
+from reverie.domain.ids import ConversationId, FolderId, OrganizationId
 from reverie.domain.json import JsonObject
 from reverie.domain.message import Message
+from reverie.domain.paging import Page
 from reverie.domain.provider import EmbedderInfo, ModelInfo
 from reverie.domain.provider_words import embedding_endpoint_word, llm_endpoint_word, settings_word
+from reverie.domain.template import SnapshotAgent, SnapshotDraft
 from reverie.domain.tool import Tool
 from reverie.operations.base import Operations
-from reverie.storage import block_history, messages
+from reverie.storage import block_history, files, folders, identities, messages, tools
 
 T = TypeVar("T")
 UNKNOWN_WINDOW = 32_000
@@ -38,6 +50,8 @@ class PackOptions:
     """Messages, and what blocks held before."""
     conversation_id: ConversationId | None = None
     """None: messages of the agent's own thread."""
+    folders_by_id: bool = False
+    """Folders are only named, by their ids here, and their files stay where they are; else both go along."""
     max_turns: int = 100
     """So many last messages of the user with all that followed them; what is in context comes along in any case."""
 
@@ -58,17 +72,80 @@ def pack(c: Connection, found: Sequence[AgentDetails], options: PackOptions, now
     agent_ids, block_ids, tool_ids = _Numbered("agent"), _Numbered("block"), _Numbered("tool")
     blocks = _distinct((block for details in found for block in details.blocks), lambda block: block.id)
     own_tools = _distinct((tool for details in found for tool in details.tools), lambda tool: tool.id)
+    sources, files, source_ids = _packed_folders(c, found, options)
     past = block_history.of_blocks(c, blocks) if options.past else {}
     packed = []
     for details in found:
         agent = _packed_agent(details, agent_ids, block_ids, tool_ids)
+        agent = replace(agent, source_ids=tuple(source_ids[item.folder.id] for item in details.folders))
         packed.append(_with_messages(c, agent, details.agent, options) if options.past else agent)
     return AgentFile(
         agents=tuple(packed),
         blocks=tuple(_packed_block(block, block_ids, past.get(block.id, ())) for block in blocks),
         tools=tuple(_packed_tool(tool, tool_ids) for tool in own_tools),
+        sources=sources,
+        files=files,
         metadata={"exported_by": f"reverie {__version__}"},
         created_at=now,
+    )
+
+
+def snapshot_file(c: Connection, organization_id: OrganizationId, draft: SnapshotDraft, before: AgentFile) -> AgentFile:
+    """What a client makes of a working version that held `before`; agents keep what the draft does not speak of.
+
+    Raises:
+        InvalidInput: the parts do not fit together.
+        NotFound: a tool, folder or identity that is not here.
+    """
+    numbers = _Numbered("tool")
+    tool_ids = [item for agent in draft.agents for item in agent.tool_ids]
+    folder_ids = [item for agent in draft.agents for item in agent.folder_ids]
+    own_tools = tools.get_many(c, organization_id, tool_ids)
+    own_folders = folders.get_many(c, organization_id, [FolderId(item) for item in folder_ids])
+    identities.get_many(c, organization_id, [item for agent in draft.agents for item in agent.identity_ids])
+    known = {agent.id: agent for agent in before.agents}
+    file = AgentFile(
+        agents=tuple(_snapshot_agent(agent, draft, known, numbers) for agent in draft.agents),
+        blocks=draft.blocks,
+        tools=tuple(_packed_tool(tool, numbers) for tool in own_tools),
+        sources=tuple(FileSource(id=folder.id, name=folder.name) for folder in own_folders),
+    )
+    check_references(file)
+    entities = {agent.entity_id for agent in draft.agents}
+    if lost := next((agent for agent, _ in draft.attached if agent not in entities), None):
+        raise InvalidInput(f"relationships: agentEntityId {lost!r} is none of the snapshot's agents")
+    return file
+
+
+def _snapshot_agent(
+    wanted: SnapshotAgent, draft: SnapshotDraft, known: Mapping[str, FileAgent], numbers: _Numbered
+) -> FileAgent:
+    before = known.get(wanted.entity_id) or FileAgent(
+        id=wanted.entity_id, include_base_tools=False, include_base_tool_rules=False
+    )
+    names = dict.fromkeys(wanted.secrets, "")
+    return replace(
+        before,
+        name=wanted.name,
+        agent_type=wanted.agent_type,
+        model=wanted.model,
+        system=wanted.system,
+        tools=(),
+        include_base_tools=False,
+        tool_ids=tuple(numbers.of(item) for item in wanted.tool_ids),
+        source_ids=wanted.folder_ids,
+        folder_ids=(),
+        identity_ids=wanted.identity_ids,
+        tool_rules=wanted.tool_rules,
+        tags=wanted.tags,
+        block_ids=tuple(block for agent, block in draft.attached if agent == wanted.entity_id),
+        secrets=names,
+        tool_exec_environment_variables=names,
+        model_settings=before.settings | wanted.settings,
+        context_window_limit=wanted.context_window_limit,
+        max_files_open=wanted.max_files_open,
+        per_file_view_window_char_limit=wanted.per_file_view_window_char_limit,
+        message_buffer_autoclear=wanted.message_buffer_autoclear,
     )
 
 
@@ -126,6 +203,42 @@ def _with_messages(c: Connection, packed: FileAgent, agent: Agent, options: Pack
             file_id for turn, file_id in zip(turns, ids, strict=True) if any(message.in_context for message in turn)
         ),
     )
+
+
+def _packed_folders(
+    c: Connection, found: Sequence[AgentDetails], options: PackOptions
+) -> tuple[tuple[FileSource, ...], tuple[FileFile, ...], dict[str, str]]:
+    """The folders of all agents, their files as texts, and each folder's id in the file."""
+    own = _distinct((item.folder for details in found for item in details.folders), lambda folder: folder.id)
+    ids = {folder.id: folder.id if options.folders_by_id else f"source-{place}" for place, folder in enumerate(own)}
+    sources = tuple(
+        FileSource(
+            id=ids[folder.id],
+            name=folder.name,
+            description=folder.description,
+            instructions=folder.instructions,
+            metadata=folder.metadata,
+            embedding=folder.embedding,
+        )
+        for folder in own
+    )
+    packed: list[FileFile] = []
+    for folder in () if options.folders_by_id else own:
+        listed = files.list_page(c, folder, Page(limit=None, order="asc"))
+        texts = files.texts(c, [item.id for item in listed])
+        packed += [
+            FileFile(
+                id=f"file-{len(packed) + place}",
+                source_id=ids[folder.id],
+                file_name=item.file_name,
+                original_file_name=item.original_file_name,
+                file_type=item.file_type,
+                file_size=item.file_size,
+                content=texts.get(item.id),
+            )
+            for place, item in enumerate(listed)
+        ]
+    return sources, tuple(packed), {str(key): value for key, value in ids.items()}
 
 
 def _packed_block(block: Block, ids: _Numbered, past: Sequence[BlockChange]) -> FileBlock:

@@ -4,7 +4,7 @@ In two parts, as with a single agent: `prepare_file` asks the catalog and stores
 `store_file` writes everything inside the caller's transaction.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -13,18 +13,19 @@ from sqlalchemy import Connection
 
 from reverie.auth.keys import Caller, Scope
 from reverie.domain.agent import Agent, AgentDetails, AgentDraft
-from reverie.domain.agent_file import AgentFile, FileAgent, FileBlock, FileTool
+from reverie.domain.agent_file import AgentFile, FileAgent, FileBlock, FileFile, FileSource, FileTool
 from reverie.domain.block import Block, BlockChange, BlockDraft
 from reverie.domain.clock import aware
 from reverie.domain.errors import Conflict, InvalidInput, MalformedInput, NotFound
 from reverie.domain.file_messages import bodies_of, calls_in
-from reverie.domain.ids import ConversationId, IdentityId, MessageId, StepId, ToolId, make_id
+from reverie.domain.folder import File, Folder, clean_file_name
+from reverie.domain.ids import ConversationId, FileId, FolderId, IdentityId, MessageId, StepId, ToolId, make_id
 from reverie.domain.inputs import MessageInput
 from reverie.domain.message import ApprovalRequestBody, Message, calls_of
 from reverie.domain.tool import NOT_BUILTIN, Tool, ToolType
 from reverie.operations.assembly import prepare, store_agent
 from reverie.operations.base import Operations
-from reverie.storage import block_history, blocks, messages, tools
+from reverie.storage import block_history, blocks, files, folders, messages, tools
 from reverie.tools.source_schema import derive_schema
 
 log = structlog.get_logger(__name__)
@@ -47,7 +48,11 @@ class UnpackOptions:
     tags: tuple[str, ...] = ()
     """Besides the file's."""
     identity_ids: tuple[IdentityId, ...] = ()
+    own_identities: bool = False
+    """Identities that the file names are of this server, and agents get them."""
     initial_messages: tuple[MessageInput, ...] | None = None
+    adapt: Callable[[AgentDraft], AgentDraft] | None = None
+    """The last word on the first agent."""
     project_id: str | None = None
     template_id: str | None = None
     base_template_id: str | None = None
@@ -64,6 +69,15 @@ class PreparedAgent:
     draft: AgentDraft
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What agents of a file are made with, by ids in the file."""
+
+    blocks: Mapping[str, Block]
+    tools: Mapping[str, Tool]
+    folders: Mapping[str, Folder]
+
+
 async def prepare_file(ops: Operations, caller: Caller, file: AgentFile, options: UnpackOptions) -> list[PreparedAgent]:
     """What `store_file` stores.
 
@@ -71,7 +85,12 @@ async def prepare_file(ops: Operations, caller: Caller, file: AgentFile, options
         NotFound: a model that is not served here; the text says how to name another.
         InvalidInput: a time zone that cannot be.
     """
-    return [await _prepared(ops, caller, source, options) for source in file.agents]
+    first, *rest = file.agents
+    plain = replace(options, adapt=None)
+    return [
+        await _prepared(ops, caller, first, options),
+        *[await _prepared(ops, caller, source, plain) for source in rest],
+    ]
 
 
 def store_file(
@@ -85,8 +104,12 @@ def store_file(
     """
     now = prepared[0].agent.created_at
     own_tools = store_tools(c, caller, file, now, override=options.override_existing_tools)
-    own_blocks = _store_blocks(c, caller, file.blocks, options, now)
-    return [_store_agent(c, caller, item, own_blocks, own_tools, options) for item in prepared]
+    parts = _Parts(
+        blocks=_store_blocks(c, caller, file.blocks, options, now),
+        tools=own_tools,
+        folders=store_folders(c, caller, file, prepared[0].agent.embedding, now),
+    )
+    return [_store_agent(c, caller, item, parts, options) for item in prepared]
 
 
 def store_tools(c: Connection, caller: Caller, file: AgentFile, now: datetime, *, override: bool) -> dict[str, Tool]:
@@ -106,6 +129,8 @@ def store_tools(c: Connection, caller: Caller, file: AgentFile, now: datetime, *
 
 async def _prepared(ops: Operations, caller: Caller, source: FileAgent, options: UnpackOptions) -> PreparedAgent:
     draft = await _draft_of(ops, caller, source, options)
+    if options.adapt is not None:
+        draft = options.adapt(draft)
     try:
         agent = await prepare(ops, caller, draft)
     except NotFound as error:
@@ -136,7 +161,7 @@ async def _draft_of(ops: Operations, caller: Caller, source: FileAgent, options:
         include_multi_agent_tools=source.include_multi_agent_tools,
         include_base_tool_rules=source.include_base_tool_rules,
         tags=(*source.tags, *options.tags),
-        identity_ids=options.identity_ids,
+        identity_ids=_owners(source, options),
         secrets={**source.tool_exec_environment_variables, **source.secrets, **options.secrets},
         initial_messages=options.initial_messages,
         description=source.description,
@@ -155,6 +180,11 @@ async def _draft_of(ops: Operations, caller: Caller, source: FileAgent, options:
     )
 
 
+def _owners(source: FileAgent, options: UnpackOptions) -> tuple[IdentityId, ...]:
+    own = tuple(IdentityId(item) for item in source.identity_ids) if options.own_identities else ()
+    return tuple(dict.fromkeys((*own, *options.identity_ids)))
+
+
 async def _served(ops: Operations, caller: Caller, handle: str | None) -> str | None:
     """`handle` where it is served here; else None, for the server's own: a file brings no vectors along."""
     if handle is None:
@@ -167,18 +197,14 @@ async def _served(ops: Operations, caller: Caller, handle: str | None) -> str | 
 
 
 def _store_agent(
-    c: Connection,
-    caller: Caller,
-    item: PreparedAgent,
-    own_blocks: Mapping[str, Block],
-    own_tools: Mapping[str, Tool],
-    options: UnpackOptions,
+    c: Connection, caller: Caller, item: PreparedAgent, parts: _Parts, options: UnpackOptions
 ) -> AgentDetails:
     source = item.source
     draft = replace(
         item.draft,
-        block_ids=tuple(own_blocks[file_id].id for file_id in source.block_ids),
-        tool_ids=tuple(own_tools[file_id].id for file_id in source.tool_ids if file_id in own_tools),
+        block_ids=(*(parts.blocks[file_id].id for file_id in source.block_ids), *item.draft.block_ids),
+        tool_ids=(*tools_of(source, parts.tools), *item.draft.tool_ids),
+        folder_ids=(*folders_of(source, parts.folders), *item.draft.folder_ids),
     )
     try:
         details = store_agent(c, caller, item.agent, draft)
@@ -187,6 +213,78 @@ def _store_agent(
     if options.with_messages:
         messages.append(c, _history(source, details.agent))
     return details
+
+
+def tools_of(source: FileAgent, own_tools: Mapping[str, Tool]) -> list[ToolId]:
+    """Ids of the agent's tools, without those that this server does not have."""
+    return [own_tools[file_id].id for file_id in source.tool_ids if file_id in own_tools]
+
+
+def folders_of(source: FileAgent, own_folders: Mapping[str, Folder]) -> list[FolderId]:
+    """Ids of the agent's folders."""
+    return [own_folders[file_id].id for file_id in dict.fromkeys((*source.source_ids, *source.folder_ids))]
+
+
+def store_folders(
+    c: Connection, caller: Caller, file: AgentFile, embedding: str | None, now: datetime
+) -> dict[str, Folder]:
+    """The file's folders by their ids in the file: those that are here already, else made with their files.
+
+    Whoever calls rings for the files to be read, once they are committed.
+    """
+    here = {folder.id: folder for folder in folders.find_many(c, caller.organization_id, [s.id for s in file.sources])}
+    found: dict[str, Folder] = {str(folder_id): folder for folder_id, folder in here.items()}
+    for source in file.sources:
+        if source.id in found:
+            continue
+        folder = _made_folder(c, caller, source, embedding, now)
+        folders.insert_folder(c, folder)
+        for item in file.files:
+            if item.source_id == source.id and item.content is not None:
+                _store_text(c, caller, folder, item, now)
+        found[source.id] = folder
+    return found
+
+
+def _made_folder(c: Connection, caller: Caller, source: FileSource, embedding: str | None, now: datetime) -> Folder:
+    folder_id = FolderId(make_id("source"))
+    taken = folders.find_named(c, caller.organization_id, source.name) is not None
+    return Folder(
+        id=folder_id,
+        organization_id=caller.organization_id,
+        name=f"{source.name} {folder_id[7:15]}" if taken else source.name,
+        description=source.description,
+        instructions=source.instructions,
+        embedding=embedding,
+        metadata=source.metadata,
+        created_at=now,
+        updated_at=now,
+        created_by_id=caller.user_id,
+        last_updated_by_id=caller.user_id,
+    )
+
+
+def _store_text(c: Connection, caller: Caller, folder: Folder, item: FileFile, now: datetime) -> None:
+    """A file of a folder, of which the agent file has the text alone."""
+    name = clean_file_name(item.original_file_name or (item.file_name or item.id).rpartition("/")[2])
+    data = (item.content or "").encode()
+    files.insert_file(
+        c,
+        File(
+            id=FileId(make_id("file")),
+            organization_id=folder.organization_id,
+            folder_id=folder.id,
+            file_name=files.free_name(c, folder, name),
+            original_file_name=name,
+            file_type="text/plain",
+            file_size=len(data),
+            created_at=now,
+            updated_at=now,
+            created_by_id=caller.user_id,
+            last_updated_by_id=caller.user_id,
+        ),
+        data,
+    )
 
 
 def _store_blocks(

@@ -5,17 +5,30 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, exists, func, insert, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    select,
+)
 
 from reverie.domain.agent import Agent, AgentDetails, AgentFilter, AgentType
 from reverie.domain.errors import NotFound
 from reverie.domain.folder import AttachedFolder
-from reverie.domain.ids import AgentId, FolderId, OrganizationId
+from reverie.domain.ids import AgentId, FolderId, OrganizationId, is_id
 from reverie.domain.inputs import SayInput
 from reverie.domain.message import ApprovalResponseBody, Body, Message, MessageKind, ToolReturnBody, calls_of
 from reverie.domain.paging import Page
 from reverie.domain.stop_reason import StopReason
-from reverie.storage import blocks, file_views, folders, groups, identities, messages, tools
+from reverie.domain.template import TemplateRef
+from reverie.storage import blocks, file_views, folders, groups, identities, messages, templates, tools
 from reverie.storage.codec import compaction_adapter, said_adapter, tool_rules_adapter
 from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import TUPLE, RowMap, contains, equals, loaded_by
@@ -90,6 +103,16 @@ def _row_of(c: Connection, organization_id: OrganizationId, agent_id: str, *, lo
     if row is None:
         raise NotFound("agent", agent_id)
     return row
+
+
+def of_deployment(c: Connection, organization_id: OrganizationId, deployment_id: str) -> list[Agent]:
+    """The agents of a deployment by age; other writers are held off until the transaction ends."""
+    query = (
+        select(agents)
+        .where(agents.c.organization_id == organization_id, agents.c.deployment_id == deployment_id)
+        .order_by(agents.c.seq)
+    )
+    return [_map.read(row) for row in c.execute(query.with_for_update()).all()]
 
 
 def list_page(
@@ -287,8 +310,14 @@ def _insert_tags(c: Connection, agent: Agent) -> None:
 
 
 def _filtered(c: Connection, query: Select[Any], organization_id: OrganizationId, where: AgentFilter) -> Select[Any]:
+    conditions = _conditions(organization_id, where)
+    for more in where.also:
+        conditions += _conditions(organization_id, more)
+    return query.where(agents.c.organization_id == organization_id, *conditions)
+
+
+def _conditions(organization_id: OrganizationId, where: AgentFilter) -> list[ColumnElement[bool]]:
     conditions = [
-        agents.c.organization_id == organization_id,
         *equals(
             (agents.c.id, where.agent_id),
             (agents.c.name, where.name),
@@ -313,7 +342,19 @@ def _filtered(c: Connection, query: Select[Any], organization_id: OrganizationId
         conditions.append(agents.c.id.in_(identities.AGENTS.owned_by(where.identity_id)))
     if where.identifier_keys:
         conditions.append(agents.c.id.in_(identities.AGENTS.owned_by_keys(organization_id, where.identifier_keys)))
-    return query.where(*conditions)
+    if where.template_name is not None:
+        conditions.append(agents.c.base_template_id.in_(templates.template_ids(organization_id, where.template_name)))
+    if where.template_version is not None:
+        conditions.append(_of_version(organization_id, where.template_version))
+    return conditions
+
+
+def _of_version(organization_id: OrganizationId, wanted: str) -> ColumnElement[bool]:
+    if is_id(wanted, "template_version"):
+        return agents.c.template_id == wanted
+    named = TemplateRef.parse(wanted)
+    name, version = (named.name, named.version) if ":" in wanted else (None, wanted)
+    return agents.c.template_id.in_(templates.version_ids(organization_id, name, version))
 
 
 def _tagged(organization_id: OrganizationId, where: AgentFilter) -> Select[tuple[str]]:

@@ -70,6 +70,14 @@ def get_many(c: Connection, organization_id: OrganizationId, folder_ids: Sequenc
     return [found[folder_id] for folder_id in dict.fromkeys(folder_ids)]
 
 
+def find_many(c: Connection, organization_id: OrganizationId, folder_ids: Sequence[str]) -> list[Folder]:
+    """The folders of `folder_ids` that exist."""
+    if not folder_ids:
+        return []
+    query = select(folders).where(folders.c.organization_id == organization_id, folders.c.id.in_(folder_ids))
+    return [_map.read(row) for row in c.execute(query).all()]
+
+
 def list_page(
     c: Connection,
     organization_id: OrganizationId,

@@ -146,6 +146,12 @@ def _back_to_the_first_revision(c: Connection) -> None:
         "DROP TABLE block_identities",
         "DROP TABLE identities",
         "DROP TABLE projects",
+        "DROP TABLE deployments",
+        "DROP TABLE template_versions",
+        "DROP TABLE templates",
+        "DROP INDEX ix_agents_organization_id_deployment_id",
+        "DROP INDEX ix_agents_organization_id_template_id",
+        "DROP INDEX ix_blocks_organization_id_deployment_id",
         "ALTER TABLE agents ADD COLUMN identity_ids JSON NOT NULL DEFAULT '[]'",
         "UPDATE alembic_version SET version_num = '0001'",
     ):

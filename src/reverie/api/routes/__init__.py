@@ -9,6 +9,7 @@ from reverie.api.routes import (
     agent_memory,
     agent_messages,
     agent_prompts,
+    agent_search,
     agent_tools,
     agents,
     archives,
@@ -32,6 +33,7 @@ from reverie.api.routes import (
     schedules,
     steps,
     tags,
+    templates,
     tools,
 )
 
@@ -40,6 +42,7 @@ ALL_ROUTES: Final[tuple[Routes, ...]] = (
     agent_exports.routes,
     batches.routes,
     jobs.routes,
+    agent_search.routes,
     agents.routes,
     agent_messages.routes,
     agent_prompts.routes,
@@ -60,6 +63,7 @@ ALL_ROUTES: Final[tuple[Routes, ...]] = (
     mcp_by_name.routes,
     archives.routes,
     tags.routes,
+    templates.routes,
     models.routes,
     projects.routes,
     providers.routes,

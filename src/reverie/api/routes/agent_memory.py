@@ -33,7 +33,7 @@ from reverie.domain.clock import aware
 from reverie.domain.ids import AgentId, ArchiveId, BlockId, PassageId
 from reverie.domain.paging import Page
 from reverie.domain.passage import SearchQuery
-from reverie.operations import agents, passages
+from reverie.operations import agents, deployments, passages
 
 routes = Routes("agents")
 
@@ -46,9 +46,8 @@ async def retrieve_memory(agent_id: AgentPath, call: Ask) -> Json[MemoryState]:
 
 @routes.get("/v1/agents/{agent_id}/core-memory/variables")
 async def memory_variables(agent_id: AgentPath, call: Ask) -> Json[dict[str, Any]]:
-    """The variables of the template that the agent was made from."""
-    await agents.retrieve(call.ops, call.caller, AgentId(agent_id), frozenset())
-    return Json({"variables": {}})
+    """The values that the agent's blocks were filled with when it was made of a template."""
+    return Json({"variables": await deployments.variables(call.ops, call.caller, AgentId(agent_id))})
 
 
 @routes.get("/v1/agents/{agent_id}/core-memory/blocks")

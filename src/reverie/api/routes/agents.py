@@ -33,8 +33,9 @@ from reverie.domain.agent import AgentDetails, AgentFilter
 from reverie.domain.ids import AgentId, ConversationId
 from reverie.domain.paging import Page
 from reverie.domain.stop_reason import StopReason
+from reverie.domain.template import TemplateRef
 from reverie.domain.unset import UNSET
-from reverie.operations import agents, conversations, projects
+from reverie.operations import agents, conversations, deployments, projects
 from reverie.storage.agents import Related
 
 routes = Routes("agents")
@@ -98,6 +99,10 @@ async def create_agent(body: AgentCreate, call: Ask, project: IntoProject) -> Js
     """Make an agent with all it is attached to, whole or not at all."""
     if body.project_id is None and body.project:
         project = await projects.settle(call.ops, call.caller, body.project)
+    if body.from_template:
+        ref = TemplateRef.parse(body.from_template, project)
+        _, made = await deployments.create(call.ops, call.caller, ref, body.to_deployment(project))
+        return await answer_agent(call, made[0])
     return await answer_agent(call, await agents.create(call.ops, call.caller, body.to_domain(project)))
 
 

@@ -12,15 +12,10 @@ from starlette.routing import Route
 from reverie.api.errors import answer
 from reverie.domain.errors import NotImplementedHere
 
-_TEMPLATES: Final = "templates are not there yet"
 _HOSTED: Final = "this belongs to a hosted service and has no counterpart in a server of your own"
 
 LATER: Final = {
     "/v1/agents/{agent_id}/memory-files": "memory as files is not there yet; memory blocks are",
-    "/v1/templates": _TEMPLATES,
-    "/v1/_internal_templates": _TEMPLATES,
-    "/v1/legacy-templates": _TEMPLATES,
-    "/v1/agents/search": "search over agents is not there yet; GET /v1/agents has filters",
     "/v1/client-side-access-tokens": "access tokens for pages are not there yet; `reverie keys create` makes keys",
     "/v1/environments": "environments are not there yet",
     "/v1/chat": "the chat completions endpoint is not there yet",

@@ -7,7 +7,7 @@ from fastapi import Path
 
 from reverie.api.context import Ask, CountQuery, OffsetQuery, Routes
 from reverie.api.encode.json import Json
-from reverie.api.wire.base import Success
+from reverie.api.wire.base import Done
 from reverie.api.wire.projects import ProjectCreate, ProjectList, ProjectState, project_state
 from reverie.operations import projects
 
@@ -30,7 +30,7 @@ async def create_project(body: ProjectCreate, call: Ask) -> Json[ProjectState]:
 
 
 @routes.delete("/v1/projects/{project_id}")
-async def delete_project(project_id: Annotated[UUID, Path()], call: Ask) -> Json[Success]:
+async def delete_project(project_id: Annotated[UUID, Path()], call: Ask) -> Json[Done]:
     """Delete a project. What lies in it stays, and is found under the project's id as before."""
     await projects.delete(call.ops, call.caller, str(project_id))
-    return Json({"success": True, "message": f"project {project_id} is deleted"})
+    return Json({"success": True})

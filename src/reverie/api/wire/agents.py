@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Final, Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -39,6 +40,7 @@ from reverie.domain.agent import (
     AgentDraft,
     AgentType,
     CompactionSettings,
+    overlaid,
 )
 from reverie.domain.folder import AttachedFolder
 from reverie.domain.ids import BlockId, FolderId, IdentityId, ToolId
@@ -46,6 +48,7 @@ from reverie.domain.json import JsonObject
 from reverie.domain.old_configs import thinking_of
 from reverie.domain.provider import EmbedderInfo, ModelInfo
 from reverie.domain.stop_reason import StopReason
+from reverie.operations.deployments import DeploymentDraft
 
 Relationship: TypeAlias = Literal[
     "agent.blocks",
@@ -418,6 +421,21 @@ class _AgentFields(Body):
         return tuple(FolderId(item) for item in dict.fromkeys((self.folder_ids or []) + (self.source_ids or [])))
 
 
+_DRAFTED: Final[Mapping[str, str]] = {
+    "llm_config": "model",
+    "embedding_config": "embedding",
+    "memory_blocks": "blocks",
+    "tools": "tool_names",
+    "source_ids": "folder_ids",
+    "tool_exec_environment_variables": "secrets",
+    "initial_message_sequence": "initial_messages",
+    **dict.fromkeys(
+        ("max_tokens", "max_reasoning_tokens", "enable_reasoner", "reasoning", "parallel_tool_calls"), "model_settings"
+    ),
+}
+"""Fields that have another name in a draft."""
+
+
 class AgentCreate(_AgentFields):
     """An agent to be made."""
 
@@ -476,6 +494,18 @@ class AgentCreate(_AgentFields):
             project_id=self.project_id or project_id,
             template_id=self.template_id,
             base_template_id=self.base_template_id,
+        )
+
+    def to_deployment(self, project_id: str | None = None) -> DeploymentDraft:
+        """How an agent made of a template is to differ from it: by all that was sent."""
+        draft = self.to_domain(project_id)
+        sent = {name for name in self.model_fields_set if getattr(self, name) is not None}
+        names = {_DRAFTED.get(name, name) for name in sent} & set(AgentDraft.__slots__)
+        return DeploymentDraft(
+            agent_name=self.name,
+            memory_variables=self.memory_variables,
+            adapt=partial(overlaid, given=draft, names=frozenset(names - {"name"})),
+            project_id=draft.project_id,
         )
 
 

@@ -21,10 +21,15 @@ Whole: TypeAlias = Annotated[int, Field(ge=-MOST, le=MOST)]
 T = TypeVar("T")
 
 
-class Success(TypedDict):
-    """What answers that something was done."""
+class Done(TypedDict):
+    """Something was done."""
 
     success: bool
+
+
+class Success(Done):
+    """Something was done, and what."""
+
     message: str
 
 

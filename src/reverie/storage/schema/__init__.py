@@ -36,6 +36,7 @@ from reverie.storage.schema.mcp import mcp_servers, mcp_sessions, mcp_tools
 from reverie.storage.schema.projects import projects
 from reverie.storage.schema.sandboxes import sandbox_configs, sandbox_variables
 from reverie.storage.schema.schedules import schedules
+from reverie.storage.schema.templates import deployments, template_versions, templates
 from reverie.storage.schema.traces import provider_traces
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "blocks",
     "callbacks",
     "conversations",
+    "deployments",
     "file_contents",
     "file_passage_vectors",
     "file_passages",
@@ -85,6 +87,8 @@ __all__ = [
     "sandbox_variables",
     "schedules",
     "steps",
+    "template_versions",
+    "templates",
     "tools",
     "workers",
 ]

@@ -39,6 +39,8 @@ agents = Table(
     Index(None, "organization_id", "name"),
     Index(None, "organization_id", "updated_at", "seq"),
     Index(None, "organization_id", "last_run_completion", "seq"),
+    Index(None, "organization_id", "deployment_id"),
+    Index(None, "organization_id", "template_id"),
 )
 
 agent_openings = Table(
@@ -79,6 +81,7 @@ blocks = Table(
     *authorship_columns(),
     Index(None, "organization_id", "seq"),
     Index(None, "organization_id", "label", "seq"),
+    Index(None, "organization_id", "deployment_id"),
 )
 
 agent_blocks = Table(
