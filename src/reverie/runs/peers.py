@@ -66,10 +66,7 @@ class PeerExecutor:
         if tool is None:
             raise ToolError(f"this server has no tool {call.tool.name!r}")
         peers = _Peers(self, self._engine, call.run)
-        try:
-            return ToolOutcome.success(await tool.run(call.arguments, peers))
-        except Entangled as error:
-            raise ToolError(str(error)) from error
+        return ToolOutcome.success(await tool.run(call.arguments, peers))
 
     async def aclose(self) -> None:
         """Give up what still waits in line."""
@@ -119,6 +116,8 @@ class _Peers:
                 handle = await self._begin(thread, request)
                 async with asyncio.timeout(self._executor.options.reply_timeout_s):
                     return await _words(target, handle)
+        except Entangled as error:
+            raise ToolError(str(error)) from error
         except TimeoutError as error:
             await self._engine.cancel_children(self._run, thread)
             raise ToolError(
@@ -208,7 +207,10 @@ class _Peers:
 
     def _request(self, text: str, *, waits: bool) -> Request:
         run = self._run
-        metadata = self._engine.lineage.descent(run, waits=waits)
+        try:
+            metadata = self._engine.lineage.descent(run, waits=waits)
+        except Entangled as error:
+            raise ToolError(str(error)) from error
         said = SayInput(role="system", parts=text_parts(text), sender_id=run.agent_id, group_id=run.group_id)
         return Request(inputs=(said,), background=not waits, metadata=metadata)
 
