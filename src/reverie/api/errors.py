@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Final
 
+import orjson
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -84,16 +85,29 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http)
 
 
-async def _on_ours(_request: Request, error: Exception) -> Response:
+def _told(request: Request, found: Response) -> Response:
+    """`found`, with what OpenAI's clients look for beside the detail where one of them asked."""
+    if not request.url.path.rstrip("/").endswith("/chat/completions"):
+        return found
+    body: dict[str, Any] = orjson.loads(found.body)
+    detail = body["detail"]
+    text = detail if isinstance(detail, str) else orjson.dumps(detail).decode()
+    kind = "invalid_request_error" if found.status_code < 500 else "server_error"
+    told = {"message": text, "type": body.get("error_type", kind), "param": None, "code": None}
+    headers = {name: value for name, value in found.headers.items() if not name.startswith("content-")}
+    return Json({**body, "error": told}, found.status_code, headers)
+
+
+async def _on_ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, errors.ReverieError)
-    return answer(error)
+    return _told(request, answer(error))
 
 
-async def _on_malformed(_request: Request, error: Exception) -> Response:
+async def _on_malformed(request: Request, error: Exception) -> Response:
     """422 with one entry per fault. What was sent is not echoed: it may hold secrets."""
     assert isinstance(error, RequestValidationError)
     detail = [{"type": item["type"], "loc": item["loc"], "msg": _said(item)} for item in error.errors()]
-    return Json({"detail": detail}, 422)
+    return _told(request, Json({"detail": detail}, 422))
 
 
 def _said(item: Mapping[str, Any]) -> str:

@@ -36,6 +36,8 @@ EXAMPLES: Final[dict[str, Any]] = {
     "ConversationMessages": {**_MESSAGES, "streaming": False},
     "CancelRuns": {"run_ids": ["run-123e4567-e89b-42d3-8456-426614174000"]},
     "MessageUpdate": {"message_type": "user_message", "content": "My name is Ada Lovelace."},
+    "ChatRequest": {"model": _AGENT, **_MESSAGES, "stream": False},
+    "PassageUpdate": {"text": "Ada's cat is called Tom.", "tags": ["cats"]},
     "ResetMessages": {"add_default_initial_messages": True},
     "Compact": {"compaction_settings": {"mode": "sliding_window", "sliding_window_percentage": 0.3}},
     "ApprovalSetting": {"requires_approval": True},

@@ -60,6 +60,16 @@ class PassageDraft:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PassageChanges:
+    """A partial update of a passage."""
+
+    text: str | Unset = UNSET
+    tags: tuple[str, ...] | Unset = UNSET
+    metadata: JsonObject | Unset = UNSET
+    created_at: datetime | Unset = UNSET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveDraft:
     """An archive to be made."""
 

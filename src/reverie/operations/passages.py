@@ -1,7 +1,7 @@
 """What callers can ask for about passages: agents' archival memory, and search over archives."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
 from functools import partial
 
@@ -12,7 +12,8 @@ from reverie.domain.agent import Agent
 from reverie.domain.errors import NotFound
 from reverie.domain.ids import AgentId, ArchiveId, OrganizationId, PassageId
 from reverie.domain.paging import Page
-from reverie.domain.passage import Archive, Passage, SearchHit, SearchQuery
+from reverie.domain.passage import Archive, Passage, PassageChanges, SearchHit, SearchQuery
+from reverie.domain.unset import UNSET
 from reverie.operations.base import Operations
 from reverie.operations.embedding import embed_query, embed_texts
 from reverie.storage import agents, archives, passages
@@ -70,6 +71,45 @@ async def list_passages(
     return await ops.database.read(read)
 
 
+async def update(
+    ops: Operations, caller: Caller, agent_id: AgentId, passage_id: PassageId, changes: PassageChanges
+) -> Passage:
+    """Change a passage of one of the agent's archives; another text gets another vector.
+
+    Raises:
+        NotFound: none of its archives holds it.
+        ModelError: the embedding model failed.
+    """
+    caller.require(Scope.WRITE)
+    now = ops.clock()
+
+    def read(c: Connection) -> tuple[Passage, Archive]:
+        found = _held(c, caller, agent_id, passage_id)
+        return found, archives.get(c, caller.organization_id, found.archive_id)
+
+    before, archive = await ops.database.read(read)
+    vector = None
+    if changes.text is not UNSET and changes.text != before.text:
+        (vector,) = await embed_texts(ops, caller, archive.embedding, [changes.text])
+
+    def store(c: Connection) -> Passage:
+        held = _held(c, caller, agent_id, passage_id)
+        locked = archives.get(c, caller.organization_id, held.archive_id, lock=True)
+        given = {item.name: value for item in fields(changes) if (value := getattr(changes, item.name)) is not UNSET}
+        after = replace(held, **given, updated_at=now, last_updated_by_id=caller.user_id, vector=vector)
+        return passages.update_passage(c, locked, held, after)
+
+    return await ops.database.write(store)
+
+
+def _held(c: Connection, caller: Caller, agent_id: AgentId, passage_id: PassageId) -> Passage:
+    agents.get(c, caller.organization_id, agent_id)
+    found = passages.get(c, caller.organization_id, passage_id)
+    if found.archive_id not in passages.archive_ids_of(c, caller.organization_id, agent_id):
+        raise NotFound("passage", passage_id, f"agent {agent_id!r} has it in none of its archives")
+    return found
+
+
 async def delete(ops: Operations, caller: Caller, agent_id: AgentId, passage_id: PassageId) -> None:
     """Remove a passage from one of the agent's archives.
 
@@ -80,10 +120,7 @@ async def delete(ops: Operations, caller: Caller, agent_id: AgentId, passage_id:
     now = ops.clock()
 
     def remove(c: Connection) -> None:
-        agents.get(c, caller.organization_id, agent_id)
-        found = passages.get(c, caller.organization_id, passage_id)
-        if found.archive_id not in passages.archive_ids_of(c, caller.organization_id, agent_id):
-            raise NotFound("passage", passage_id, f"agent {agent_id!r} has it in none of its archives")
+        found = _held(c, caller, agent_id, passage_id)
         archive = archives.get(c, caller.organization_id, found.archive_id, lock=True)
         passages.delete_passage(c, archive, passage_id, now)
 
@@ -120,6 +157,12 @@ async def search(
         return archives.list_page(c, caller.organization_id, everything, agent_id=agent_id)
 
     return await _search(ops, caller, await ops.database.read(read), query)
+
+
+async def stored_bytes(ops: Operations, caller: Caller) -> int:
+    """Size of all vectors that the caller's organisation keeps."""
+    caller.require(Scope.READ)
+    return await ops.database.read(lambda c: passages.vector_bytes(c, caller.organization_id))
 
 
 async def _search(

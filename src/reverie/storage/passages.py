@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from reverie.domain.agent import Agent
 from reverie.domain.errors import NotFound
@@ -13,9 +13,9 @@ from reverie.domain.passage import Archive, Passage, PassageDraft, SearchHit, Se
 from reverie.storage import archives
 from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import TUPLE, RowMap
-from reverie.storage.schema import agent_archives, passage_tags, passages
+from reverie.storage.schema import agent_archives, passage_tags, passage_vectors, passages
 from reverie.storage.schema import archives as archive_rows
-from reverie.storage.search import index_passages, search_passages
+from reverie.storage.search import index_passages, search_passages, vector_length
 
 _map = RowMap(passages, Passage, {"tags": TUPLE}, absent=frozenset({"vector"}))
 
@@ -84,6 +84,38 @@ def list_page(c: Connection, organization_id: OrganizationId, archive_ids: Seque
     )
     rows = fetch_rows(c, query, passages, page, organization_id, "passage", by_time=True)
     return [_map.read(row) for row in rows]
+
+
+def update_passage(c: Connection, archive: Archive, before: Passage, after: Passage) -> Passage:
+    """Store what differs; with another text its words and its vector change too.
+
+    Raises:
+        InvalidInput: a vector of another length than those the archive holds.
+    """
+    if before.text != after.text:
+        # Its words, its vector and its tags hang on the row and go with it.
+        c.execute(delete(passages).where(passages.c.id == before.id))
+        _map.insert(c, after)
+        archives.grow(c, archive, 0, [] if after.vector is None else [len(after.vector)], after.updated_at)
+        index_passages(c, [after])
+    else:
+        _map.update(c, before, after)
+        c.execute(delete(passage_tags).where(passage_tags.c.passage_id == after.id))
+    tags = [{"passage_id": after.id, "tag": tag, "archive_id": archive.id} for tag in after.tags]
+    if tags:
+        c.execute(insert(passage_tags), tags)
+    return after
+
+
+def vector_bytes(c: Connection, organization_id: OrganizationId) -> int:
+    """Size of all vectors of the organisation's archives: 4 bytes for each number."""
+    numbers = vector_length(c, passage_vectors.c.embedding)
+    query = (
+        select(func.coalesce(func.sum(numbers), 0))
+        .join(passages, passages.c.seq == passage_vectors.c.seq)
+        .where(passages.c.organization_id == organization_id)
+    )
+    return int(c.execute(query).scalar_one()) * 4
 
 
 def delete_passage(c: Connection, archive: Archive, passage_id: str, now: datetime) -> None:

@@ -157,6 +157,11 @@ def rank_messages(
     return _search(c, _MESSAGES, scope, query, None)
 
 
+def vector_length(c: Connection, stored: ColumnElement[Any]) -> ColumnElement[int]:
+    """How many numbers a stored vector has."""
+    return _index_of(c).length(stored)
+
+
 def vector_support(c: Connection) -> str:
     """One line on how vectors are compared in this database, and what to do where they are not."""
     return _index_of(c).vector_support(c)

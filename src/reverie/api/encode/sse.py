@@ -276,7 +276,7 @@ class SseEncoder:
         if view.use_assistant_message and piece.name == view.tool_name:
             piece.message_type = "assistant_message"
             piece.arguments += event.arguments
-            said = _spoken_so_far(piece.arguments, view.tool_kwarg)
+            said = spoken_so_far(piece.arguments, view.tool_kwarg)
             fresh = said[piece.said :]
             piece.said = len(said)
             return {"content": fresh} if fresh else None
@@ -325,7 +325,7 @@ def _type_of(event: TextDelta | ReasoningDelta | ToolCallDelta) -> str:
     return "approval_request_message" if event.requires_approval else "tool_call_message"
 
 
-def _spoken_so_far(arguments: str, kwarg: str) -> str:
+def spoken_so_far(arguments: str, kwarg: str) -> str:
     """What an unfinished argument object already says."""
     try:
         found = from_json(arguments, allow_partial="trailing-strings")

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import Query
+from fastapi import Body, Query
 
 from reverie.api.context import (
     FROM_MODELS,
@@ -25,6 +25,7 @@ from reverie.api.wire.archives import (
     ArchivalSearchState,
     PassageCreate,
     PassageState,
+    PassageUpdate,
     archival_search,
     passage_state,
 )
@@ -151,6 +152,16 @@ async def search_archival_memory(
         end=aware(end_datetime),
     )
     return Json(archival_search(await passages.search_agent(call.ops, call.caller, AgentId(agent_id), wish)))
+
+
+@routes.patch("/v1/agents/{agent_id}/archival-memory/{memory_id}")
+async def update_passage(
+    agent_id: AgentPath, memory_id: PassagePath, call: Ask, body: Annotated[PassageUpdate | None, Body()] = None
+) -> Json[list[PassageState]]:
+    """Change what is given of a passage of the agent's archives; a path of old clients."""
+    changes = (body or PassageUpdate()).to_domain()
+    found = await passages.update(call.ops, call.caller, AgentId(agent_id), PassageId(memory_id), changes)
+    return Json([passage_state(found)])
 
 
 @routes.delete("/v1/agents/{agent_id}/archival-memory/{memory_id}")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Query
 
-from reverie.api.context import AgentPath, Ask, Routes
+from reverie.api.context import FROM_MODELS, AgentPath, Ask, Routes
 from reverie.api.encode.json import Json
 from reverie.api.wire.prompts import ContextState, Generate, GenerationState, context_state, generation_state
 from reverie.domain.ids import AgentId
@@ -22,7 +22,7 @@ async def retrieve_context(
     return Json(context_state(await prompts.overview(call.ops, call.caller, AgentId(agent_id), thread)))
 
 
-@routes.post("/v1/agents/{agent_id}/generate")
+@routes.post("/v1/agents/{agent_id}/generate", responses=FROM_MODELS)
 async def generate(agent_id: AgentPath, body: Generate, call: Ask) -> Json[GenerationState]:
     """Ask the agent's model something beside every conversation; nothing is stored."""
     done = await prompts.generate(

@@ -18,6 +18,7 @@ from reverie.api.context import (
     Routes,
 )
 from reverie.api.encode.json import Json
+from reverie.api.images import with_said
 from reverie.api.wire.agents import (
     ALL_RELATIONSHIPS,
     AgentCreate,
@@ -103,7 +104,10 @@ async def create_agent(body: AgentCreate, call: Ask, project: IntoProject) -> Js
         ref = TemplateRef.parse(body.from_template, project)
         _, made = await deployments.create(call.ops, call.caller, ref, body.to_deployment(project))
         return await answer_agent(call, made[0])
-    return await answer_agent(call, await agents.create(call.ops, call.caller, body.to_domain(project)))
+    draft = body.to_domain(project)
+    if draft.initial_messages:
+        draft = replace(draft, initial_messages=await with_said(draft.initial_messages, call.options))
+    return await answer_agent(call, await agents.create(call.ops, call.caller, draft))
 
 
 @routes.get("/v1/agents")

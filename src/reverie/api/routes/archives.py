@@ -1,5 +1,9 @@
 """Archives and their passages."""
 
+from typing import Annotated, Final, Literal
+
+from fastapi import Header
+
 from reverie.api.context import (
     FROM_MODELS,
     AgentQuery,
@@ -111,6 +115,18 @@ async def delete_passage(archive_id: ArchivePath, passage_id: PassagePath, call:
     """Delete a passage of an archive."""
     await archives.delete_passage(call.ops, call.caller, ArchiveId(archive_id), PassageId(passage_id))
     return Json(None)
+
+
+_UNITS: Final = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3, "TB": 1024**4}
+
+
+@routes.get("/v1/embeddings/total_storage_size")
+async def total_storage_size(
+    call: Ask,
+    storage_unit: Annotated[Literal["B", "KB", "MB", "GB", "TB"], Header(description="Unit of the answer.")] = "GB",
+) -> Json[float]:
+    """Size of all vectors of passages, in the unit of the header."""
+    return Json(await passages.stored_bytes(call.ops, call.caller) / _UNITS[storage_unit])
 
 
 @routes.post("/v1/passages/search", responses=FROM_MODELS)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 from typing_extensions import TypedDict
 
 from reverie.api.wire.base import Body, Metadata, changes_of
@@ -15,7 +15,7 @@ from reverie.api.wire.models import (
 )
 from reverie.domain.clock import aware
 from reverie.domain.folder import FilePassage
-from reverie.domain.passage import Archive, ArchiveChanges, ArchiveDraft, Passage, PassageDraft
+from reverie.domain.passage import Archive, ArchiveChanges, ArchiveDraft, Passage, PassageChanges, PassageDraft
 from reverie.domain.provider import EmbedderInfo
 
 
@@ -197,6 +197,22 @@ class PassageCreate(Body):
             metadata=self.metadata or {},
             created_at=aware(self.created_at),
         )
+
+
+class PassageUpdate(Body):
+    """A partial update of a passage, as old clients send it."""
+
+    text: str | None = Field(default=None, min_length=1)
+    tags: list[str] | None = None
+    metadata: Metadata | None = Field(default=None, validation_alias=AliasChoices("metadata", "metadata_"))
+    created_at: datetime | None = None
+
+    def to_domain(self) -> PassageChanges:
+        """The changes that operations apply."""
+        given = self.given()
+        if self.created_at is not None:
+            given["created_at"] = aware(self.created_at)
+        return changes_of(PassageChanges, given, frozenset())
 
 
 class PassagesCreate(Body):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 from typing_extensions import TypedDict
 
 from reverie.api.wire.base import MOST, Body, Metadata, changes_of
@@ -70,7 +70,7 @@ class BlockCreate(Body):
     metadata: Metadata | None = None
     tags: list[str] | None = None
     is_template: bool | None = None
-    template_name: str | None = None
+    template_name: str | None = Field(default=None, validation_alias=AliasChoices("template_name", "name"))
     project_id: str | None = None
     template_id: str | None = None
     base_template_id: str | None = None
@@ -118,7 +118,7 @@ class BlockUpdate(Body):
     metadata: Metadata | None = None
     tags: list[str] | None = None
     is_template: bool | None = None
-    template_name: str | None = None
+    template_name: str | None = Field(default=None, validation_alias=AliasChoices("template_name", "name"))
     project_id: str | None = None
     template_id: str | None = None
     base_template_id: str | None = None
