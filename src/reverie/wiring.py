@@ -143,9 +143,7 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
         if settings.trace_days:
             keeper = TraceKeeper(database, secrets.cipher, utc_now, TraceOptions(days=settings.trace_days))
             traces = await stack.enter_async_context(keeper.running())
-        callbacks = await stack.enter_async_context(
-            Callbacks(database, secrets.signer, utc_now, settings.web_options()).running()
-        )
+        callbacks = Callbacks(database, secrets.signer, utc_now, settings.web_options())
         engine = RunEngine(
             LoopDeps(
                 database=database,
@@ -173,6 +171,8 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
         peers.bind(engine)
         await engine.start()
         stack.push_async_callback(engine.close)
+        # After the engine has ended what dead processes left, so that those callbacks are seen at once.
+        await stack.enter_async_context(callbacks.running())
         if database.sqlite_path is None:
             await stack.enter_async_context(sweep(engine, settings.lease_s))
         batches = await stack.enter_async_context(Batches(database, engine, utc_now, on_end=callbacks.ring).running())

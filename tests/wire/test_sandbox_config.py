@@ -72,6 +72,9 @@ def test_variables_are_in_the_environment_of_every_tool_and_secrets_come_first(
     answer = client.agents.messages.create(agent.id, input="go")
     returns = [str(message.tool_return) for message in answer.messages if message.message_type == "tool_return_message"]
     assert returns == [VALUE, "small"]
+    traces = [client.steps.trace.retrieve(step.id) for step in client.steps.list(agent_id=agent.id)]
+    assert "[secret COLOUR]" in str(traces)
+    assert VALUE not in str(traces)
     ask(server, "PATCH", f"/environment-variable/{made['id']}", body={"value": "white"})
     assert "white" in ran(server, LOOK, variable="COLOUR")["tool_return"]
     assert [item["key"] for item in ask(server, "GET", f"{place}?order=asc")] == ["COLOUR", "SIZE"]

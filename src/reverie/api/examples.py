@@ -85,6 +85,11 @@ EXAMPLES: Final[dict[str, Any]] = {
     "OldServerConfig": {"server_name": "clock", "type": "streamable_http", **_URL},
     "OldServerUpdate": _URL,
     "ProjectCreate": {"name": "Engines"},
+    "SandboxConfigBody": {"timeout": 30, "use_venv": True, "pip_requirements": [{"name": "numpy"}]},
+    "SandboxConfigCreate": {"config": {"timeout": 30}},
+    "SandboxConfigUpdate": {"config": {"timeout": 60}},
+    "VariableCreate": {"key": "REGION", "value": "eu", "description": "where tools look"},
+    "VariableUpdate": {"value": "us"},
     "ProviderCreate": {"name": "my-openai", "provider_type": "openai", "api_key": "sk-123456"},
     "ProviderCheck": {"provider_type": "openai", "api_key": "sk-123456"},
     "CredentialsBody": {"api_key": "sk-123456"},
@@ -94,6 +99,7 @@ EXAMPLES: Final[dict[str, Any]] = {
 
 PARAMETERS: Final[dict[str, str]] = {
     "limit": "Most items to answer.",
+    "sandbox_type": "Only settings of this kind of sandbox; there is one kind here, `local`.",
     "after": "Id of an item: only those behind it, in the order of the list.",
     "before": "Id of an item: only those in front of it, in the order of the list.",
     "order": "`asc` is oldest first, `desc` newest first.",

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import orjson
@@ -26,7 +26,8 @@ PAUSES_S: Final = (1.0, 5.0, 30.0, 120.0, 600.0, 3600.0)
 """Before each further attempt; after the last one it is given up."""
 LEASE: Final = timedelta(seconds=60)
 """Longer than an attempt can take; a callback whose process died is taken up by another after it."""
-INTERVAL_S: Final = 60.0
+INTERVAL_S: Final = 15.0
+"""How often those are looked for that another process left, or the end of a dead process's run."""
 AT_ONCE: Final = 20
 GONE: Final = 410
 """A receiver that says so wants to be asked no more."""
@@ -68,16 +69,18 @@ class Callbacks:
         made = 0
         while True:
             now = self._clock()
+            due_at = await self._database.read(callbacks.next_due)
+            if due_at is None or due_at > now:
+                self._set_timer(due_at)
+                return made
             due = await self._database.write(lambda c, now=now: callbacks.claim(c, now, LEASE, AT_ONCE))  # type: ignore[misc]
-            if not due:
-                break
+            if not due:  # another process is just taking them
+                self._set_timer(now + timedelta(seconds=1))
+                return made
             await asyncio.gather(*(self._try(item) for item in due))
             made += len(due)
-        await self._set_timer()
-        return made
 
-    async def _set_timer(self) -> None:
-        due_at = await self._database.read(callbacks.next_due)
+    def _set_timer(self, due_at: datetime | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,7 +1,7 @@
 """Keeps what was said to model providers, beside the turns that said it, and forgets it in time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,8 +13,10 @@ import structlog
 from reverie.auth.cipher import Cipher, Unreadable
 from reverie.background.rounds import Rounds
 from reverie.domain.clock import Clock
+from reverie.domain.ids import OrganizationId
+from reverie.domain.sandbox import SandboxVariable
 from reverie.domain.trace import Exchange
-from reverie.storage import traces
+from reverie.storage import sandboxes, traces
 from reverie.storage.database import Database
 
 log = structlog.get_logger(__name__)
@@ -85,7 +87,10 @@ class TraceKeeper:
                 self._dropped = 0
             stored = 0
             for start in range(0, len(waiting), BATCH):
-                packed = await asyncio.to_thread(self._pack, waiting[start : start + BATCH])
+                batch = waiting[start : start + BATCH]
+                owners = {item.organization_id for item in batch}
+                shared = await self._database.read(lambda c, owners=owners: sandboxes.of_organizations(c, owners))  # type: ignore[misc]
+                packed = await asyncio.to_thread(self._pack, batch, shared)
                 stored += await self._database.write(lambda c, packed=packed: traces.insert_all(c, packed))  # type: ignore[misc]
             return stored
 
@@ -105,16 +110,26 @@ class TraceKeeper:
         self._next_sweep = now + timedelta(seconds=SWEEP_S)
         return await self.sweep()
 
-    def _pack(self, exchanges: list[Exchange]) -> list[traces.Packed]:
-        return [traces.pack(_without_secrets(item, self._cipher)) for item in exchanges]
+    def _pack(
+        self, exchanges: list[Exchange], shared: Mapping[OrganizationId, Sequence[SandboxVariable]]
+    ) -> list[traces.Packed]:
+        return [
+            traces.pack(_without_secrets(item, shared.get(item.organization_id, ()), self._cipher))
+            for item in exchanges
+        ]
 
 
-def _without_secrets(exchange: Exchange, cipher: Cipher) -> Exchange:
-    """`exchange` with the agent's secrets, which a tool may have shown to the model, made unreadable."""
+def _without_secrets(exchange: Exchange, shared: Sequence[SandboxVariable], cipher: Cipher) -> Exchange:
+    """`exchange` with secrets of the agent and of its organisation's tools made unreadable.
+
+    A tool may have shown them to the model.
+    """
+    sealed_values = [(item.key, item.sealed_value, item.id) for item in shared]
+    sealed_values += [(name, sealed, exchange.agent_id) for name, sealed in exchange.sealed_secrets.items()]
     secrets: dict[str, str] = {}
-    for name, sealed in exchange.sealed_secrets.items():
+    for name, sealed, bound_to in sealed_values:
         try:
-            value = cipher.decrypt(sealed, exchange.agent_id)
+            value = cipher.decrypt(sealed, bound_to)
         except Unreadable:
             continue
         if len(value) >= SHORTEST_SECRET:

@@ -1,5 +1,6 @@
 """Sandbox settings of organisations, and the variables that go with them."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from sqlalchemy import Connection, select
@@ -101,6 +102,18 @@ def list_variables(
     )
     rows = fetch_rows(c, query, sandbox_variables, page, organization_id, "environment variable")
     return [_variables.read(row) for row in rows]
+
+
+def of_organizations(
+    c: Connection, organization_ids: Iterable[OrganizationId]
+) -> dict[OrganizationId, list[SandboxVariable]]:
+    """The variables of each organisation that has any."""
+    query = select(sandbox_variables).where(sandbox_variables.c.organization_id.in_(set(organization_ids)))
+    found: dict[OrganizationId, list[SandboxVariable]] = {}
+    for row in c.execute(query).all():
+        variable = _variables.read(row)
+        found.setdefault(variable.organization_id, []).append(variable)
+    return found
 
 
 def delete_variable(c: Connection, variable_id: str) -> None:
