@@ -176,6 +176,24 @@ def test_two_servers_may_offer_tools_of_one_name(client: Letta, scripted: Script
     assert client.mcp_servers.tools.run(kept.id, mcp_server_id=second.id).func_return == f"{name} {{}}"
 
 
+def test_an_agent_is_given_all_tools_of_a_server_and_loses_them(
+    server: Server, client: Letta, scripted: Scripted
+) -> None:
+    scripted.tools = [tool(_name("one"), {}), tool(_name("two"), {})]
+    made = _http(client, scripted.url)
+    agent = bare_agent(client)
+    path = f"/v1/agents/{agent.id}/mcp-servers"
+    with server.http as http:
+        assert http.get(path).json() == []
+        given = http.patch(f"{path}/attach/{made.id}").json()
+        assert {item["name"] for item in given["tools"]} == {item["name"] for item in scripted.tools}
+        assert [item["id"] for item in http.get(path).json()] == [made.id]
+        assert http.patch(f"{path}/detach/{made.id}").json()["tools"] == []
+        assert http.get(path).json() == []
+        absent = "mcp_server-00000000-0000-4000-8000-000000000000"
+        assert http.patch(f"{path}/attach/{absent}").status_code == 404
+
+
 def test_headers_and_tokens_are_sent_and_sealed(server: Server, client: Letta, scripted: Scripted) -> None:
     token, key = uuid4().hex, uuid4().hex
     made = _http(client, scripted.url, auth_token=token, custom_headers={"X-Key": key})

@@ -12,7 +12,7 @@ from reverie.domain.agent import Agent, AgentChanges, AgentDetails, AgentDraft, 
 from reverie.domain.block import Block, BlockChanges
 from reverie.domain.errors import InvalidInput
 from reverie.domain.folder import file_limits
-from reverie.domain.ids import AgentId, ArchiveId, BlockId, ConversationId, FolderId, IdentityId, ToolId
+from reverie.domain.ids import AgentId, ArchiveId, BlockId, ConversationId, FolderId, IdentityId, McpServerId, ToolId
 from reverie.domain.json import JsonObject
 from reverie.domain.paging import Page
 from reverie.domain.tool import Tool, ToolType
@@ -30,7 +30,18 @@ from reverie.operations.authorship import actor_of
 from reverie.operations.base import Operations
 from reverie.operations.builtin import ensure_builtin
 from reverie.operations.companions import check_may_have_companion
-from reverie.storage import agents, archives, blocks, file_views, folders, groups, identities, messages, tools
+from reverie.storage import (
+    agents,
+    archives,
+    blocks,
+    file_views,
+    folders,
+    groups,
+    identities,
+    mcp_servers,
+    messages,
+    tools,
+)
 from reverie.storage.agents import EVERYTHING, Related
 from reverie.storage.identities import AGENTS
 from reverie.tools.base import ToolOutcome, ToolRun
@@ -206,6 +217,28 @@ async def attach_archive(ops: Operations, caller: Caller, agent_id: AgentId, arc
 async def detach_archive(ops: Operations, caller: Caller, agent_id: AgentId, archive_id: ArchiveId) -> None:
     """Take an archive away from the agent; the archive stays."""
     await _change_attached(ops, caller, agent_id, lambda c, agent: archives.detach(c, agent.id, archive_id))
+
+
+async def attach_mcp_server(ops: Operations, caller: Caller, agent_id: AgentId, server_id: McpServerId) -> AgentDetails:
+    """Give the agent all tools that an MCP server offers now; those that it offers later are attached one by one."""
+
+    def change(c: Connection, agent: Agent) -> None:
+        server = mcp_servers.get(c, caller.organization_id, server_id)
+        tools.attach(c, agent.id, [tool for tool, _ in mcp_servers.tools_of(c, server)])
+
+    return await _change_attached(ops, caller, agent_id, change)
+
+
+async def detach_mcp_server(ops: Operations, caller: Caller, agent_id: AgentId, server_id: McpServerId) -> AgentDetails:
+    """Take every tool of an MCP server away from the agent; nothing happens when it has none."""
+
+    def change(c: Connection, agent: Agent) -> None:
+        own = {tool.id for tool, _ in mcp_servers.tools_of(c, mcp_servers.get(c, caller.organization_id, server_id))}
+        for tool in tools.of_agent(c, agent.id):
+            if tool.id in own:
+                tools.detach(c, agent, tool.id)
+
+    return await _change_attached(ops, caller, agent_id, change)
 
 
 async def attach_identity(ops: Operations, caller: Caller, agent_id: AgentId, identity_id: IdentityId) -> None:

@@ -114,6 +114,14 @@ def secrets_of(ops: Operations, caller: Caller, server: McpServer) -> McpSecrets
     return open_secrets(ops.cipher, server) if caller.holds(Scope.TOOLS) else McpSecrets()
 
 
+async def list_of_agent(ops: Operations, caller: Caller, agent_id: AgentId) -> list[McpServer]:
+    """The servers whose tools the agent has, by age."""
+    caller.require(Scope.READ)
+    return await ops.database.read(
+        lambda c: mcp_servers.list_of_agent(c, agents.get(c, caller.organization_id, agent_id))
+    )
+
+
 async def update(ops: Operations, caller: Caller, server_id: McpServerId, changes: McpServerChanges) -> McpServer:
     """Change what `changes` names; a refresh then lists the tools anew. A grant ends with the address it was for.
 

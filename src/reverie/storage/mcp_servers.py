@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
+from reverie.domain.agent import Agent
 from reverie.domain.errors import Conflict, NotFound
 from reverie.domain.ids import McpServerId, OrganizationId, ToolId
 from reverie.domain.mcp_server import McpServer, McpServerType, McpSession, McpToolLink
@@ -14,7 +15,7 @@ from reverie.domain.tool import Tool
 from reverie.storage import tools as tool_rows
 from reverie.storage.dialect import dialect_of
 from reverie.storage.rows import TUPLE, RowMap, loaded_by
-from reverie.storage.schema import mcp_servers, mcp_sessions, mcp_tools, tools
+from reverie.storage.schema import agent_tools, mcp_servers, mcp_sessions, mcp_tools, tools
 
 _map = RowMap(mcp_servers, McpServer, {"server_type": loaded_by(McpServerType), "args": TUPLE})
 _sessions = RowMap(mcp_sessions, McpSession, {})
@@ -57,6 +58,17 @@ def _one(c: Connection, organization_id: OrganizationId, condition: Any, shown: 
 def list_all(c: Connection, organization_id: OrganizationId) -> list[McpServer]:
     """The organisation's servers, by age."""
     query = select(mcp_servers).where(mcp_servers.c.organization_id == organization_id).order_by(mcp_servers.c.seq)
+    return [_map.read(row) for row in c.execute(query).all()]
+
+
+def list_of_agent(c: Connection, agent: Agent) -> list[McpServer]:
+    """The servers whose tools the agent has, by age."""
+    own = (
+        select(mcp_tools.c.server_id)
+        .join(agent_tools, agent_tools.c.tool_id == mcp_tools.c.tool_id)
+        .where(agent_tools.c.agent_id == agent.id)
+    )
+    query = select(mcp_servers).where(mcp_servers.c.id.in_(own)).order_by(mcp_servers.c.seq)
     return [_map.read(row) for row in c.execute(query).all()]
 
 

@@ -7,10 +7,12 @@ from typing import Annotated, Any, Final
 from fastapi import Body, Request
 from starlette.responses import Response
 
-from reverie.api.context import AgentQuery, Ask, McpServerPath, Routes, ToolPath
+from reverie.api.context import AgentPath, AgentQuery, Ask, McpServerPath, Routes, ToolPath
 from reverie.api.encode.json import Json, dumps
 from reverie.api.encode.messages import content_of
 from reverie.api.encode.sse import SentEvents
+from reverie.api.routes.agents import answer_agent
+from reverie.api.wire.agents import AgentState
 from reverie.api.wire.mcp_servers import (
     McpServerCreate,
     McpServerState,
@@ -24,7 +26,7 @@ from reverie.api.wire.mcp_servers import (
 from reverie.api.wire.tools import ToolExecution, ToolState, tool_state
 from reverie.domain.ids import AgentId, McpServerId, ToolId
 from reverie.domain.mcp_server import ConnectEvent, McpServer
-from reverie.operations import mcp_servers
+from reverie.operations import agents, mcp_servers
 from reverie.tools.base import ToolOutcome
 
 routes = Routes("mcp-servers")
@@ -48,6 +50,27 @@ async def list_mcp_servers(call: Ask) -> Json[list[McpServerState]]:
     """List servers, by age."""
     found = await mcp_servers.list_servers(call.ops, call.caller)
     return Json([_state(call, server) for server in found])
+
+
+@routes.get("/v1/agents/{agent_id}/mcp-servers")
+async def list_agent_mcp_servers(agent_id: AgentPath, call: Ask) -> Json[list[McpServerState]]:
+    """List the servers whose tools an agent has, by age."""
+    found = await mcp_servers.list_of_agent(call.ops, call.caller, AgentId(agent_id))
+    return Json([_state(call, server) for server in found])
+
+
+@routes.patch("/v1/agents/{agent_id}/mcp-servers/attach/{mcp_server_id}")
+async def attach_mcp_server(agent_id: AgentPath, mcp_server_id: McpServerPath, call: Ask) -> Json[AgentState]:
+    """Give an agent all tools that a server offers now."""
+    found = await agents.attach_mcp_server(call.ops, call.caller, AgentId(agent_id), McpServerId(mcp_server_id))
+    return await answer_agent(call, found)
+
+
+@routes.patch("/v1/agents/{agent_id}/mcp-servers/detach/{mcp_server_id}")
+async def detach_mcp_server(agent_id: AgentPath, mcp_server_id: McpServerPath, call: Ask) -> Json[AgentState]:
+    """Take every tool of a server away from an agent."""
+    found = await agents.detach_mcp_server(call.ops, call.caller, AgentId(agent_id), McpServerId(mcp_server_id))
+    return await answer_agent(call, found)
 
 
 @routes.get("/v1/mcp-servers/connect/{mcp_server_id}")
