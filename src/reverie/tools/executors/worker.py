@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Final, Self
@@ -25,11 +26,11 @@ class Worker:
     """A process that waits for one request. Whoever takes it calls `call`, `complaint` or `end`, once."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, answer: asyncio.StreamReader, transport: asyncio.ReadTransport
+        self, process: asyncio.subprocess.Process, answer: asyncio.StreamReader, line: asyncio.StreamWriter
     ) -> None:
         self._process = process
         self._answer = answer
-        self._transport = transport
+        self._line = line
         self._room = 0
 
     @classmethod
@@ -49,29 +50,27 @@ class Worker:
 
     @classmethod
     async def _start(cls, launch: Launch) -> Self:
-        read_fd, write_fd = os.pipe()
+        # A pair of sockets and no pipe: of a pipe that it is given, uvloop closes the descriptor twice, the second
+        # time when the number may be another thread's already.
+        ours, theirs = socket.socketpair()
         try:
             process = await asyncio.create_subprocess_exec(
                 *launch.argv,
-                str(write_fd),
+                str(theirs.fileno()),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                pass_fds=(write_fd,),
+                pass_fds=(theirs.fileno(),),
                 env={} if not launch.sandboxed else {"PATH": os.defpath},
                 cwd="/",
                 start_new_session=True,
             )
         except BaseException:
-            os.close(read_fd)
+            ours.close()
             raise
         finally:
-            os.close(write_fd)
-        reader = asyncio.StreamReader()
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_fd, "rb", buffering=0)
-        )
-        return cls(process, reader, transport)
+            theirs.close()
+        return cls(process, *await asyncio.open_connection(sock=ours))
 
     @property
     def alive(self) -> bool:
@@ -139,7 +138,7 @@ class Worker:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def _close(self) -> None:
-        self._transport.close()
+        self._line.close()
         if self._process.stdin is not None:
             self._process.stdin.close()
 
