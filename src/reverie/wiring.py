@@ -40,9 +40,11 @@ from reverie.models.catalog import Catalog
 from reverie.models.catalogs import Catalogs
 from reverie.models.retry import RetryPolicy
 from reverie.operations.base import Operations, nothing
-from reverie.operations.keys import KeysInDatabase, first_key
+from reverie.operations.keys import first_key
+from reverie.operations.known_keys import KeysInDatabase
 from reverie.operations.mcp_access import StoredMcpServers
 from reverie.operations.providers import load_own
+from reverie.runs.connections import Connections
 from reverie.runs.engine import EngineOptions, RunEngine
 from reverie.runs.peers import PeerExecutor, PeerOptions
 from reverie.runs.talk import GroupTalks
@@ -194,6 +196,8 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
             runs=engine,
             talks=talks,
             cipher=secrets.cipher,
+            hasher=secrets.hasher,
+            connections=Connections(database, utc_now, alone=database.sqlite_path is not None),
             executor=executor,
             mcp=connections,
             clock=utc_now,

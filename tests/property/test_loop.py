@@ -17,7 +17,7 @@ from tests.support.databases import database_urls
 from tests.support.operations import Everyone, NoMcp
 
 from reverie.auth.cipher import Cipher
-from reverie.auth.keys import LOCAL_CALLER
+from reverie.auth.keys import LOCAL_CALLER, TokenHasher
 from reverie.context.pairing import lost_calls, open_calls
 from reverie.domain.agent import AgentDraft
 from reverie.domain.block import BlockDraft
@@ -55,6 +55,7 @@ from reverie.models.base import (
 from reverie.models.retry import RetryPolicy
 from reverie.operations import agents, tools
 from reverie.operations.base import Operations
+from reverie.runs.connections import Connections
 from reverie.runs.engine import EngineOptions, RunEngine
 from reverie.runs.talk import GroupTalks
 from reverie.storage import conversations, messages, runs
@@ -320,6 +321,8 @@ def _operations(database: Database, model: ScriptedModel) -> Operations:
         runs=engine,
         talks=GroupTalks(engine, database, lambda _error: 500),
         cipher=cipher,
+        hasher=TokenHasher(bytes(32)),
+        connections=Connections(database, utc_now, alone=True),
         executor=Echo(),
         mcp=NoMcp(),
         clock=utc_now,

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from reverie.auth.cipher import Cipher
+from reverie.auth.keys import TokenHasher
 from reverie.domain.errors import BadGateway, NotFound
 from reverie.domain.ids import McpServerId, OrganizationId
 from reverie.domain.json import JsonObject
@@ -25,6 +26,7 @@ from reverie.models.base import (
 )
 from reverie.models.retry import RetryPolicy
 from reverie.operations.base import Operations
+from reverie.runs.connections import Connections
 from reverie.runs.engine import EngineOptions, RunEngine
 from reverie.runs.talk import GroupTalks
 from reverie.storage.database import Database
@@ -198,6 +200,8 @@ def operations_on(database: Database) -> Operations:
         runs=engine,
         talks=GroupTalks(engine, database, lambda _: 500),
         cipher=cipher,
+        hasher=TokenHasher(bytes(32)),
+        connections=Connections(database, clock, alone=True),
         executor=executor,
         mcp=NoMcp(),
         clock=clock,

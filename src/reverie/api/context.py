@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from reverie.api.wire.agents import AgentFacts
 from reverie.api.wire.base import Order
-from reverie.auth.keys import LOCAL_CALLER, Caller, Scope
+from reverie.auth.keys import LOCAL_CALLER, Caller
 from reverie.domain.clock import Clock, utc_now
 from reverie.domain.paging import Page
 from reverie.domain.provider import EmbedderInfo, ModelInfo
@@ -53,7 +53,7 @@ class Call:
         catalog = await self.ops.catalogs.of(self.caller.organization_id)
         models = await catalog.list_models()
         found = await catalog.list_embedders() if embedders else []
-        open_secret = self.ops.cipher.decrypt if self.caller.holds(Scope.WRITE) else None
+        open_secret = self.ops.cipher.decrypt if self.caller.sees_secrets else None
         return AgentFacts(models=_by_handle(models), embedders=_embedders(found), open_secret=open_secret)
 
 
@@ -157,6 +157,7 @@ PassagePath: TypeAlias = Annotated[str, _id("passage")]
 ArchivePath: TypeAlias = Annotated[str, _id("archive")]
 ProviderPath: TypeAlias = Annotated[str, _id("provider")]
 IdentityPath: TypeAlias = Annotated[str, _id("identity")]
+EnvironmentPath: TypeAlias = Annotated[str, _id("env")]
 SchedulePath: TypeAlias = Annotated[str, _id("schedule")]
 FolderPath: TypeAlias = Annotated[str, _id("source")]
 FilePath: TypeAlias = Annotated[str, _id("file")]

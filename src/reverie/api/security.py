@@ -13,14 +13,17 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from reverie.api.access import require_access
 from reverie.api.encode.json import Json
 from reverie.api.errors import answer
 from reverie.auth.call_keys import CallKeys
-from reverie.auth.keys import Gate
+from reverie.auth.keys import Gate, shows_page_token
+from reverie.auth.policy import Sender
 from reverie.domain.errors import ReverieError
 
 OPEN_PATHS: Final = frozenset({"/v1/health", "/v1/ready", "/v1/tools/mcp/oauth/callback"})
 """Answered without a key, so that whatever watches the server needs none."""
+_SERVED: Final = frozenset({"http", "websocket"})
 _METHODS: Final = "GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS"
 _PREFLIGHT_AGE_S: Final = "600"
 
@@ -51,13 +54,13 @@ class Paths:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] != "http":
+        if scope["type"] not in _SERVED:
             await self._app(scope, receive, send)
             return
         path: str = scope["path"]
         if path.endswith("/") and len(path) > 1:
             scope = {**scope, "path": path.rstrip("/") or "/"}
-        if scope["method"] == "HEAD":
+        if _method(scope) == "HEAD":
             await self._app({**scope, "method": "GET"}, receive, _without_body(send))
             return
         await self._app(scope, receive, send)
@@ -88,7 +91,7 @@ class Doors:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] != "http":
+        if scope["type"] not in _SERVED:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
@@ -107,20 +110,25 @@ class Doors:
         await self._from_page(scope, receive, send, headers, origin)
 
     async def _from_page(self, scope: Scope, receive: Receive, send: Send, headers: Headers, origin: str) -> None:
+        preflight = _method(scope) == "OPTIONS" and "access-control-request-method" in headers
         allowed = "*" in self._origins or origin.lower() in self._origins
         if not allowed and not _same_origin(origin, scope, headers):
+            # Who made an access token for pages has said that they may call, with it and with nothing else.
+            if preflight:
+                allowed = await self._options.gate.serves_pages_of(origin)
+            else:
+                allowed = shows_page_token(headers.get("authorization"))
             # With keys in use, a page without one gets a 401, and one that has it is no stranger.
-            preflight = scope["method"] == "OPTIONS" and "access-control-request-method" in headers
-            if preflight or not self._options.keys_required:
+            if not allowed and (preflight or not self._options.keys_required):
                 detail = (
                     f"pages of {origin!r} may not call this server; to let them, name it in REVERIE_ALLOWED_ORIGINS"
                 )
                 await Json({"detail": detail}, 403)(scope, receive, send)
                 return
-        if allowed and scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
+        if allowed and preflight:
             await _preflight(origin, headers)(scope, receive, send)
             return
-        await self._app(scope, receive, _with_cors(send, origin) if allowed else send)
+        await self._app(scope, receive, _with_cors(send, origin) if allowed and scope["type"] == "http" else send)
 
     def _is_ours(self, host_header: str) -> bool:
         try:
@@ -128,6 +136,11 @@ class Doors:
         except ValueError:
             return False
         return host in self._hosts or host_header.lower() in self._hosts or is_loopback_name(host)
+
+
+def _method(scope: Scope) -> str:
+    """The method of a request; a WebSocket begins as a GET, and is none that a page's token opens."""
+    return "WEBSOCKET" if scope["type"] == "websocket" else str(scope["method"])
 
 
 def is_loopback_name(host: str) -> bool:
@@ -141,7 +154,8 @@ def is_loopback_name(host: str) -> bool:
 
 
 def _same_origin(origin: str, scope: Scope, headers: Headers) -> bool:
-    return origin.lower() == f"{scope.get('scheme', 'http')}://{headers.get('host', '')}".lower()
+    scheme = scope.get("scheme", "http").replace("ws", "http")
+    return origin.lower() == f"{scheme}://{headers.get('host', '')}".lower()
 
 
 def _preflight(origin: str, headers: Headers) -> Response:
@@ -227,7 +241,7 @@ def _replay(chunks: Iterable[Message], receive: Receive) -> Receive:
 
 
 class Keys:
-    """Turns each request's key into its caller, found in `scope["state"]["caller"]`.
+    """Turns each request's key into its caller, found in `scope["state"]["caller"]`, and holds pages to their policy.
 
     A key may also come in the header that self-hosters of the retired server were told to use.
     """
@@ -239,15 +253,18 @@ class Keys:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
+        if scope["type"] not in _SERVED or scope["path"] in OPEN_PATHS:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        sender = Sender(origin=headers.get("origin"), referer=headers.get("referer"), host=headers.get("host"))
         try:
             if self._calls is not None and _came_through_socket(scope):
                 caller = self._calls.identify(headers.get("authorization"))
             else:
-                caller = await self._gate.identify(headers.get("authorization") or _bare_password(headers))
+                caller = await self._gate.identify(headers.get("authorization") or _bare_password(headers), sender)
+            if caller.policy is not None:
+                require_access(caller.policy, _method(scope), scope["path"])
         except ReverieError as error:
             await answer(error)(scope, receive, send)
             return

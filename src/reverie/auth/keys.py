@@ -14,11 +14,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, Protocol
 
+from reverie.auth.policy import Policy, Sender, origin_of
 from reverie.domain.clock import Clock, utc_now
 from reverie.domain.errors import NotAllowed, NotAuthenticated
 from reverie.domain.ids import DEFAULT_ORGANIZATION, DEFAULT_USER, OrganizationId, RunId, UserId
 
 TOKEN_PREFIX: Final = "sk-rev-"
+PAGE_PREFIX: Final = "ck-rev-"
+"""Of access tokens for pages; whoever shows one is never taken for anybody else."""
 _TOKEN_BYTES: Final = 32
 
 
@@ -58,6 +61,8 @@ class Caller:
     """None: let in without a key, because the server listens on loopback only."""
     run_id: RunId | None = None
     """The run whose tool calls, when it is one."""
+    policy: Policy | None = None
+    """What an access token of a page opens; None: all that the scopes say."""
 
     def holds(self, scope: Scope) -> bool:
         """Whether the caller holds `scope` or one that includes it."""
@@ -71,6 +76,11 @@ class Caller:
         """
         if not self.holds(scope):
             raise NotAllowed(f"this key lacks the scope {scope.value!r}; use a key made with `--scope {scope.value}`")
+
+    @property
+    def sees_secrets(self) -> bool:
+        """Whether secrets may be shown: to those who may set them, and never in a page."""
+        return self.policy is None and self.holds(Scope.WRITE)
 
 
 LOCAL_CALLER: Final = Caller(
@@ -106,14 +116,49 @@ class KeyRecord:
         return Caller(organization_id=self.organization_id, user_id=self.user_id, scopes=self.scopes, key_id=self.id)
 
 
-def make_token(random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> str:
-    """Return a fresh key of 256 random bits. The only moment its text exists on the server."""
-    return TOKEN_PREFIX + _base62(int.from_bytes(random_bytes(_TOKEN_BYTES)))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessToken:
+    """The token of a web page as it is stored."""
+
+    id: str
+    """`access_token-<uuid>`"""
+    digest: str = field(repr=False)
+    """`TokenHasher.digest` of the token; unique."""
+    organization_id: OrganizationId
+    user_id: UserId
+    hostname: str
+    """As the client said it."""
+    origin: str
+    """`origin_of` the hostname: whose pages may use it."""
+    policy: Policy
+    created_at: datetime
+    expires_at: datetime
+
+    def caller(self) -> Caller:
+        """The page that shows this token."""
+        scopes = frozenset({Scope.WRITE if self.policy.writes else Scope.READ})
+        return Caller(
+            organization_id=self.organization_id,
+            user_id=self.user_id,
+            scopes=scopes,
+            key_id=self.id,
+            policy=self.policy,
+        )
+
+
+def make_token(random_bytes: Callable[[int], bytes] = secrets.token_bytes, *, prefix: str = TOKEN_PREFIX) -> str:
+    """Return a fresh token of 256 random bits. The only moment its text exists on the server."""
+    return prefix + _base62(int.from_bytes(random_bytes(_TOKEN_BYTES)))
 
 
 def token_hint(token: str) -> str:
     """The part of a token that may be shown again."""
     return token[-4:]
+
+
+def shows_page_token(authorization: str | None) -> bool:
+    """Whether this `Authorization` header bears an access token of a page, known or not."""
+    return (bearer_token(authorization) or "").startswith(PAGE_PREFIX)
 
 
 def bearer_token(authorization: str | None) -> str | None:
@@ -159,6 +204,14 @@ class KeyStore(Protocol):
         """The record whose digest is one of `digests`, revoked and expired ones included."""
         ...
 
+    async def find_access_token(self, digests: Sequence[str]) -> AccessToken | None:
+        """The access token whose digest is one of `digests`, expired ones included."""
+        ...
+
+    async def serves_pages_of(self, origin: str, now: datetime) -> bool:
+        """Whether there is a live access token for pages of `origin`."""
+        ...
+
 
 class NoKeys:
     """A store without keys: only the configured one opens the server."""
@@ -166,6 +219,14 @@ class NoKeys:
     async def find(self, digests: Sequence[str]) -> KeyRecord | None:
         """None, always."""
         return None
+
+    async def find_access_token(self, digests: Sequence[str]) -> AccessToken | None:
+        """None, always."""
+        return None
+
+    async def serves_pages_of(self, origin: str, now: datetime) -> bool:
+        """False, always."""
+        return False
 
 
 class Gate:
@@ -187,7 +248,12 @@ class Gate:
         self._configured = hasher.digest(configured_key) if configured_key else None
         self._clock = clock
 
-    async def identify(self, authorization: str | None) -> Caller:
+    async def serves_pages_of(self, origin: str) -> bool:
+        """Whether pages of this origin hold an access token: browsers ask before they show it."""
+        clean = origin_of(origin)
+        return clean is not None and await self._store.serves_pages_of(clean, self._clock())
+
+    async def identify(self, authorization: str | None, sender: Sender = Sender()) -> Caller:  # noqa: B008 - frozen
         """Return who sent this `Authorization` header.
 
         Where no key is required an unknown one is as good as none: clients made for the
@@ -195,6 +261,7 @@ class Gate:
 
         Raises:
             NotAuthenticated: no key, or one that is unknown, expired or revoked.
+            NotAllowed: the access token of a page, sent by another.
         """
         token = bearer_token(authorization)
         if token is None:
@@ -202,6 +269,8 @@ class Gate:
                 raise NotAuthenticated("this server asks for a key; send it as 'Authorization: Bearer <key>'")
             return LOCAL_CALLER
         digests = self._hasher.candidates(token)
+        if token.startswith(PAGE_PREFIX):
+            return await self._identify_page(digests, sender)
         if self._configured is not None and hmac.compare_digest(digests[0], self._configured):
             return Caller(
                 organization_id=DEFAULT_ORGANIZATION,
@@ -218,6 +287,14 @@ class Gate:
         if record is None:
             raise NotAuthenticated("this key is not known here; check it, or make one with `reverie keys create`")
         raise NotAuthenticated("this key is revoked or expired; make one with `reverie keys create`")
+
+    async def _identify_page(self, digests: Sequence[str], sender: Sender) -> Caller:
+        token = await self._store.find_access_token(digests)
+        if token is None or token.expires_at <= self._clock():
+            raise NotAuthenticated("this access token is not known here, or has expired; make another with a key")
+        if not sender.is_page_of(token.origin):
+            raise NotAllowed(f"this access token is for pages of {token.hostname!r}, and this request is from {sender}")
+        return token.caller()
 
 
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

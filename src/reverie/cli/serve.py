@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, cast
 
 import uvicorn
 from sqlalchemy.engine import make_url
@@ -149,7 +149,7 @@ async def _serve(settings: Settings, build: Build, listener: socket.socket) -> i
             server.app,
             http="httptools" if sys.platform != "win32" else "auto",
             interface="asgi3",
-            ws="none",
+            ws=cast(Any, _web_socket),
             lifespan="off",
             log_config=None,
             access_log=settings.access_log,
@@ -190,6 +190,11 @@ def database_name(settings: Settings) -> str:
     """The database as it may be shown: without a password."""
     url = make_url(settings.database_options().url)
     return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+
+
+def _web_socket(**given: Any) -> Any:
+    """What serves a WebSocket; its library is loaded for the first one."""
+    return pkgutil.resolve_name("uvicorn.protocols.websockets.websockets_sansio_impl:WebSocketsSansIOProtocol")(**given)
 
 
 class _Http(uvicorn.Server):

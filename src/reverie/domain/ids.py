@@ -30,6 +30,8 @@ TraceId = NewType("TraceId", str)
 McpServerId = NewType("McpServerId", str)
 BatchId = NewType("BatchId", str)
 SandboxId = NewType("SandboxId", str)
+EnvironmentId = NewType("EnvironmentId", str)
+ConnectionId = NewType("ConnectionId", str)
 
 DEFAULT_ORGANIZATION: Final = OrganizationId("org-00000000-0000-4000-8000-000000000000")
 DEFAULT_USER: Final = UserId("user-00000000-0000-4000-8000-000000000000")

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from reverie.auth.keys import Caller, Scope
 from reverie.domain.agent import Agent, AgentChanges, AgentDetails, AgentDraft, AgentFilter
 from reverie.domain.block import Block, BlockChanges
-from reverie.domain.errors import InvalidInput
+from reverie.domain.errors import InvalidInput, NotAllowed
 from reverie.domain.folder import file_limits
 from reverie.domain.ids import AgentId, ArchiveId, BlockId, ConversationId, FolderId, IdentityId, McpServerId, ToolId
 from reverie.domain.json import JsonObject
@@ -86,6 +86,7 @@ async def count(ops: Operations, caller: Caller, where: AgentFilter) -> int:
 async def update(ops: Operations, caller: Caller, agent_id: AgentId, changes: AgentChanges) -> AgentDetails:
     """Change what `changes` names, in one transaction; lists of ids replace what is attached."""
     caller.require(Scope.WRITE)
+    _check_policy(caller, changes)
     if changes.timezone is not UNSET:
         check_timezone(changes.timezone)
     window = None
@@ -115,6 +116,25 @@ async def update(ops: Operations, caller: Caller, agent_id: AgentId, changes: Ag
         return agents.get_whole(c, caller.organization_id, after.id)
 
     return await ops.database.write(store)
+
+
+_OPEN_TO_PAGES: Final = frozenset(
+    "name description system metadata tags timezone model model_settings embedding context_window_limit "
+    "compaction_settings response_format message_buffer_autoclear max_files_open per_file_view_window_char_limit "
+    "hidden".split()
+)
+"""What of an agent a page with `write_agent` may change: nothing that reaches other things, secrets or approvals."""
+
+
+def _check_policy(caller: Caller, changes: AgentChanges) -> None:
+    if caller.policy is None:
+        return
+    for item in fields(changes):
+        if getattr(changes, item.name) is not UNSET and item.name not in _OPEN_TO_PAGES:
+            raise NotAllowed(
+                f"access tokens of pages do not change {item.name!r} of an agent; change it from your own server, "
+                "with a key"
+            )
 
 
 async def delete(ops: Operations, caller: Caller, agent_id: AgentId) -> None:

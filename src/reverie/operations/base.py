@@ -4,8 +4,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from reverie.auth.cipher import Cipher
+from reverie.auth.keys import TokenHasher
 from reverie.domain.clock import Clock
 from reverie.models.base import ProviderCatalogs
+from reverie.runs.connections import Connections
 from reverie.runs.engine import RunEngine
 from reverie.runs.talk import GroupTalks
 from reverie.storage.database import Database
@@ -27,9 +29,13 @@ class Operations:
     runs: RunEngine
     talks: GroupTalks
     cipher: Cipher
+    hasher: TokenHasher
+    """Makes what is stored of tokens."""
     executor: ToolExecutor
     """Runs custom tools."""
     mcp: McpClient
+    connections: Connections
+    """Environments that are connected to this process."""
     clock: Clock
     ring_batches: Callable[[], None] = lambda: None
     """Tells the background that a batch is to be begun or ended."""

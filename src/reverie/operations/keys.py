@@ -1,16 +1,16 @@
-"""What callers can ask for about API keys, and how the gate finds them."""
+"""What callers can ask for about API keys."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection
 
 from reverie.auth.keys import USUAL_SCOPES, Caller, KeyRecord, Scope, TokenHasher, make_token, token_hint
 from reverie.domain.clock import Clock
 from reverie.domain.ids import DEFAULT_ORGANIZATION, DEFAULT_USER, OrganizationId, UserId, make_id
 from reverie.domain.paging import Page
+from reverie.operations.known_keys import key_columns, key_of
 from reverie.storage import keys
 from reverie.storage.database import Database
 
@@ -48,21 +48,21 @@ async def create(
     """Make a key for the caller's organisation."""
     caller.require(Scope.ADMIN)
     made = _make(hasher, caller.organization_id, caller.user_id, name, scopes, ops.clock(), expires_at)
-    await ops.database.write(lambda c: keys.insert_key(c, _values(made.record)))
+    await ops.database.write(lambda c: keys.insert_key(c, key_columns(made.record)))
     return made
 
 
 async def list_keys(ops: KeyParts, caller: Caller, page: Page) -> list[KeyRecord]:
     """A page of the organisation's keys, revoked ones included."""
     caller.require(Scope.ADMIN)
-    return await ops.database.read(lambda c: [_record(row) for row in keys.list_page(c, caller.organization_id, page)])
+    return await ops.database.read(lambda c: [key_of(row) for row in keys.list_page(c, caller.organization_id, page)])
 
 
 async def revoke(ops: KeyParts, caller: Caller, key_id: str) -> KeyRecord:
     """End a key at once and for good."""
     caller.require(Scope.ADMIN)
     now = ops.clock()
-    return await ops.database.write(lambda c: _record(keys.revoke(c, caller.organization_id, key_id, now)))
+    return await ops.database.write(lambda c: key_of(keys.revoke(c, caller.organization_id, key_id, now)))
 
 
 async def first_key(ops: KeyParts, hasher: TokenHasher) -> str | None:
@@ -72,21 +72,10 @@ async def first_key(ops: KeyParts, hasher: TokenHasher) -> str | None:
     def store(c: Connection) -> str | None:
         if keys.count(c):
             return None
-        keys.insert_key(c, _values(made.record))
+        keys.insert_key(c, key_columns(made.record))
         return made.token
 
     return await ops.database.write(store)
-
-
-class KeysInDatabase:
-    """The `auth.KeyStore` of a running server."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def find(self, digests: Sequence[str]) -> KeyRecord | None:
-        """The record whose digest is one of `digests`, revoked and expired ones included."""
-        return await self._database.read(lambda c: _found(keys.find(c, digests)))
 
 
 def _make(
@@ -111,20 +100,3 @@ def _make(
         expires_at=expires_at,
     )
     return MadeKey(record=record, token=token)
-
-
-_NAMES = tuple(item.name for item in fields(KeyRecord))
-
-
-def _values(record: KeyRecord) -> Mapping[str, Any]:
-    return {**{name: getattr(record, name) for name in _NAMES}, "scopes": sorted(record.scopes)}
-
-
-def _found(row: RowMapping | None) -> KeyRecord | None:
-    return None if row is None else _record(row)
-
-
-def _record(row: RowMapping) -> KeyRecord:
-    values: dict[str, Any] = {name: row[name] for name in _NAMES}
-    values["scopes"] = frozenset(Scope(item) for item in row["scopes"])
-    return KeyRecord(**values)

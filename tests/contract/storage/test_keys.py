@@ -10,12 +10,13 @@ from reverie.domain.ids import make_id
 from reverie.domain.paging import Page
 from reverie.operations import keys
 from reverie.operations.base import Operations
+from reverie.operations.known_keys import KeysInDatabase
 
 HASHER = TokenHasher(b"secret" * 6)
 
 
 async def test_a_key_opens_until_it_is_revoked(ops: Operations) -> None:
-    gate = Gate(required=True, hasher=HASHER, store=keys.KeysInDatabase(ops.database), clock=ops.clock)
+    gate = Gate(required=True, hasher=HASHER, store=KeysInDatabase(ops.database), clock=ops.clock)
     made = await keys.create(ops, ME, HASHER, "mine", frozenset({Scope.READ}))
     caller = await gate.identify(f"Bearer {made.token}")
     assert (caller.organization_id, caller.scopes, caller.key_id) == (
@@ -34,7 +35,7 @@ async def test_a_key_opens_until_it_is_revoked(ops: Operations) -> None:
 
 
 async def test_an_expired_key_opens_nothing(ops: Operations) -> None:
-    gate = Gate(required=True, hasher=HASHER, store=keys.KeysInDatabase(ops.database), clock=ops.clock)
+    gate = Gate(required=True, hasher=HASHER, store=KeysInDatabase(ops.database), clock=ops.clock)
     made = await keys.create(ops, ME, HASHER, "short", expires_at=ops.clock())
     with pytest.raises(NotAuthenticated, match="expired"):
         await gate.identify(made.token)

@@ -6,7 +6,9 @@ import pytest
 
 from reverie.auth.keys import (
     LOCAL_CALLER,
+    PAGE_PREFIX,
     TOKEN_PREFIX,
+    AccessToken,
     Caller,
     Gate,
     KeyRecord,
@@ -17,8 +19,9 @@ from reverie.auth.keys import (
     make_token,
     token_hint,
 )
+from reverie.auth.policy import Access, Grant, Policy, Sender, origin_of
 from reverie.domain.errors import NotAllowed, NotAuthenticated
-from reverie.domain.ids import OrganizationId, UserId
+from reverie.domain.ids import AgentId, OrganizationId, UserId
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 HASHER = TokenHasher(b"s" * 32)
@@ -33,6 +36,18 @@ RECORD = KeyRecord(
     scopes=frozenset({Scope.WRITE}),
     created_at=NOW,
 )
+PAGE_TOKEN = make_token(prefix=PAGE_PREFIX)
+PAGE = AccessToken(
+    id="access_token-1",
+    digest=HASHER.digest(PAGE_TOKEN),
+    organization_id=OrganizationId("org-1"),
+    user_id=UserId("user-1"),
+    hostname="https://App.Example:443/chat",
+    origin="https://app.example",
+    policy=Policy((Grant(agent_id=AgentId("agent-1"), access=(Access.READ_AGENT,)),)),
+    created_at=NOW,
+    expires_at=NOW + timedelta(minutes=5),
+)
 
 
 class Shelf:
@@ -43,6 +58,12 @@ class Shelf:
     async def find(self, digests: Sequence[str]) -> KeyRecord | None:
         self.asked += 1
         return next((self.records[digest] for digest in digests if digest in self.records), None)
+
+    async def find_access_token(self, digests: Sequence[str]) -> AccessToken | None:
+        return PAGE if PAGE.digest in digests else None
+
+    async def serves_pages_of(self, origin: str, now: datetime) -> bool:
+        return origin == PAGE.origin
 
 
 def gate(*records: KeyRecord, required: bool = True, configured_key: str | None = None) -> Gate:
@@ -164,3 +185,58 @@ def test_a_scope_that_is_missing_is_refused_by_name(missing: Scope) -> None:
     held = frozenset(scope for scope in Scope if missing.value not in INCLUDED[scope])
     with pytest.raises(NotAllowed, match=missing.value):
         replace(LOCAL_CALLER, scopes=held).require(missing)
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [
+        Sender(origin="https://app.example"),
+        Sender(origin="https://APP.example:443", host="api.example"),
+        Sender(referer="https://app.example/chat?x=1", host="api.example"),
+        Sender(host="app.example"),
+        Sender(host="app.example:443"),
+    ],
+)
+@pytest.mark.parametrize("required", [True, False])
+async def test_a_page_enters_with_its_token_as_far_as_the_policy_goes(sender: Sender, required: bool) -> None:
+    caller = await gate(required=required).identify(f"Bearer {PAGE_TOKEN}", sender)
+    assert (caller.organization_id, caller.key_id, caller.policy) == ("org-1", PAGE.id, PAGE.policy)
+    assert caller.holds(Scope.READ)
+    assert not caller.holds(Scope.WRITE)
+    assert not caller.sees_secrets
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [
+        Sender(),
+        Sender(origin="null", referer="https://app.example/"),
+        Sender(origin="http://app.example"),
+        Sender(origin="https://app.example:8443"),
+        Sender(origin="https://evil.example", referer="https://app.example/", host="app.example"),
+        Sender(referer="https://evil.example/https://app.example", host="app.example"),
+        Sender(origin="https://app.example.evil.example"),
+        Sender(host="api.example"),
+        Sender(host="app.example:80"),
+        Sender(host="app.example@evil.example"),
+        Sender(origin="https://app.example:port"),
+    ],
+)
+async def test_a_token_in_other_hands_opens_nothing(sender: Sender) -> None:
+    with pytest.raises(NotAllowed, match="is for pages of"):
+        await gate(required=False).identify(f"Bearer {PAGE_TOKEN}", sender)
+
+
+@pytest.mark.parametrize("required", [True, False])
+async def test_whoever_shows_a_bad_token_of_a_page_is_taken_for_nobody_else(required: bool) -> None:
+    page = Sender(origin="https://app.example")
+    with pytest.raises(NotAuthenticated):
+        await gate(required=required).identify(f"Bearer {make_token(prefix=PAGE_PREFIX)}", page)
+    late = Gate(required=required, hasher=HASHER, store=Shelf(), clock=lambda: PAGE.expires_at)
+    with pytest.raises(NotAuthenticated, match="expired"):
+        await late.identify(f"Bearer {PAGE_TOKEN}", page)
+
+
+@pytest.mark.parametrize("url", ["", "app.example", "ftp://app.example", "https://", "https://[::1", "javascript:1"])
+def test_what_is_no_web_address_has_no_origin(url: str) -> None:
+    assert origin_of(url) is None

@@ -4,6 +4,7 @@ from typing import Final
 
 from reverie.api.context import Routes
 from reverie.api.routes import (
+    access_tokens,
     agent_exports,
     agent_files,
     agent_memory,
@@ -18,6 +19,7 @@ from reverie.api.routes import (
     blocks,
     chat,
     conversations,
+    environments,
     folders,
     groups,
     health,
@@ -26,6 +28,7 @@ from reverie.api.routes import (
     mcp_by_name,
     mcp_servers,
     messages,
+    metadata,
     models,
     projects,
     providers,
@@ -51,6 +54,9 @@ ALL_ROUTES: Final[tuple[Routes, ...]] = (
     agent_files.routes,
     agent_tools.routes,
     schedules.routes,
+    access_tokens.routes,
+    environments.routes,
+    metadata.routes,
     conversations.routes,
     runs.routes,
     steps.routes,

@@ -16,9 +16,6 @@ _HOSTED: Final = "this belongs to a hosted service and has no counterpart in a s
 
 LATER: Final = {
     "/v1/agents/{agent_id}/memory-files": "memory as files is not there yet; memory blocks are",
-    "/v1/client-side-access-tokens": "access tokens for pages are not there yet; `reverie keys create` makes keys",
-    "/v1/environments": "environments are not there yet",
-    "/v1/metadata": "account data is not there yet",
     "/v1/feeds": _HOSTED,
     "/v1/pipelines": _HOSTED,
     "/v1/sandboxes": _HOSTED,

@@ -4,7 +4,7 @@
 depth and rows added meanwhile do not shift it. `id` is what the API shows.
 """
 
-from reverie.storage.schema.accounts import api_keys, organizations, providers
+from reverie.storage.schema.accounts import access_grants, access_tokens, api_keys, organizations, providers
 from reverie.storage.schema.agents import (
     agent_blocks,
     agent_identities,
@@ -21,6 +21,7 @@ from reverie.storage.schema.agents import (
 from reverie.storage.schema.archives import agent_archives, archives, passage_tags, passage_vectors, passages
 from reverie.storage.schema.base import metadata
 from reverie.storage.schema.conversations import conversations, messages, run_events, runs, steps, workers
+from reverie.storage.schema.environments import environment_deliveries, environments
 from reverie.storage.schema.folders import (
     agent_files,
     agent_folders,
@@ -40,6 +41,8 @@ from reverie.storage.schema.templates import deployments, template_versions, tem
 from reverie.storage.schema.traces import provider_traces
 
 __all__ = [
+    "access_grants",
+    "access_tokens",
     "agent_archives",
     "agent_blocks",
     "agent_files",
@@ -59,6 +62,8 @@ __all__ = [
     "callbacks",
     "conversations",
     "deployments",
+    "environment_deliveries",
+    "environments",
     "file_contents",
     "file_passage_vectors",
     "file_passages",

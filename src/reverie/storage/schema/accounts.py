@@ -1,6 +1,6 @@
 """Organisations, and what opens and serves them: keys and providers."""
 
-from sqlalchemy import Column, Index, String, Table, Text, UniqueConstraint
+from sqlalchemy import Column, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
 
 from reverie.storage.columns import Instant, Json
 from reverie.storage.schema.base import authorship_columns, identity_columns, metadata
@@ -26,6 +26,30 @@ api_keys = Table(
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant),
     Column("revoked_at", Instant),
+)
+
+access_tokens = Table(
+    "access_tokens",
+    metadata,
+    *identity_columns(),
+    Column("user_id", String, nullable=False),
+    Column("digest", String, nullable=False, unique=True),
+    Column("hostname", Text, nullable=False),
+    Column("origin", String, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Index(None, "organization_id", "seq"),
+    Index(None, "origin", "expires_at"),
+)
+
+access_grants = Table(
+    "access_grants",
+    metadata,
+    Column("token_id", ForeignKey("access_tokens.id", ondelete="CASCADE"), primary_key=True),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("agent_id", ForeignKey("agents.id", ondelete="CASCADE"), nullable=False),
+    Column("access", Json, nullable=False),
+    Index(None, "agent_id"),
 )
 
 providers = Table(
