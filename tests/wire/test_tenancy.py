@@ -29,7 +29,7 @@ from reverie.api.routes import ALL_ROUTES
 _WORD = re.compile(r"\{(\w+)(?::path)?\}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NOTHING = "00000000-0000-4000-8000-000000000000"
-_PLAIN = frozenset({"block_label", "tool_name", "version", "marker", "now", "variable"})
+_PLAIN = frozenset({"block_label", "tool_name", "version", "marker", "now", "provider_url", "mcp_tool_name"})
 """Words that stand for no thing of its own: what they mean depends on the thing beside them."""
 
 
@@ -54,6 +54,9 @@ class Call:
 TEXT = {"role": "user", "content": "{marker}"}
 SAY = Call(body={"messages": [TEXT]})
 AGENT = {"model": MODEL, "name": "{marker}", "include_base_tools": False}
+MCP = {"mcp_server_type": "streamable_http", "server_url": "{provider_url}/{marker}"}
+NO_MCP = (400, 404, 408, 502)
+"""What the owner is told of a server of tools that does not answer."""
 RULE = "a text of its own"
 OWN = "nothing is named"
 
@@ -297,6 +300,37 @@ ROUTES: dict[str, Call] = {
     "GET /v1/folders/{folder_id}/files/{file_id}": Call(),
     "DELETE /v1/sources/{folder_id}/{file_id}": Call(own=(404,)),
     "DELETE /v1/folders/{folder_id}/{file_id}": Call(),
+    "POST /v1/messages/batches": Call(body={"requests": [{"agent_id": "{agent_id}", "messages": [TEXT]}]}),
+    "GET /v1/messages/batches": Call(lists="batch_id"),
+    "GET /v1/messages/batches/{batch_id}": Call(),
+    "GET /v1/messages/batches/{batch_id}/messages": Call(),
+    "PATCH /v1/messages/batches/{batch_id}/cancel": Call(own=(409,)),
+    "GET /v1/jobs": Call(lists="job_id"),
+    "GET /v1/jobs/active": Call(),
+    "GET /v1/jobs/{job_id}": Call(),
+    "PATCH /v1/jobs/{job_id}/cancel": Call(own=(409,)),
+    "DELETE /v1/jobs/{job_id}": Call(),
+    "POST /v1/mcp-servers": Call(open="a server of another organisation may have the same name"),
+    "GET /v1/mcp-servers": Call(lists="mcp_server_id"),
+    "GET /v1/mcp-servers/connect/{mcp_server_id}": Call(),
+    "GET /v1/mcp-servers/{mcp_server_id}": Call(),
+    "PATCH /v1/mcp-servers/{mcp_server_id}": Call(body={"config": MCP}),
+    "DELETE /v1/mcp-servers/{mcp_server_id}": Call(),
+    "PATCH /v1/mcp-servers/{mcp_server_id}/refresh": Call(own=NO_MCP),
+    "GET /v1/mcp-servers/{mcp_server_id}/tools": Call(),
+    "GET /v1/mcp-servers/{mcp_server_id}/tools/{tool_id}": Call(own=(404,)),
+    "POST /v1/mcp-servers/{mcp_server_id}/tools/{tool_id}/run": Call(own=(404,)),
+    "GET /v1/tools/mcp/servers": Call(lists="mcp_server_name"),
+    "PUT /v1/tools/mcp/servers": Call(open="a server of another organisation may have the same name"),
+    "POST /v1/tools/mcp/servers/test": Call(open=RULE),
+    "POST /v1/tools/mcp/servers/connect": Call(open=RULE),
+    "GET /v1/tools/mcp/oauth/callback": Call(open="a grant is found by a word that only its maker was told"),
+    "PATCH /v1/tools/mcp/servers/{mcp_server_name}": Call(body=MCP),
+    "DELETE /v1/tools/mcp/servers/{mcp_server_name}": Call(own=(404,)),
+    "GET /v1/tools/mcp/servers/{mcp_server_name}/tools": Call(own=NO_MCP),
+    "POST /v1/tools/mcp/servers/{mcp_server_name}/resync": Call(own=NO_MCP),
+    "POST /v1/tools/mcp/servers/{mcp_server_name}/{mcp_tool_name}": Call(own=NO_MCP),
+    "POST /v1/tools/mcp/servers/{mcp_server_name}/tools/{tool_name}/execute": Call(own=NO_MCP),
     "POST /v1/groups": Call(
         body={"description": "{marker}", "agent_ids": ["{agent_id}"], "shared_block_ids": ["{block_id}"]}
     ),
@@ -377,6 +411,10 @@ class World:
             "/v1/providers",
             {"name": f"own-{name}", "provider_type": "openai", "api_key": "k", "base_url": provider_url},
         )
+        config = {"mcp_server_type": "streamable_http", "server_url": f"{provider_url}/mcp"}
+        mcp = self._post("/v1/mcp-servers", {"server_name": f"tools of {name}", "config": config})
+        said = {"agent_id": agent["id"], "messages": [{"role": "user", "content": "tea again"}]}
+        batch = self._post("/v1/messages/batches", {"requests": [said]})
         self._wait(run["id"], base)
         user_message = next(
             item for item in self.http.get(f"{base}/messages").json() if item["message_type"] == "user_message"
@@ -406,6 +444,12 @@ class World:
             "provider_id": provider["id"],
             "group_id": self._post("/v1/groups", {"description": name, "agent_ids": [agent["id"]]})["id"],
             "project_id": self._post("/v1/projects", {"name": f"project of {name}"})["id"],
+            "mcp_server_id": mcp["id"],
+            "mcp_server_name": f"tools of {name}",
+            "mcp_tool_name": "add",
+            "provider_url": provider_url,
+            "batch_id": batch["id"],
+            "job_id": batch["id"],
             "version": "1",
             "now": "2030-01-01T00:00:00Z",
         }
