@@ -434,7 +434,7 @@ class World:
             "memory_id": memory["id"],
             "conversation_id": self._post("/v1/conversations", {}, params={"agent_id": agent["id"]})["id"],
             "run_id": run["id"],
-            "step_id": self._first("/v1/steps", agent_id=agent["id"])["id"],
+            "step_id": self._first(f"/v1/runs/{run['id']}/steps")["id"],
             "message_id": user_message["id"],
             "scheduled_message_id": schedule["id"],
             "token": self.http.get("/v1/client-side-access-tokens").json()["tokens"][0]["token"],

@@ -109,11 +109,11 @@ async def update(ops: Operations, caller: Caller, group_id: GroupId, changes: Gr
         after = replace(before, **_values(before, changes), updated_at=now, last_updated_by_id=caller.user_id)
         check_buffer(after.max_message_buffer_length, after.min_message_buffer_length)
         held = _hold(c, before, after)
+        _share(c, before, after)  # reads the blocks, which must be there before the group's row refers to them
         groups.update_group(c, before, after)
         if after.manager_agent_id != before.manager_agent_id and after.manager_agent_id is not None:
             _cease_to_manage(c, before, held, now)
             _begin_to_manage(c, after, held[after.manager_agent_id], now)
-        _share(c, before, after)
         return groups.get(c, caller.organization_id, group_id)
 
     return await ops.database.write(store)
