@@ -331,6 +331,18 @@ ROUTES: dict[str, Call] = {
     "POST /v1/tools/mcp/servers/{mcp_server_name}/resync": Call(own=NO_MCP),
     "POST /v1/tools/mcp/servers/{mcp_server_name}/{mcp_tool_name}": Call(own=NO_MCP),
     "POST /v1/tools/mcp/servers/{mcp_server_name}/tools/{tool_name}/execute": Call(own=NO_MCP),
+    "POST /v1/sandbox-config": Call(open=OWN),
+    "POST /v1/sandbox-config/e2b/default": Call(open=OWN),
+    "POST /v1/sandbox-config/local/default": Call(open=OWN),
+    "POST /v1/sandbox-config/local": Call(open=OWN),
+    "POST /v1/sandbox-config/local/recreate-venv": Call(open=OWN),
+    "GET /v1/sandbox-config": Call(lists="config_id"),
+    "PATCH /v1/sandbox-config/environment-variable/{variable_id}": Call(body={"description": "{marker}"}),
+    "DELETE /v1/sandbox-config/environment-variable/{variable_id}": Call(),
+    "PATCH /v1/sandbox-config/{config_id}": Call(body={}),
+    "DELETE /v1/sandbox-config/{config_id}": Call(),
+    "POST /v1/sandbox-config/{config_id}/environment-variable": Call(body={"key": "B", "value": "{marker}"}),
+    "GET /v1/sandbox-config/{config_id}/environment-variable": Call(lists="variable_id"),
     "POST /v1/groups": Call(
         body={"description": "{marker}", "agent_ids": ["{agent_id}"], "shared_block_ids": ["{block_id}"]}
     ),
@@ -415,6 +427,8 @@ class World:
         mcp = self._post("/v1/mcp-servers", {"server_name": f"tools of {name}", "config": config})
         said = {"agent_id": agent["id"], "messages": [{"role": "user", "content": "tea again"}]}
         batch = self._post("/v1/messages/batches", {"requests": [said]})
+        sandbox = self._post("/v1/sandbox-config/local/default")
+        variable = self._post(f"/v1/sandbox-config/{sandbox['id']}/environment-variable", {"key": "A", "value": "1"})
         self._wait(run["id"], base)
         user_message = next(
             item for item in self.http.get(f"{base}/messages").json() if item["message_type"] == "user_message"
@@ -449,6 +463,8 @@ class World:
             "mcp_tool_name": "add",
             "provider_url": provider_url,
             "batch_id": batch["id"],
+            "config_id": sandbox["id"],
+            "variable_id": variable["id"],
             "job_id": batch["id"],
             "version": "1",
             "now": "2030-01-01T00:00:00Z",
