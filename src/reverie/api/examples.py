@@ -84,6 +84,20 @@ EXAMPLES: Final[dict[str, Any]] = {
     "McpToolArguments": {"args": {"timezone": "UTC"}},
     "OldServerConfig": {"server_name": "clock", "type": "streamable_http", **_URL},
     "OldServerUpdate": _URL,
+    "AccessTokenCreate": {
+        "hostname": "https://example.com",
+        "policy": [{"type": "agent", "id": _AGENT, "access": ["read_messages", "write_messages"]}],
+    },
+    "Register": {"deviceId": "laptop-1", "connectionName": "Ada's laptop", "metadata": {"os": "linux"}},
+    "SendToEnvironment": {
+        "agentId": _AGENT,
+        "messages": [{"role": "user", "content": "Run the tests.", "client_message_id": "message-1"}],
+    },
+    "FeedbackBody": {"message": "It remembers!", "feature": "sdk"},
+    "TelemetryBody": {
+        "service": "letta-code",
+        "events": [{"type": "session_start", "timestamp": "2026-11-01T08:00:00Z", "data": {"session_id": "1"}}],
+    },
     "ProjectCreate": {"name": "Engines"},
     "SandboxConfigBody": {"timeout": 30, "use_venv": True, "pip_requirements": [{"name": "numpy"}]},
     "SandboxConfigCreate": {"config": {"timeout": 30}},

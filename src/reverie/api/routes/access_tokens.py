@@ -24,7 +24,9 @@ async def create_access_token(body: AccessTokenCreate, call: Ask) -> Json[Access
 @routes.get("/v1/client-side-access-tokens")
 async def list_access_tokens(
     call: Ask,
-    agent_id: Annotated[str | None, Query(alias="agentId")] = None,
+    agent_id: Annotated[
+        str | None, Query(alias="agentId", description="Only those that open something of this agent.")
+    ] = None,
     offset: Annotated[float, Query(ge=0, le=1e9)] = 0,
     limit: Annotated[float, Query(ge=1, le=1000)] = 10,
 ) -> Json[AccessTokenList]:
@@ -42,9 +44,9 @@ async def list_access_tokens(
 
 @routes.delete("/v1/client-side-access-tokens/{token}")
 async def delete_access_token(
-    token: Annotated[str, Path(min_length=1, max_length=200)],
+    token: Annotated[str, Path(min_length=1, max_length=200, description="The token, or its id in the list.")],
     call: Ask,
-    body: Annotated[Any, Body()] = None,
+    body: Annotated[dict[str, Any] | None, Body()] = None,
 ) -> Json[dict[str, Any]]:
     """End a token at once; give its text, or the id that the list shows."""
     await access_tokens.delete(call.ops, call.caller, token)

@@ -57,9 +57,13 @@ async def list_environments(
     call: Ask,
     limit: LimitQuery = 50,
     after: CursorQuery = None,
-    user_id: Annotated[str | None, Query(alias="userId")] = None,
-    online_only: Annotated[str, Query(alias="onlineOnly", pattern="^(?i:true|false|1|0)$")] = "false",
-    source: Place | None = None,
+    user_id: Annotated[str | None, Query(alias="userId", description="Only those that this user registered.")] = None,
+    online_only: Annotated[
+        str, Query(alias="onlineOnly", pattern="^(?i:true|false|1|0)$", description="Only those that are connected.")
+    ] = "false",
+    source: Annotated[
+        Place | None, Query(description="`local` are those on the server's own machine, `remote` the others.")
+    ] = None,
 ) -> Json[EnvironmentList]:
     """List environments, those registered last first; `source` is `local` for those on the server's own machine."""
     wanted = limit or 50
