@@ -46,6 +46,8 @@ class Call:
     """What another organisation's thing in the path or in the body is answered with."""
     open: str | None = None
     """Why nothing here can be of another organisation."""
+    plain: frozenset[str] = frozenset()
+    """Words that are the caller's own here."""
     own: tuple[int, ...] = ()
     """What the owner may be answered with, beside success: 404 where the old spelling did it before, or what the
     scripted world cannot do."""
@@ -54,6 +56,10 @@ class Call:
 TEXT = {"role": "user", "content": "{marker}"}
 SAY = Call(body={"messages": [TEXT]})
 AGENT = {"model": MODEL, "name": "{marker}", "include_base_tools": False}
+PROJECT = frozenset({"project_id"})
+"""Templates lie in projects that are made by naming them; another organisation's has the same name and other things."""
+FILE = "the file of the caller's agent"
+SNAPSHOT = {"agents": [{"entityId": "a", "agentType": "letta_v1_agent", "model": MODEL, "systemPrompt": "{marker}"}]}
 MCP = {"mcp_server_type": "streamable_http", "server_url": "{provider_url}/{marker}"}
 NO_MCP = (400, 404, 408, 502)
 """What the owner is told of a server of tools that does not answer."""
@@ -331,6 +337,42 @@ ROUTES: dict[str, Call] = {
     "POST /v1/tools/mcp/servers/{mcp_server_name}/resync": Call(own=NO_MCP),
     "POST /v1/tools/mcp/servers/{mcp_server_name}/{mcp_tool_name}": Call(own=NO_MCP),
     "POST /v1/tools/mcp/servers/{mcp_server_name}/tools/{tool_name}/execute": Call(own=NO_MCP),
+    "POST /v1/agents/search": Call(body={}, lists="agent_id"),
+    "GET /v1/agents/search/count": Call(open=OWN),
+    "GET /v1/templates": Call(lists="template_id"),
+    "POST /v1/templates": Call(body={"type": "agent", "agent_id": "{agent_id}", "name": "t-{marker}"}),
+    "POST /v1/templates/{project_id}": Call(
+        body={"type": "agent", "agent_id": "{agent_id}", "name": "u-{marker}"}, plain=PROJECT
+    ),
+    "POST /v1/templates/{template_name}/save": Call(body={"message": "{marker}"}),
+    "POST /v1/templates/{template_name}/rollback": Call(body={"version": "1"}),
+    "POST /v1/templates/{template_version}/agents": Call(
+        body={"tags": ["{marker}"], "identity_ids": ["{identity_id}"]}
+    ),
+    "DELETE /v1/templates/{template_name}": Call(),
+    "PATCH /v1/templates/{template_name}": Call(body={"agent_file_json": FILE}),
+    "POST /v1/templates/{project_id}/{template_name}": Call(body={"message": "{marker}"}, plain=PROJECT),
+    "DELETE /v1/templates/{project_id}/{template_name}": Call(plain=PROJECT),
+    "POST /v1/templates/{project_id}/{template_version}/agents": Call(body={"tags": ["{marker}"]}, plain=PROJECT),
+    "POST /v1/templates/{project_id}/{template_name}/rollback": Call(body={"version": "1"}, plain=PROJECT),
+    "GET /v1/templates/{project_id}/{template_version}/snapshot": Call(plain=PROJECT),
+    "PUT /v1/templates/{project_id}/{template_version}/snapshot": Call(body=SNAPSHOT, plain=PROJECT, own=(400,)),
+    "POST /v1/templates/{project_id}/{template_version}/fork": Call(body={"name": "f-{marker}"}, plain=PROJECT),
+    "PATCH /v1/templates/{project_id}/{template_name}/name": Call(body={"new_name": "{template_name}"}, plain=PROJECT),
+    "PATCH /v1/templates/{project_id}/{template_name}/description": Call(
+        body={"description": "{marker}"}, plain=PROJECT
+    ),
+    "GET /v1/templates/{project_id}/{name}/versions": Call(plain=PROJECT),
+    "PUT /v1/templates/{project_id}/{template_name}/agent-file": Call(body={"agent_file_json": FILE}, plain=PROJECT),
+    "POST /v1/templates/{project_id}/{template_name}/deployments/{deployment_id}/migrate": Call(
+        body={"version": "1"}, plain=PROJECT
+    ),
+    "POST /v1/legacy-templates/{template_id}/migrates": Call(own=(409,)),
+    "POST /v1/_internal_templates/agents": Call(open="what its maker keeps book of, by ids of its own"),
+    "POST /v1/_internal_templates/blocks": Call(open="what its maker keeps book of, by ids of its own"),
+    "POST /v1/_internal_templates/blocks/batch": Call(open="what its maker keeps book of, by ids of its own"),
+    "GET /v1/_internal_templates/deployment/{deployment_id}": Call(status=(200, 404)),
+    "DELETE /v1/_internal_templates/deployment/{deployment_id}": Call(status=(200, 404)),
     "POST /v1/sandbox-config": Call(open=OWN),
     "POST /v1/sandbox-config/e2b/default": Call(open=OWN),
     "POST /v1/sandbox-config/local/default": Call(open=OWN),
@@ -388,6 +430,10 @@ class World:
         )
         self.things = {"marker": f"marker-of-{name}", **self._made(name, provider_url)}
 
+    def with_file(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A body with the agent's file where `FILE` stands."""
+        return {key: self.file if value == FILE else value for key, value in body.items()}
+
     def _post(self, path: str, body: Any = None, **more: Any) -> Any:
         answer = self.http.post(path, json=body, **more)
         assert answer.status_code < 300, (path, answer.text)
@@ -427,6 +473,14 @@ class World:
         mcp = self._post("/v1/mcp-servers", {"server_name": f"tools of {name}", "config": config})
         said = {"agent_id": agent["id"], "messages": [{"role": "user", "content": "tea again"}]}
         batch = self._post("/v1/messages/batches", {"requests": [said]})
+        named = {"type": "agent", "agent_id": agent["id"], "name": f"template-of-{name}"}
+        template = self._post("/v1/templates", named)
+        project = self._post("/v1/projects", {"name": f"project of {name}"})["id"]
+        self._post(f"/v1/templates/{project}", named)
+        self._post(f"/v1/templates/{named['name']}/save", {})
+        self._post(f"/v1/templates/{project}/{named['name']}", {})
+        deployment = self._post(f"/v1/templates/{project}/{named['name']}:1/agents", {})
+        self.file = self.http.get(f"{base}/export").json()
         sandbox = self._post("/v1/sandbox-config/local/default")
         variable = self._post(f"/v1/sandbox-config/{sandbox['id']}/environment-variable", {"key": "A", "value": "1"})
         self._wait(run["id"], base)
@@ -457,7 +511,12 @@ class World:
             "connection_id": device["connectionId"],
             "provider_id": provider["id"],
             "group_id": self._post("/v1/groups", {"description": name, "agent_ids": [agent["id"]]})["id"],
-            "project_id": self._post("/v1/projects", {"name": f"project of {name}"})["id"],
+            "project_id": project,
+            "template_id": template["id"],
+            "template_name": named["name"],
+            "template_version": f"{named['name']}:1",
+            "name": named["name"],
+            "deployment_id": deployment["deployment_id"],
             "mcp_server_id": mcp["id"],
             "mcp_server_name": f"tools of {name}",
             "mcp_tool_name": "add",
@@ -509,7 +568,7 @@ def send(world: World, name: str, things: Mapping[str, str], **query: str) -> ht
     if call.files:
         more["files"] = {"file": (f"{things['marker']}.txt", things["marker"].encode())}
     elif call.body is not None:
-        more["json"] = json.loads(filled(json.dumps(call.body), things))
+        more["json"] = json.loads(filled(json.dumps(call.body), things), object_hook=world.with_file)
     return world.http.request(method, filled(path, things), **more)
 
 
@@ -519,7 +578,7 @@ def filled(text: str, things: Mapping[str, str]) -> str:
 
 def missing(value: str) -> str:
     """An id of the same form, of nothing."""
-    return _UUID.sub(_NOTHING, value) if _UUID.search(value) else f"{value}, which is not there"
+    return _UUID.sub(_NOTHING, value) if _UUID.search(value) else f"no-{value}"
 
 
 def unnamed(answer: httpx.Response, *names: str) -> tuple[int, str]:
@@ -583,7 +642,7 @@ def intrude_things(name: str, owner: World, intruder: World) -> list[str]:
     """The things in the path, the query and the body."""
     call, faults = ROUTES[name], []
     text = name + json.dumps(call.body) + json.dumps(dict(call.query))
-    for kind in sorted(set(_WORD.findall(text)) - _PLAIN):
+    for kind in sorted(set(_WORD.findall(text)) - _PLAIN - call.plain):
         for theirs in (owner.things[kind], *([owner.things["agent_id"]] if kind == "conversation_id" else ())):
             answers = [
                 unnamed(send(intruder, name, {**intruder.things, kind: value}), theirs, missing(theirs))
