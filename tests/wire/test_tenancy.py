@@ -514,7 +514,7 @@ class World:
             "project_id": project,
             "template_id": template["id"],
             "template_name": named["name"],
-            "template_version": f"{named['name']}:1",
+            "template_version": named["name"],
             "name": named["name"],
             "deployment_id": deployment["deployment_id"],
             "mcp_server_id": mcp["id"],
@@ -559,7 +559,7 @@ def routes() -> Iterator[tuple[str, APIRoute]]:
                     yield f"{method} {route.path}", route
 
 
-def send(world: World, name: str, things: Mapping[str, str], **query: str) -> httpx.Response:
+def send(world: World, name: str, things: Mapping[str, str], /, **query: str) -> httpx.Response:
     """Call a route as `world`, with these things, and with this query beside its own."""
     call = ROUTES[name]
     method, path = name.split(" ")
@@ -673,7 +673,7 @@ def intrude_filters(name: str, route: APIRoute, owner: World, intruder: World) -
     """Filters by id, and cursors."""
     call, faults = ROUTES[name], []
     words = {item.alias for item in get_flat_params(route.dependant) if isinstance(item.field_info, Query)}
-    asked = {word: word for word in words & set(owner.things) - set(call.query)}
+    asked = {word: word for word in words & set(owner.things) - set(call.query) - _PLAIN}
     if call.lists:
         asked |= dict.fromkeys(words & {"after", "before"}, call.lists)
     for word, kind in sorted(asked.items()):
