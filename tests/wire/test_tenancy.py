@@ -367,12 +367,16 @@ ROUTES: dict[str, Call] = {
     "POST /v1/templates/{project_id}/{template_name}/deployments/{deployment_id}/migrate": Call(
         body={"version": "1"}, plain=PROJECT
     ),
-    "POST /v1/legacy-templates/{template_id}/migrates": Call(own=(409,)),
+    "POST /v1/legacy-templates/{template_id}/migrates": Call(own=(400,)),
     "POST /v1/_internal_templates/agents": Call(open="what its maker keeps book of, by ids of its own"),
     "POST /v1/_internal_templates/blocks": Call(open="what its maker keeps book of, by ids of its own"),
     "POST /v1/_internal_templates/blocks/batch": Call(open="what its maker keeps book of, by ids of its own"),
     "GET /v1/_internal_templates/deployment/{deployment_id}": Call(status=(200, 404)),
     "DELETE /v1/_internal_templates/deployment/{deployment_id}": Call(status=(200, 404)),
+    "PATCH /v1/agents/{agent_id}/archival-memory/{memory_id}": Call(body={"text": "{marker}"}),
+    "POST /v1/chat/completions": Call(body={"model": "{agent_id}", "messages": [TEXT]}),
+    "POST /v1/voice-beta/{agent_id}/chat/completions": Call(body={"model": "any", "messages": [TEXT]}),
+    "GET /v1/embeddings/total_storage_size": Call(open=OWN),
     "POST /v1/sandbox-config": Call(open=OWN),
     "POST /v1/sandbox-config/e2b/default": Call(open=OWN),
     "POST /v1/sandbox-config/local/default": Call(open=OWN),
