@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import zipfile
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -204,9 +205,7 @@ def probe():
 @pytest.mark.skipif(os.geteuid() != 0, reason="about servers that run as root")
 async def test_a_tool_of_a_root_server_is_another_user_to_the_kernel(executor: SandboxExecutor) -> None:
     task = asyncio.create_task(run(executor, "def probe():\n    print('up')\n    while True: pass", timeout_s=15))
-    while not (
-        spinning := [p for p in children() if p.cpu_times().user > 0.2 and "runner.pyc" in " ".join(p.cmdline())]
-    ):
+    while not (spinning := [p for p in children() if "runner.pyc" in command_of(p) and p.cpu_times().user > 0.2]):
         await asyncio.to_thread(psutil.cpu_percent, 0.05)
     assert {process.uids().real for process in spinning} == {65534}
     task.cancel()
@@ -282,7 +281,7 @@ async def test_a_process_that_ends_early_is_told(executor: SandboxExecutor) -> N
 async def test_cancelling_kills_the_sandbox(executor: SandboxExecutor) -> None:
     await executor.report()
     task = asyncio.create_task(run(executor, "import time\ndef probe():\n    time.sleep(60)"))
-    while not [p for p in children() if "runner.pyc" in " ".join(p.cmdline())]:
+    while not [p for p in children() if "runner.pyc" in command_of(p)]:
         await asyncio.to_thread(psutil.cpu_percent, 0.05)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -358,9 +357,24 @@ async def test_without_bubblewrap_tools_are_refused_unless_allowed(
 
 def children() -> list[psutil.Process]:
     """What this process started; a server that other tests share is left alone."""
-    own = [p for p in psutil.Process().children() if "reverie.cli.main" not in p.cmdline()]
-    family = [*own, *(child for p in own for child in p.children(recursive=True))]
-    return [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    found = []
+    for own in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):  # it just ended
+            if "reverie.cli.main" not in own.cmdline():
+                found += [own, *own.children(recursive=True)]
+    return [p for p in found if _lives(p)]
+
+
+def _lives(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def command_of(process: psutil.Process) -> str:
+    with suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline())
+    return ""
 
 
 async def settled(executor: SandboxExecutor) -> None:
