@@ -34,6 +34,7 @@ from reverie.storage import (
     agents,
     archives,
     blocks,
+    conversations,
     file_views,
     folders,
     groups,
@@ -145,6 +146,7 @@ async def delete(ops: Operations, caller: Caller, agent_id: AgentId) -> None:
     await _cancel_companions(ops, caller, agent_id)
 
     def remove(c: Connection) -> None:
+        conversations.hold_all_of(c, agent_id)
         remove_agent(c, agents.get(c, caller.organization_id, agent_id, lock=True))
 
     await ops.database.write(remove)

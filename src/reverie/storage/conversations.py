@@ -73,6 +73,14 @@ def list_page(
     return [_map.record(row) for row in fetch_page(c, query, conversations, page, organization_id, "conversation")]
 
 
+def hold_all_of(c: Connection, agent_id: AgentId) -> None:
+    """Hold runs off the agent's conversations until the transaction ends.
+
+    A run holds its conversation before it touches its agent; who removes both must do so in the same order.
+    """
+    c.execute(select(conversations.c.seq).where(conversations.c.agent_id == agent_id).with_for_update())
+
+
 def isolated_block_ids_of(c: Connection, agent_id: AgentId) -> list[str]:
     """Ids of the blocks that conversations of the agent have for themselves."""
     query = select(conversations.c.isolated_block_ids).where(conversations.c.agent_id == agent_id)

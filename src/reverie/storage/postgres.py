@@ -5,11 +5,12 @@ Loaded when a URL says so: SQLAlchemy's asyncio part brings its whole ORM along 
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import orjson
 from sqlalchemy import Connection
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -17,6 +18,9 @@ from reverie.storage.nul import clean_parameters_of
 from reverie.storage.runner import DatabaseOptions, finish_despite_cancel, json_text
 
 T = TypeVar("T")
+
+DEADLOCK: Final = "40P01"
+WRITE_ATTEMPTS: Final = 4
 
 
 class PostgresRunner:
@@ -40,7 +44,17 @@ class PostgresRunner:
             return await connection.run_sync(fn)
 
     async def write(self, fn: Callable[[Connection], T]) -> T:
-        return await finish_despite_cancel(asyncio.ensure_future(self._write(fn)))
+        return await finish_despite_cancel(asyncio.ensure_future(self._write_in_turn(fn)))
+
+    async def _write_in_turn(self, fn: Callable[[Connection], T]) -> T:
+        """Write, and once more where two writers held each other up: one of them was undone whole."""
+        for attempt in range(1, WRITE_ATTEMPTS + 1):
+            try:
+                return await self._write(fn)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) != DEADLOCK or attempt == WRITE_ATTEMPTS:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
 
     async def _write(self, fn: Callable[[Connection], T]) -> T:
         async with self._engine.begin() as connection:
