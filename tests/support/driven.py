@@ -20,7 +20,7 @@ from letta_client import _base_client as sdk_client
 from tests.support.app import our_routes
 from tests.support.sdk import NEWEST, sdk_operations
 
-FOLDER = "REVERIE_DRIVEN"
+FOLDER = "DRIVEN_ROUTES"
 """Names the folder of notes to every process of the session, those of node too."""
 TESTS = "tests/wire/"
 PYTHON, TYPESCRIPT, PLAIN = "python", "typescript", "plain"

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 from letta_client import Letta
 
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 120.0
 ROOT = Path(__file__).parents[2]
 
 

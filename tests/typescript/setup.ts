@@ -16,7 +16,7 @@ export function given(name: string): string {
 /** Tells the test session which operation was answered; see tests/support/driven.py. */
 const noted: typeof fetch = async (input, init) => {
   const answer = await fetch(input, init);
-  const folder = process.env["REVERIE_DRIVEN"];
+  const folder = process.env["DRIVEN_ROUTES"];
   if (folder && answer.ok) {
     const url = input instanceof Request ? input.url : input;
     const note = { client: "typescript", verb: init?.method?.toUpperCase() ?? "GET", path: new URL(url).pathname };
