@@ -11,6 +11,7 @@ from letta_client import APIStatusError, ConflictError, Letta, NotFoundError, Un
 from letta_client.types import AgentState, TemplateCreateResponse
 from tests.conftest import MODEL
 from tests.support.documents import wait_read
+from tests.support.mcp import Scripted
 from tests.support.provider import Provider
 from tests.support.server import Server
 from tests.wire.samples import bare_agent, echo_source, new_agent
@@ -490,3 +491,90 @@ def test_folders_go_along_with_files_and_templates(client: Letta, name: str) -> 
     client.templates.create(type="agent", agent_id=origin.id, name=name)
     agent, _ = made_of(client, name)
     assert [item.id for item in client.agents.folders.list(agent.id)] == [folder.id]
+
+
+def test_a_supervisor_goes_along_with_its_group(client: Letta, http: httpx.Client, name: str) -> None:
+    boss, one, two = (bare_agent(client, name=word, system=f"You are {word}.") for word in ("Boss", "One", "Two"))
+    shared = client.blocks.create(label="board", value="for {{team}}")
+    config = {"manager_type": "supervisor", "manager_agent_id": boss.id}
+    body = {
+        "agent_ids": [one.id, two.id],
+        "description": "a team",
+        "manager_config": config,
+        "shared_block_ids": [shared.id],
+    }
+    group = http.post("/v1/groups", json=body).json()
+    file = json.loads(client.agents.export_file(boss.id))
+    assert [item["name"] for item in file["agents"]] == ["Boss", "One", "Two"]
+    ids = client.agents.import_file(file=json.dumps(file).encode()).agent_ids
+    [copy] = [item for item in http.get("/v1/groups?limit=1000").json() if item["manager_agent_id"] == ids[0]]
+    assert (copy["agent_ids"], copy["description"], copy["manager_type"]) == (ids[1:], "a team", "supervisor")
+    assert copy["id"] != group["id"]
+    made = client.templates.create(type="agent", agent_id=boss.id, name=name)
+    shown = http.get(f"{project_path(made)}:1/snapshot").json()
+    assert (shown["type"], shown["configuration"]["managerAgentEntityId"]) == ("supervisor", "agent-0")
+    team = client.templates.agents.create(name, memory_variables={"team": "red"})
+    assert len(team.agent_ids) == 3
+    there = http.get(f"/v1/groups/{team.group_id}").json()
+    assert (there["agent_ids"], there["deployment_id"]) == (team.agent_ids[1:], team.deployment_id)
+    blocks = [client.agents.blocks.retrieve("board", agent_id=item) for item in team.agent_ids]
+    assert {block.id for block in blocks} == {blocks[0].id}
+    assert blocks[0].value == "for red"
+    path = f"{project_path(made)}/deployments/{team.deployment_id}/migrate"
+    moved = http.post(path, json={"version": "1", "memory_variables": {"team": "blue"}})
+    assert "3 agents" in moved.json()["message"]
+    assert client.blocks.retrieve(blocks[0].id or "").value == "for blue"
+    gone = http.delete(f"/v1/_internal_templates/deployment/{team.deployment_id}").json()
+    assert (gone["deleted_groups"], set(gone["deleted_agents"])) == ([team.group_id], set(team.agent_ids))
+    assert http.get(f"/v1/groups/{team.group_id}").status_code == 404
+
+
+def test_an_agent_whose_memory_is_looked_after_gets_a_companion_of_its_own(client: Letta, name: str) -> None:
+    origin = new_agent(client, enable_sleeptime=True)
+    client.templates.create(type="agent", agent_id=origin.id, name=name)
+    agent, _ = made_of(client, name)
+    whole = client.agents.retrieve(agent.id, include=["agent.managed_group"])
+    assert whole.managed_group is not None and whole.managed_group.manager_type == "sleeptime"
+    assert origin.managed_group is not None and origin.managed_group.agent_ids != whole.managed_group.agent_ids
+
+
+def test_groups_of_a_deployment_that_the_client_keeps_book_of(client: Letta, http: httpx.Client, name: str) -> None:
+    agent = bare_agent(client)
+    place = {"template_id": "t", "base_template_id": "b", "deployment_id": name}
+    body = {"agent_ids": [agent.id], "description": "d", **place}
+    group = http.post("/v1/_internal_templates/groups", json=body, headers={"X-Project-Id": "shop"}).json()
+    assert (group["deployment_id"], group["template_id"], group["project_id"]) == (name, "t", "shop")
+    [entity] = http.get(f"/v1/_internal_templates/deployment/{name}").json()["entities"]
+    assert (entity["id"], entity["type"]) == (group["id"], "group")
+
+
+def test_tools_of_an_mcp_server_come_along_where_it_can_be_had(client: Letta, http: httpx.Client, name: str) -> None:
+    with Scripted() as scripted:
+        config: Any = {"mcp_server_type": "streamable_http", "server_url": f"{scripted.url}?key=unshown"}
+        server = client.mcp_servers.create(server_name=f"greeter-{name}", config=config)
+        [tool] = client.mcp_servers.tools.list(server.id or "")
+        origin = bare_agent(client, tool_ids=[tool.id])
+        text = client.agents.export_file(origin.id)
+        assert "unshown" not in text
+        [same] = client.agents.import_file(file=text.encode()).agent_ids
+        assert [item.id for item in client.agents.tools.list(same)] == [tool.id]
+        client.mcp_servers.delete(server.id or "")
+        [other] = client.agents.import_file(file=text.encode()).agent_ids
+        [fresh] = list(client.agents.tools.list(other))
+        assert fresh.tool_type == "external_mcp" and fresh.id != tool.id
+        outcome = client.agents.tools.run(fresh.name or "", agent_id=other, args={"name": "Ada"})
+        assert outcome.status == "success"
+        assert scripted.calls[-1] == ("greet", {"name": "Ada"})
+    file = json.loads(text)
+    file["tools"][0]["metadata_"]["mcp"]["server_name"] = f"process-{name}"
+    file["mcp_servers"] = [
+        {
+            "id": "mcp_server-0",
+            "server_name": f"process-{name}",
+            "server_type": "stdio",
+            "stdio_config": {"server_name": "x", "type": "stdio", "command": "touch", "args": ["/tmp/never"]},
+        }
+    ]
+    [bare] = client.agents.import_file(file=json.dumps(file).encode()).agent_ids
+    assert list(client.agents.tools.list(bare)) == []
+    assert f"process-{name}" not in {item["server_name"] for item in http.get("/v1/mcp-servers").json()}

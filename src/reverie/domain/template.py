@@ -20,6 +20,7 @@ LATEST_WORD: Final = "latest"
 RESERVED_NAMES: Final = frozenset({"agents", "save", "rollback"})
 """Words that stand in the places of names in the API's paths."""
 
+EntityKind: TypeAlias = Literal["block", "agent", "group"]
 BlockStrategy: TypeAlias = Literal["reconcile-all", "preserve-deleted"]
 _VARIABLE: Final = re.compile(r"\{\{\s*([\w.-]+)\s*\}\}")
 
@@ -100,10 +101,10 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentEntity:
-    """An agent or a block of a deployment."""
+    """A block, an agent or a group of a deployment."""
 
     id: str
-    type: Literal["agent", "block", "group"]
+    type: EntityKind
     name: str | None
     description: str | None
     entity_id: str | None

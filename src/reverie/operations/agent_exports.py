@@ -10,16 +10,16 @@ from reverie.domain.agent_file import AgentFile, FileSkill
 from reverie.domain.errors import NotFound
 from reverie.domain.ids import AgentId
 from reverie.operations.base import Operations
-from reverie.operations.packing import PackOptions, pack, with_configs
+from reverie.operations.packing import PackOptions, pack, with_configs, with_members
 from reverie.operations.unpacking import UnpackOptions, prepare_file, store_file
-from reverie.storage import agents, conversations
+from reverie.storage import conversations
 from reverie.storage.agent_file_codec import decode_text
 
 
 async def export(
     ops: Operations, caller: Caller, agent_id: AgentId, options: PackOptions, skills: tuple[FileSkill, ...] = ()
 ) -> AgentFile:
-    """The file of an agent. Names of its secrets are in it, their values never.
+    """The file of an agent and of the group that it manages. Names of its secrets are in it, their values never.
 
     Raises:
         NotFound: the agent does not exist, or the conversation is not one of the agent.
@@ -28,11 +28,11 @@ async def export(
     now = ops.clock()
 
     def read(c: Connection) -> AgentFile:
-        details = agents.get_whole(c, caller.organization_id, agent_id)
+        found = with_members(c, caller.organization_id, agent_id)
         thread = options.conversation_id
         if thread is not None and conversations.get(c, caller.organization_id, thread).agent_id != agent_id:
             raise NotFound("conversation", thread, f"it is not one of agent {agent_id!r}")
-        return pack(c, [details], options, now)
+        return pack(c, found, options, now)
 
     file = await with_configs(ops, caller, await ops.database.read(read))
     return replace(file, skills=skills)
@@ -52,4 +52,4 @@ async def import_file(ops: Operations, caller: Caller, text: bytes, options: Unp
     made = await ops.database.write(lambda c: store_file(c, caller, file, prepared, options))
     if file.files:
         ops.ring_ingest()
-    return [details.agent.id for details in made]
+    return [details.agent.id for details in made.agents]

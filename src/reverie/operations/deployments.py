@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from reverie.auth.keys import Caller, Scope
-from reverie.domain.agent import AgentDetails, AgentDraft
+from reverie.domain.agent import AgentDraft
 from reverie.domain.errors import NotFound
-from reverie.domain.ids import AgentId, IdentityId, make_id
+from reverie.domain.ids import AgentId, GroupId, IdentityId, make_id
 from reverie.domain.inputs import MessageInput
 from reverie.domain.template import (
     Deployment,
@@ -22,8 +22,8 @@ from reverie.domain.template import (
 from reverie.operations.assembly import remove_agent
 from reverie.operations.base import Operations
 from reverie.operations.migration import move_deployment, opened_secrets, prepare_move
-from reverie.operations.unpacking import UnpackOptions, prepare_file, store_file
-from reverie.storage import agents, blocks, templates
+from reverie.operations.unpacking import Unpacked, UnpackOptions, prepare_file, store_file
+from reverie.storage import agents, blocks, groups, templates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +56,8 @@ class MigrationWish:
 
 async def create(
     ops: Operations, caller: Caller, ref: TemplateRef, draft: DeploymentDraft
-) -> tuple[Deployment, list[AgentDetails]]:
-    """Make the agents of a template's version, all or none.
+) -> tuple[Deployment, Unpacked]:
+    """Make the agents of a template's version with their groups, all or none.
 
     Raises:
         NotFound: no such template or version, or an identity, folder or model that is gone; the text names it.
@@ -84,7 +84,7 @@ async def create(
     file = replace(file, agents=(named, *(replace(agent, name=None) for agent in rest)))
     prepared = await prepare_file(ops, caller, file, options)
 
-    def store(c: Connection) -> list[AgentDetails]:
+    def store(c: Connection) -> Unpacked:
         templates.get(c, caller.organization_id, template.id)  # it may have been deleted meanwhile
         templates.insert_deployment(c, deployment)
         return store_file(c, caller, file, prepared, options)
@@ -132,7 +132,7 @@ async def variables(ops: Operations, caller: Caller, agent_id: AgentId) -> dict[
 
 
 async def list_entities(ops: Operations, caller: Caller, deployment_id: str) -> list[DeploymentEntity]:
-    """The blocks and agents that hold the id of a deployment.
+    """The blocks, agents and groups that hold the id of a deployment.
 
     Raises:
         NotFound: nothing holds it and no template has it.
@@ -143,7 +143,7 @@ async def list_entities(ops: Operations, caller: Caller, deployment_id: str) -> 
 
 
 async def delete(ops: Operations, caller: Caller, deployment_id: str) -> list[DeploymentEntity]:
-    """Remove the blocks and agents of a deployment, whose running turns are cancelled first; returns what is gone."""
+    """Remove the blocks, agents and groups of a deployment; running turns are cancelled first. Returns what is gone."""
     caller.require(Scope.WRITE)
     for item in await ops.database.read(lambda c: _entities(c, caller, deployment_id)):
         if item.type == "agent":
@@ -156,6 +156,9 @@ async def delete(ops: Operations, caller: Caller, deployment_id: str) -> list[De
                 blocks.delete_block(c, blocks.get(c, caller.organization_id, item.id, lock=True).id)
         for agent in agents.of_deployment(c, caller.organization_id, deployment_id):
             remove_agent(c, agent)
+        for item in gone:
+            if item.type == "group":
+                groups.delete_group(c, GroupId(item.id))
         templates.delete_deployment(c, caller.organization_id, deployment_id)
         return gone
 

@@ -3,15 +3,15 @@
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection
 
 from reverie.auth.keys import Caller, Scope
 from reverie.domain.agent import Agent
-from reverie.domain.errors import Conflict, InvalidInput, MalformedInput, NotFound
+from reverie.domain.errors import InvalidInput, MalformedInput, NotFound
 from reverie.domain.group import Group, GroupChanges, GroupDraft, GroupFilter, ManagerType, check_buffer
-from reverie.domain.ids import AgentId, BlockId, GroupId, MessageId, make_id
+from reverie.domain.ids import AgentId, BlockId, GroupId, MessageId
 from reverie.domain.inputs import ApprovalInput, Request
 from reverie.domain.message import Message
 from reverie.domain.paging import Page
@@ -19,11 +19,9 @@ from reverie.domain.run import Run
 from reverie.domain.unset import UNSET
 from reverie.operations.base import Operations
 from reverie.operations.builtin import ensure_builtin
-from reverie.operations.companions import check_may_have_companion
+from reverie.operations.membership import SUPERVISOR_TOOL, begin_to_manage, hold, store_group
 from reverie.runs.talk import TalkHandle
 from reverie.storage import agents, blocks, groups, messages, runs, tools
-
-SUPERVISOR_TOOL: Final = "send_message_to_all_agents_in_group"
 
 
 async def create(ops: Operations, caller: Caller, draft: GroupDraft) -> Group:
@@ -38,32 +36,9 @@ async def create(ops: Operations, caller: Caller, draft: GroupDraft) -> Group:
         InvalidInput: settings that cannot be.
     """
     caller.require(Scope.WRITE)
-    check_buffer(draft.max_message_buffer_length, draft.min_message_buffer_length)
     await ensure_builtin(ops, caller.organization_id)
     now = ops.clock()
-    given = {item.name: getattr(draft, item.name) for item in fields(draft)}
-    group = Group(
-        **given,
-        id=GroupId(make_id("group")),
-        organization_id=caller.organization_id,
-        turns_counter=0 if draft.manager_type.is_sleeptime else None,
-        created_at=now,
-        updated_at=now,
-        created_by_id=caller.user_id,
-        last_updated_by_id=caller.user_id,
-    )
-
-    def store(c: Connection) -> Group:
-        held = _hold(c, group)
-        shared = blocks.get_many(c, caller.organization_id, group.shared_block_ids)
-        if group.manager_agent_id is not None:
-            _begin_to_manage(c, group, held[group.manager_agent_id], now)
-        groups.insert_group(c, group)
-        for agent_id in group.everyone:
-            blocks.attach(c, agent_id, *shared)
-        return groups.get(c, caller.organization_id, group.id)
-
-    return await ops.database.write(store)
+    return await ops.database.write(lambda c: store_group(c, caller, draft, now))
 
 
 async def retrieve(ops: Operations, caller: Caller, group_id: GroupId) -> Group:
@@ -108,12 +83,12 @@ async def update(ops: Operations, caller: Caller, group_id: GroupId, changes: Gr
         before = groups.get(c, caller.organization_id, group_id, lock=True)
         after = replace(before, **_values(before, changes), updated_at=now, last_updated_by_id=caller.user_id)
         check_buffer(after.max_message_buffer_length, after.min_message_buffer_length)
-        held = _hold(c, before, after)
+        held = hold(c, before, after)
         _share(c, before, after)  # reads the blocks, which must be there before the group's row refers to them
         groups.update_group(c, before, after)
         if after.manager_agent_id != before.manager_agent_id and after.manager_agent_id is not None:
             _cease_to_manage(c, before, held, now)
-            _begin_to_manage(c, after, held[after.manager_agent_id], now)
+            begin_to_manage(c, after, held[after.manager_agent_id], now)
         return groups.get(c, caller.organization_id, group_id)
 
     return await ops.database.write(store)
@@ -126,7 +101,7 @@ async def delete(ops: Operations, caller: Caller, group_id: GroupId) -> None:
 
     def remove(c: Connection) -> None:
         group = groups.get(c, caller.organization_id, group_id, lock=True)
-        held = _hold(c, group)
+        held = hold(c, group)
         groups.delete_group(c, group.id)
         _cease_to_manage(c, group, held, now)
 
@@ -232,7 +207,7 @@ async def _change_shared(
 
     def store(c: Connection) -> Group:
         before = groups.get(c, caller.organization_id, group_id, lock=True)
-        _hold(c, before)
+        hold(c, before)
         after = replace(change(c, before), updated_at=now, last_updated_by_id=caller.user_id)
         groups.update_group(c, before, after)
         _share(c, before, after)
@@ -249,24 +224,6 @@ def _share(c: Connection, before: Group, after: Group) -> None:
         blocks.take_away(c, agent_id, [item for item in before.shared_block_ids if item not in kept])
         if agent_id in after.everyone:
             blocks.attach(c, agent_id, *shared)
-
-
-def _hold(c: Connection, *held: Group) -> dict[AgentId, Agent]:
-    """All agents of the groups, kept from being changed by others until the transaction ends; `NotFound` names one."""
-    ids = dict.fromkeys(agent_id for group in held for agent_id in group.everyone)
-    return {agent.id: agent for agent in agents.get_many(c, held[0].organization_id, list(ids), lock=True)}
-
-
-def _begin_to_manage(c: Connection, group: Group, manager: Agent, now: datetime) -> None:
-    if group.manager_type is ManagerType.SUPERVISOR:
-        tools.attach(c, manager.id, tools.get_named(c, group.organization_id, [SUPERVISOR_TOOL]))
-    if group.manager_type.is_sleeptime:
-        check_may_have_companion(manager.agent_type)
-        if (other := groups.sleeptime_of(c, manager.id)) is not None and other.id != group.id:
-            raise Conflict(
-                f"agent {manager.id!r} has a sleeptime group already ({other.id!r}); change or delete that one first"
-            )
-        agents.update_agent(c, manager, replace(manager, enable_sleeptime=True, updated_at=now))
 
 
 def _cease_to_manage(c: Connection, group: Group, held: Mapping[AgentId, Agent], now: datetime) -> None:

@@ -14,6 +14,7 @@ from reverie.domain.ids import FolderId
 from reverie.domain.json import JsonObject
 from reverie.domain.template import Deployment, MigrationRules, Template, TemplateVersion, filled_file
 from reverie.domain.tool import Tool
+from reverie.operations.adoption import store_folders, store_tools
 from reverie.operations.assembly import seal, tools_for, with_base_rules
 from reverie.operations.authorship import actor_of
 from reverie.operations.base import Operations
@@ -23,8 +24,6 @@ from reverie.operations.unpacking import (
     folders_of,
     make_block,
     prepare_file,
-    store_folders,
-    store_tools,
     tools_of,
 )
 from reverie.storage import agents, blocks, file_views, folders, templates, tools

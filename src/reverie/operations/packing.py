@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 from sqlalchemy import Connection
 
@@ -19,6 +20,8 @@ from reverie.domain.agent_file import (
     FileBlock,
     FileBlockChange,
     FileFile,
+    FileGroup,
+    FileMcpServer,
     FileSource,
     FileTool,
     check_references,
@@ -26,16 +29,17 @@ from reverie.domain.agent_file import (
 from reverie.domain.block import Block, BlockChange
 from reverie.domain.errors import InvalidInput
 from reverie.domain.file_messages import file_message, turns_of_history
-from reverie.domain.ids import ConversationId, FolderId, OrganizationId
+from reverie.domain.group import Group
+from reverie.domain.ids import AgentId, ConversationId, FolderId, OrganizationId
 from reverie.domain.json import JsonObject
 from reverie.domain.message import Message
 from reverie.domain.paging import Page
 from reverie.domain.provider import EmbedderInfo, ModelInfo
 from reverie.domain.provider_words import embedding_endpoint_word, llm_endpoint_word, settings_word
 from reverie.domain.template import SnapshotAgent, SnapshotDraft
-from reverie.domain.tool import Tool
+from reverie.domain.tool import Tool, ToolType
 from reverie.operations.base import Operations
-from reverie.storage import block_history, files, folders, identities, messages, tools
+from reverie.storage import agents, block_history, files, folders, identities, mcp_servers, messages, tools
 
 T = TypeVar("T")
 UNKNOWN_WINDOW = 32_000
@@ -67,8 +71,24 @@ class _Numbered:
         return self.known.setdefault(stored_id, f"{self.kind}-{len(self.known)}")
 
 
+def with_members(c: Connection, organization_id: OrganizationId, agent_id: AgentId) -> list[AgentDetails]:
+    """An agent, and behind it the members of the group that it manages.
+
+    Those that look after its memory are not among them: whoever reads a file makes them anew.
+
+    Raises:
+        NotFound: the agent does not exist.
+    """
+    first = agents.get_whole(c, organization_id, agent_id)
+    group = first.managed_group
+    if group is None or group.manager_type.is_sleeptime:
+        return [first]
+    others = [item for item in group.agent_ids if item != agent_id]
+    return [first, *(agents.get_whole(c, organization_id, item) for item in others)]
+
+
 def pack(c: Connection, found: Sequence[AgentDetails], options: PackOptions, now: datetime) -> AgentFile:
-    """The file of these agents; `with_configs` completes it for other servers."""
+    """The file of these agents, with the groups that they manage; `with_configs` completes it for other servers."""
     agent_ids, block_ids, tool_ids = _Numbered("agent"), _Numbered("block"), _Numbered("tool")
     blocks = _distinct((block for details in found for block in details.blocks), lambda block: block.id)
     own_tools = _distinct((tool for details in found for tool in details.tools), lambda tool: tool.id)
@@ -83,8 +103,10 @@ def pack(c: Connection, found: Sequence[AgentDetails], options: PackOptions, now
         agents=tuple(packed),
         blocks=tuple(_packed_block(block, block_ids, past.get(block.id, ())) for block in blocks),
         tools=tuple(_packed_tool(tool, tool_ids) for tool in own_tools),
+        groups=_packed_groups(found, agent_ids, block_ids),
         sources=sources,
         files=files,
+        mcp_servers=_packed_servers(c, own_tools),
         metadata={"exported_by": f"reverie {__version__}"},
         created_at=now,
     )
@@ -104,14 +126,20 @@ def snapshot_file(c: Connection, organization_id: OrganizationId, draft: Snapsho
     own_folders = folders.get_many(c, organization_id, [FolderId(item) for item in folder_ids])
     identities.get_many(c, organization_id, [item for agent in draft.agents for item in agent.identity_ids])
     known = {agent.id: agent for agent in before.agents}
+    entities = {agent.entity_id for agent in draft.agents}
+    shared = {block.id for block in draft.blocks}
     file = AgentFile(
+        groups=tuple(
+            replace(group, shared_block_ids=tuple(item for item in group.shared_block_ids if item in shared))
+            for group in before.groups
+            if {*group.agent_ids, group.manager_config.get("manager_agent_id") or group.agent_ids[0]} <= entities
+        ),
         agents=tuple(_snapshot_agent(agent, draft, known, numbers) for agent in draft.agents),
         blocks=draft.blocks,
         tools=tuple(_packed_tool(tool, numbers) for tool in own_tools),
         sources=tuple(FileSource(id=folder.id, name=folder.name) for folder in own_folders),
     )
     check_references(file)
-    entities = {agent.entity_id for agent in draft.agents}
     if lost := next((agent for agent, _ in draft.attached if agent not in entities), None):
         raise InvalidInput(f"relationships: agentEntityId {lost!r} is none of the snapshot's agents")
     return file
@@ -203,6 +231,62 @@ def _with_messages(c: Connection, packed: FileAgent, agent: Agent, options: Pack
             file_id for turn, file_id in zip(turns, ids, strict=True) if any(message.in_context for message in turn)
         ),
     )
+
+
+def _packed_groups(found: Sequence[AgentDetails], agent_ids: _Numbered, block_ids: _Numbered) -> tuple[FileGroup, ...]:
+    """The groups whose members are all in the file."""
+    own = [details.managed_group for details in found if details.managed_group is not None]
+    whole = [group for group in own if all(item in agent_ids.known for item in group.everyone)]
+    return tuple(
+        FileGroup(
+            id=f"group-{place}",
+            agent_ids=tuple(agent_ids.of(item) for item in group.agent_ids),
+            description=group.description,
+            manager_config=_manager_config(group, agent_ids),
+            shared_block_ids=tuple(block_ids.of(item) for item in group.shared_block_ids if item in block_ids.known),
+            hidden=group.hidden,
+        )
+        for place, group in enumerate(whole)
+    )
+
+
+def _manager_config(group: Group, agent_ids: _Numbered) -> JsonObject:
+    manager = None if group.manager_agent_id is None else agent_ids.of(group.manager_agent_id)
+    config: JsonObject = {
+        "manager_type": group.manager_type.value,
+        "manager_agent_id": manager,
+        "termination_token": group.termination_token,
+        "max_turns": group.max_turns,
+    }
+    return {key: value for key, value in config.items() if value is not None}
+
+
+def _packed_servers(c: Connection, own_tools: Sequence[Tool]) -> tuple[FileMcpServer, ...]:
+    """The servers that tools come from. What opens them stays here: tokens, headers, variables, parts of addresses."""
+    external = [tool for tool in own_tools if tool.tool_type is ToolType.EXTERNAL_MCP]
+    found = [known[0] for tool in external if (known := mcp_servers.server_of(c, tool)) is not None]
+    return tuple(
+        FileMcpServer(
+            id=f"mcp_server-{place}",
+            server_type=server.server_type.value,
+            server_name=server.server_name,
+            server_url=None if server.server_url is None else _without_secrets(server.server_url),
+            stdio_config=None
+            if server.command is None
+            else {
+                "server_name": server.server_name,
+                "type": "stdio",
+                "command": server.command,
+                "args": list(server.args),
+            },
+        )
+        for place, server in enumerate(_distinct(found, lambda server: server.id))
+    )
+
+
+def _without_secrets(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _packed_folders(

@@ -27,13 +27,13 @@ from reverie.domain.template import (
     check_template_name,
     kept_file,
 )
+from reverie.operations.adoption import check_servers, store_folders, store_tools
 from reverie.operations.base import Operations
 from reverie.operations.builtin import ensure_builtin
 from reverie.operations.migration import move_deployment, prepare_move
-from reverie.operations.packing import PackOptions, pack, snapshot_file
+from reverie.operations.packing import PackOptions, pack, snapshot_file, with_members
 from reverie.operations.placement import default_project
-from reverie.operations.unpacking import store_folders, store_tools
-from reverie.storage import agents, projects, templates, tools
+from reverie.storage import projects, templates, tools
 from reverie.storage.agent_file_codec import decode
 
 _random: Final = SystemRandom()
@@ -70,10 +70,13 @@ async def create_from_agent(
     now = ops.clock()
 
     def store(c: Connection) -> TemplateView:
-        details = agents.get_whole(c, caller.organization_id, agent_id)
-        file = kept_file(pack(c, [details], PackOptions(past=False, folders_by_id=True), now))
-        agent = details.agent
-        secrets = {key: ops.cipher.decrypt(sealed, agent.id) for key, sealed in agent.sealed_secrets.items()}
+        found = with_members(c, caller.organization_id, agent_id)
+        file = kept_file(pack(c, found, PackOptions(past=False, folders_by_id=True), now))
+        secrets = {
+            key: ops.cipher.decrypt(sealed, details.agent.id)
+            for details in reversed(found)  # where two have the same name, the first one's counts
+            for key, sealed in details.agent.sealed_secrets.items()
+        }
         return _store_template(c, ops, caller, file, secrets, name, project, now)
 
     return await ops.database.write(store)
@@ -90,6 +93,7 @@ async def create_from_file(
     """
     caller.require(Scope.WRITE)
     file = await asyncio.to_thread(decode, data)
+    await check_servers(ops, caller, file)
     await ensure_builtin(ops, caller.organization_id)
     now = ops.clock()
 
@@ -175,6 +179,7 @@ async def update_from_file(
     """Make a file the working version; `save_first` saves what it held before as a version, where it is none yet."""
     caller.require(Scope.WRITE)
     file = await asyncio.to_thread(decode, data)
+    await check_servers(ops, caller, file)
     await ensure_builtin(ops, caller.organization_id)
     now = ops.clock()
 

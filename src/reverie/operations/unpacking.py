@@ -8,27 +8,39 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-import structlog
 from sqlalchemy import Connection
 
-from reverie.auth.keys import Caller, Scope
+from reverie.auth.keys import Caller
 from reverie.domain.agent import Agent, AgentDetails, AgentDraft
-from reverie.domain.agent_file import AgentFile, FileAgent, FileBlock, FileFile, FileSource, FileTool
+from reverie.domain.agent_file import (
+    AgentFile,
+    FileAgent,
+    FileBlock,
+    FileGroup,
+)
 from reverie.domain.block import Block, BlockChange, BlockDraft
 from reverie.domain.clock import aware
 from reverie.domain.errors import Conflict, InvalidInput, MalformedInput, NotFound
 from reverie.domain.file_messages import bodies_of, calls_in
-from reverie.domain.folder import File, Folder, clean_file_name
-from reverie.domain.ids import ConversationId, FileId, FolderId, IdentityId, MessageId, StepId, ToolId, make_id
+from reverie.domain.folder import Folder
+from reverie.domain.group import Group, GroupDraft, ManagerType
+from reverie.domain.ids import (
+    ConversationId,
+    FolderId,
+    IdentityId,
+    MessageId,
+    StepId,
+    ToolId,
+    make_id,
+)
 from reverie.domain.inputs import MessageInput
 from reverie.domain.message import ApprovalRequestBody, Message, calls_of
-from reverie.domain.tool import NOT_BUILTIN, Tool, ToolType
+from reverie.domain.tool import Tool
+from reverie.operations.adoption import check_servers, store_folders, store_tools
 from reverie.operations.assembly import prepare, store_agent
 from reverie.operations.base import Operations
-from reverie.storage import block_history, blocks, files, folders, messages, tools
-from reverie.tools.source_schema import derive_schema
-
-log = structlog.get_logger(__name__)
+from reverie.operations.membership import store_group
+from reverie.storage import block_history, blocks, messages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +97,7 @@ async def prepare_file(ops: Operations, caller: Caller, file: AgentFile, options
         NotFound: a model that is not served here; the text says how to name another.
         InvalidInput: a time zone that cannot be.
     """
+    await check_servers(ops, caller, file)
     first, *rest = file.agents
     plain = replace(options, adapt=None)
     return [
@@ -93,10 +106,18 @@ async def prepare_file(ops: Operations, caller: Caller, file: AgentFile, options
     ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpacked:
+    """What was made of a file, in its order."""
+
+    agents: Sequence[AgentDetails]
+    groups: Sequence[Group]
+
+
 def store_file(
     c: Connection, caller: Caller, file: AgentFile, prepared: Sequence[PreparedAgent], options: UnpackOptions
-) -> list[AgentDetails]:
-    """Store the file's agents with their tools, blocks and messages.
+) -> Unpacked:
+    """Store the file's agents with their tools, blocks, messages and groups.
 
     Raises:
         InvalidInput: what cannot be stored, and where it stands in the file.
@@ -109,22 +130,9 @@ def store_file(
         tools=own_tools,
         folders=store_folders(c, caller, file, prepared[0].agent.embedding, now),
     )
-    return [_store_agent(c, caller, item, parts, options) for item in prepared]
-
-
-def store_tools(c: Connection, caller: Caller, file: AgentFile, now: datetime, *, override: bool) -> dict[str, Tool]:
-    """The file's tools as this server has them, by their ids in the file, made or brought up to date where needed.
-
-    Built-in tools that this server does not have are left out: they cannot be made from a file.
-    """
-    found: dict[str, Tool] = {}
-    for item in file.tools:
-        tool = _stored_tool(c, caller, item, now, override=override)
-        if tool is None:
-            log.warning("tool_left_out", tool=item.name, tool_type=item.tool_type.value)
-        else:
-            found[item.id] = tool
-    return found
+    made = {item.source.id: _store_agent(c, caller, item, parts, options) for item in prepared}
+    made_groups = [_store_group(c, caller, item, made, parts, options, now) for item in file.groups]
+    return Unpacked(agents=list(made.values()), groups=[group for group in made_groups if group is not None])
 
 
 async def _prepared(ops: Operations, caller: Caller, source: FileAgent, options: UnpackOptions) -> PreparedAgent:
@@ -215,6 +223,57 @@ def _store_agent(
     return details
 
 
+def _store_group(
+    c: Connection,
+    caller: Caller,
+    item: FileGroup,
+    made: Mapping[str, AgentDetails],
+    parts: _Parts,
+    options: UnpackOptions,
+    now: datetime,
+) -> Group | None:
+    """A group of the file; None where those that look after an agent's memory were made with it already."""
+    config = item.manager_config
+    manager = config.get("manager_agent_id")
+    try:
+        manager_type = ManagerType(str(config.get("manager_type", ManagerType.ROUND_ROBIN)))
+    except ValueError as error:
+        raise InvalidInput(f"agent file: group {item.id!r}: manager_type: {error}") from error
+    if manager is not None and manager not in made:
+        raise InvalidInput(f"agent file: group {item.id!r}: manager_agent_id {manager!r} is not in the file")
+    if manager is not None and manager_type.is_sleeptime and made[manager].managed_group is not None:
+        return None
+    numbers = {
+        name: value
+        for name in (
+            "max_turns",
+            "sleeptime_agent_frequency",
+            "max_message_buffer_length",
+            "min_message_buffer_length",
+        )
+        if isinstance(value := config.get(name), int)
+    }
+    token = config.get("termination_token")
+    draft = GroupDraft(
+        manager_type=manager_type,
+        description=item.description,
+        agent_ids=tuple(made[file_id].agent.id for file_id in item.agent_ids),
+        shared_block_ids=tuple(parts.blocks[file_id].id for file_id in item.shared_block_ids),
+        manager_agent_id=None if manager is None else made[manager].agent.id,
+        termination_token=token if isinstance(token, str) else None,
+        hidden=item.hidden,
+        project_id=options.project_id,
+        template_id=options.template_id,
+        base_template_id=options.base_template_id,
+        deployment_id=options.deployment_id,
+        **numbers,
+    )
+    try:
+        return store_group(c, caller, draft, now)
+    except (MalformedInput, Conflict, InvalidInput) as error:
+        raise InvalidInput(f"agent file: group {item.id!r}: {error}") from error
+
+
 def tools_of(source: FileAgent, own_tools: Mapping[str, Tool]) -> list[ToolId]:
     """Ids of the agent's tools, without those that this server does not have."""
     return [own_tools[file_id].id for file_id in source.tool_ids if file_id in own_tools]
@@ -223,68 +282,6 @@ def tools_of(source: FileAgent, own_tools: Mapping[str, Tool]) -> list[ToolId]:
 def folders_of(source: FileAgent, own_folders: Mapping[str, Folder]) -> list[FolderId]:
     """Ids of the agent's folders."""
     return [own_folders[file_id].id for file_id in dict.fromkeys((*source.source_ids, *source.folder_ids))]
-
-
-def store_folders(
-    c: Connection, caller: Caller, file: AgentFile, embedding: str | None, now: datetime
-) -> dict[str, Folder]:
-    """The file's folders by their ids in the file: those that are here already, else made with their files.
-
-    Whoever calls rings for the files to be read, once they are committed.
-    """
-    here = {folder.id: folder for folder in folders.find_many(c, caller.organization_id, [s.id for s in file.sources])}
-    found: dict[str, Folder] = {str(folder_id): folder for folder_id, folder in here.items()}
-    for source in file.sources:
-        if source.id in found:
-            continue
-        folder = _made_folder(c, caller, source, embedding, now)
-        folders.insert_folder(c, folder)
-        for item in file.files:
-            if item.source_id == source.id and item.content is not None:
-                _store_text(c, caller, folder, item, now)
-        found[source.id] = folder
-    return found
-
-
-def _made_folder(c: Connection, caller: Caller, source: FileSource, embedding: str | None, now: datetime) -> Folder:
-    folder_id = FolderId(make_id("source"))
-    taken = folders.find_named(c, caller.organization_id, source.name) is not None
-    return Folder(
-        id=folder_id,
-        organization_id=caller.organization_id,
-        name=f"{source.name} {folder_id[7:15]}" if taken else source.name,
-        description=source.description,
-        instructions=source.instructions,
-        embedding=embedding,
-        metadata=source.metadata,
-        created_at=now,
-        updated_at=now,
-        created_by_id=caller.user_id,
-        last_updated_by_id=caller.user_id,
-    )
-
-
-def _store_text(c: Connection, caller: Caller, folder: Folder, item: FileFile, now: datetime) -> None:
-    """A file of a folder, of which the agent file has the text alone."""
-    name = clean_file_name(item.original_file_name or (item.file_name or item.id).rpartition("/")[2])
-    data = (item.content or "").encode()
-    files.insert_file(
-        c,
-        File(
-            id=FileId(make_id("file")),
-            organization_id=folder.organization_id,
-            folder_id=folder.id,
-            file_name=files.free_name(c, folder, name),
-            original_file_name=name,
-            file_type="text/plain",
-            file_size=len(data),
-            created_at=now,
-            updated_at=now,
-            created_by_id=caller.user_id,
-            last_updated_by_id=caller.user_id,
-        ),
-        data,
-    )
 
 
 def _store_blocks(
@@ -342,74 +339,6 @@ def make_block(item: FileBlock, caller: Caller, options: UnpackOptions, now: dat
     except InvalidInput as error:
         raise InvalidInput(f"agent file: block {item.id!r}: {error}") from error
     return replace(block, version=max(versions, default=1))
-
-
-def _stored_tool(c: Connection, caller: Caller, item: FileTool, now: datetime, *, override: bool) -> Tool | None:
-    known = tools.find_named(c, caller.organization_id, item.name, lock=True)
-    if known is not None and (known.is_builtin or not override):
-        return known
-    if item.tool_type not in NOT_BUILTIN:
-        return known
-    fresh = _made_tool(caller, item, now)
-    if known is None:
-        caller.require(Scope.TOOLS)
-        tools.insert_tool(c, fresh)
-        return fresh
-    if known.tool_type is not ToolType.CUSTOM or known.source_type != fresh.source_type:
-        return known
-    after = replace(
-        fresh,
-        id=known.id,
-        project_id=known.project_id,
-        created_at=known.created_at,
-        updated_at=known.updated_at,
-        created_by_id=known.created_by_id,
-        last_updated_by_id=known.last_updated_by_id,
-    )
-    if after == known:
-        return known
-    caller.require(Scope.TOOLS)
-    after = replace(after, updated_at=now, last_updated_by_id=caller.user_id)
-    tools.update_tool(c, known, after)
-    return after
-
-
-def _made_tool(caller: Caller, item: FileTool, now: datetime) -> Tool:
-    if not item.source_code:
-        raise InvalidInput(
-            f"agent file: tool {item.name!r} ({item.tool_type.value}) has no source_code and is not here"
-        )
-    try:
-        schema = derive_schema(
-            item.source_code,
-            source_type=item.source_type,
-            args_json_schema=item.args_json_schema,
-            json_schema=item.json_schema,
-            description=item.description,
-        )
-    except InvalidInput as error:
-        raise InvalidInput(f"agent file: tool {item.name!r}: {error}") from error
-    return Tool(
-        id=ToolId(make_id("tool")),
-        organization_id=caller.organization_id,
-        name=schema["name"],
-        description=item.description or schema.get("description") or "",
-        json_schema=schema,
-        args_json_schema=item.args_json_schema,
-        source_code=item.source_code,
-        source_type=item.source_type,
-        tags=item.tags,
-        return_char_limit=item.return_char_limit,
-        default_requires_approval=item.default_requires_approval,
-        enable_parallel_execution=item.enable_parallel_execution,
-        pip_requirements=item.pip_requirements,
-        npm_requirements=item.npm_requirements,
-        metadata=item.metadata_,
-        created_at=now,
-        updated_at=now,
-        created_by_id=caller.user_id,
-        last_updated_by_id=caller.user_id,
-    )
 
 
 def _history(source: FileAgent, agent: Agent) -> list[Message]:

@@ -1,10 +1,10 @@
 """Templates, versions and deployments: rows, found by how clients name them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Select, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, delete, exists, func, null, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from reverie.domain.errors import Conflict, InvalidInput, NotFound
@@ -13,6 +13,7 @@ from reverie.domain.project import DEFAULT_PROJECT
 from reverie.domain.template import (
     Deployment,
     DeploymentEntity,
+    EntityKind,
     MigrationRules,
     Template,
     TemplateFilter,
@@ -24,7 +25,7 @@ from reverie.storage import projects
 from reverie.storage.agent_file_codec import decode, encode
 from reverie.storage.dialect import dialect_of
 from reverie.storage.rows import Form, RowMap, contains, equals, loaded_by
-from reverie.storage.schema import agents, blocks, deployments, template_versions, templates
+from reverie.storage.schema import agents, blocks, deployments, groups, template_versions, templates
 
 _rules: TypeAdapter[MigrationRules] = TypeAdapter(MigrationRules)
 _map = RowMap(templates, Template, {})
@@ -200,26 +201,27 @@ def delete_deployment(c: Connection, organization_id: OrganizationId, deployment
 
 
 def entities(c: Connection, organization_id: OrganizationId, deployment_id: str) -> list[DeploymentEntity]:
-    """The blocks and agents that hold the id of a deployment, blocks first, each kind by age."""
+    """The blocks, agents and groups that hold the id of a deployment, in this order, each kind by age."""
     found: list[DeploymentEntity] = []
-    for table, kind, name in ((blocks, "block", blocks.c.label), (agents, "agent", agents.c.name)):
+    for kind, table, name, entity_id in _ENTITIES:
         query = (
-            select(table.c.id, name, table.c.description, table.c.entity_id, table.c.project_id)
+            select(table.c.id, name, table.c.description, entity_id, table.c.project_id)
             .where(table.c.organization_id == organization_id, table.c.deployment_id == deployment_id)
             .order_by(table.c.seq)
         )
         found += [
-            DeploymentEntity(
-                id=row[0],
-                type="block" if kind == "block" else "agent",
-                name=row[1],
-                description=row[2],
-                entity_id=row[3],
-                project_id=row[4],
-            )
+            DeploymentEntity(id=row[0], type=kind, name=row[1], description=row[2], entity_id=row[3], project_id=row[4])
             for row in c.execute(query).all()
         ]
     return found
+
+
+_ENTITIES: Final[tuple[tuple[EntityKind, Table, ColumnElement[Any], ColumnElement[Any]], ...]] = (
+    ("block", blocks, blocks.c.label, blocks.c.entity_id),
+    ("agent", agents, agents.c.name, agents.c.entity_id),
+    ("group", groups, null(), null()),
+)
+"""Each kind with its table, and where its name and its place in the template stand."""
 
 
 def version_ids(organization_id: OrganizationId, name: str | None, version: str | None) -> Select[Any]:

@@ -100,13 +100,13 @@ async def create_agent(body: AgentCreate, call: Ask, project: IntoProject) -> Js
     """Make an agent with all it is attached to, whole or not at all."""
     if body.project_id is None and body.project:
         project = await projects.settle(call.ops, call.caller, body.project)
-    if body.from_template:
-        ref = TemplateRef.parse(body.from_template, project)
-        _, made = await deployments.create(call.ops, call.caller, ref, body.to_deployment(project))
-        return await answer_agent(call, made[0])
     draft = body.to_domain(project)
     if draft.initial_messages:
         draft = replace(draft, initial_messages=await with_said(draft.initial_messages, call.options))
+    if body.from_template:
+        ref = TemplateRef.parse(body.from_template, project)
+        _, made = await deployments.create(call.ops, call.caller, ref, body.to_deployment(draft))
+        return await answer_agent(call, made.agents[0])
     return await answer_agent(call, await agents.create(call.ops, call.caller, draft))
 
 

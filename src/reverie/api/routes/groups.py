@@ -10,7 +10,9 @@ from reverie.api.context import (
     Ask,
     BlockPath,
     Call,
+    FromProject,
     GroupPath,
+    IntoProject,
     MessagePath,
     Newest10,
     Newest100,
@@ -28,22 +30,25 @@ from reverie.api.wire.messages import MessageUpdate
 from reverie.domain.group import GroupFilter, ManagerType
 from reverie.domain.ids import AgentId, BlockId, GroupId, MessageId
 from reverie.domain.message import MessageFilter
+from reverie.domain.unset import UNSET
 from reverie.operations import groups
 
 routes = Routes("groups")
 
 
-async def _filter(manager_type: ManagerType | None = None, project_id: str | None = None) -> GroupFilter:
-    return GroupFilter(manager_type=manager_type, project_id=project_id)
+async def _filter(
+    project: FromProject, manager_type: ManagerType | None = None, project_id: str | None = None
+) -> GroupFilter:
+    return GroupFilter(manager_type=manager_type, project_id=project_id or project)
 
 
 Where = Annotated[GroupFilter, Depends(_filter)]
 
 
 @routes.post("/v1/groups")
-async def create_group(body: GroupCreate, call: Ask) -> Json[GroupState]:
+async def create_group(body: GroupCreate, call: Ask, project: IntoProject) -> Json[GroupState]:
     """Make a group of agents."""
-    return Json(group_state(await groups.create(call.ops, call.caller, body.to_domain())))
+    return Json(group_state(await groups.create(call.ops, call.caller, body.to_domain(project))))
 
 
 @routes.get("/v1/groups")
@@ -66,9 +71,12 @@ async def retrieve_group(group_id: GroupPath, call: Ask) -> Json[GroupState]:
 
 
 @routes.patch("/v1/groups/{group_id}")
-async def update_group(group_id: GroupPath, body: GroupUpdate, call: Ask) -> Json[GroupState]:
+async def update_group(group_id: GroupPath, body: GroupUpdate, call: Ask, project: IntoProject) -> Json[GroupState]:
     """Change what is given; lists replace what is there, and the kind of group stays."""
-    return Json(group_state(await groups.update(call.ops, call.caller, GroupId(group_id), body.to_domain())))
+    changes = body.to_domain()
+    if project is not None and changes.project_id is UNSET:
+        changes = replace(changes, project_id=project)
+    return Json(group_state(await groups.update(call.ops, call.caller, GroupId(group_id), changes)))
 
 
 @routes.delete("/v1/groups/{group_id}")

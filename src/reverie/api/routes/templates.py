@@ -15,6 +15,7 @@ from reverie.api.routes.agents import answer_agent
 from reverie.api.wire.agents import AgentState
 from reverie.api.wire.base import Done, Success
 from reverie.api.wire.blocks import BlockState, block_state
+from reverie.api.wire.groups import GroupState, group_state
 from reverie.api.wire.templates import (
     DeletedDeployment,
     DeploymentCreate,
@@ -24,6 +25,7 @@ from reverie.api.wire.templates import (
     FromAgent,
     PlacedAgentCreate,
     PlacedBlockCreate,
+    PlacedGroupCreate,
     SnapshotBody,
     SnapshotState,
     TemplateCreate,
@@ -44,7 +46,7 @@ from reverie.api.wire.templates import (
 from reverie.domain.errors import InvalidInput
 from reverie.domain.ids import AgentId
 from reverie.domain.template import DeploymentEntity, TemplateFilter, TemplateRef
-from reverie.operations import agents, blocks, deployments, templates
+from reverie.operations import agents, blocks, deployments, groups, templates
 
 routes = Routes("templates")
 
@@ -283,11 +285,17 @@ async def create_placed_blocks(
     return Json([block_state(block) for block in await blocks.create_many(call.ops, call.caller, drafts)])
 
 
+@routes.post("/v1/_internal_templates/groups")
+async def create_placed_group(body: PlacedGroupCreate, call: Ask, project: IntoProject) -> Json[GroupState]:
+    """Make a group of a deployment that the client keeps book of itself."""
+    return Json(group_state(await groups.create(call.ops, call.caller, body.to_domain(project))))
+
+
 @routes.get("/v1/_internal_templates/deployment/{deployment_id}")
 async def list_deployment(
     deployment_id: str, call: Ask, entity_types: Annotated[list[str] | None, Query()] = None
 ) -> Json[EntityList]:
-    """List the blocks and agents of a deployment."""
+    """List the blocks, agents and groups of a deployment."""
     found = await deployments.list_entities(call.ops, call.caller, deployment_id)
     shown = [item for item in found if not entity_types or item.type in entity_types]
     return Json(
@@ -302,7 +310,7 @@ async def list_deployment(
 
 @routes.delete("/v1/_internal_templates/deployment/{deployment_id}")
 async def delete_deployment(deployment_id: str, call: Ask) -> Json[DeletedDeployment]:
-    """Delete the blocks and agents of a deployment."""
+    """Delete the blocks, agents and groups of a deployment."""
     gone = await deployments.delete(call.ops, call.caller, deployment_id)
     return Json(
         {
@@ -352,8 +360,8 @@ async def _deploy(call: Call, ref: TemplateRef, body: DeploymentCreate | None) -
     draft = (body or DeploymentCreate()).to_domain()
     deployment, made = await deployments.create(call.ops, call.caller, ref, draft)
     answer: DeploymentState = {
-        "agent_ids": [details.agent.id for details in made],
-        "group_id": None,
+        "agent_ids": [details.agent.id for details in made.agents],
+        "group_id": made.groups[0].id if made.groups else None,
         "deployment_id": deployment.id,
     }
     return Json(answer, 201)

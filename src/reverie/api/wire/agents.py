@@ -496,9 +496,8 @@ class AgentCreate(_AgentFields):
             base_template_id=self.base_template_id,
         )
 
-    def to_deployment(self, project_id: str | None = None) -> DeploymentDraft:
-        """How an agent made of a template is to differ from it: by all that was sent."""
-        draft = self.to_domain(project_id)
+    def to_deployment(self, draft: AgentDraft) -> DeploymentDraft:
+        """How an agent made of a template is to differ from it: by all of this body's `draft` that was sent."""
         sent = {name for name in self.model_fields_set if getattr(self, name) is not None}
         names = {_DRAFTED.get(name, name) for name in sent} & set(AgentDraft.__slots__)
         return DeploymentDraft(

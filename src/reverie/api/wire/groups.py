@@ -166,15 +166,15 @@ class GroupCreate(Body):
     shared_block_ids: list[BlockIdText] = Field(default_factory=list)
     hidden: bool | None = None
 
-    def to_domain(self) -> GroupDraft:
-        """The draft, which is stored whole or not at all."""
+    def to_domain(self, project_id: str | None = None) -> GroupDraft:
+        """The draft, which is stored whole or not at all; `project_id` where the body names no other."""
         settings: dict[str, Any] = self.manager_config.model_dump()
         return GroupDraft(
             **{**settings, "manager_type": ManagerType(settings["manager_type"])},
             description=self.description,
             agent_ids=tuple(dict.fromkeys(AgentId(item) for item in self.agent_ids)),
             shared_block_ids=tuple(dict.fromkeys(BlockId(item) for item in self.shared_block_ids)),
-            project_id=self.project_id,
+            project_id=self.project_id or project_id,
             hidden=self.hidden,
         )
 

@@ -9,11 +9,13 @@ from typing_extensions import TypedDict
 from reverie.api.wire.agents import AgentCreate
 from reverie.api.wire.base import Body
 from reverie.api.wire.blocks import BlockCreate
+from reverie.api.wire.groups import GroupCreate
 from reverie.api.wire.messages import MessageCreate
 from reverie.api.wire.tools import RuleBody, rule_state, rule_to_domain
 from reverie.domain.agent import AgentDraft, AgentType
-from reverie.domain.agent_file import FileAgent, FileBlock
+from reverie.domain.agent_file import AgentFile, FileAgent, FileBlock
 from reverie.domain.block import DEFAULT_LIMIT
+from reverie.domain.group import GroupDraft
 from reverie.domain.ids import IdentityId
 from reverie.domain.json import JsonObject
 from reverie.domain.old_configs import settings_of_config
@@ -283,6 +285,23 @@ class PlacedBlockCreate(BlockCreate):
     entity_id: str
 
 
+class PlacedGroupCreate(GroupCreate):
+    """A group of a deployment that the client keeps book of itself."""
+
+    template_id: str
+    base_template_id: str
+    deployment_id: str
+
+    def to_domain(self, project_id: str | None = None) -> GroupDraft:
+        """The draft, which is stored whole or not at all."""
+        return replace(
+            super().to_domain(project_id),
+            template_id=self.template_id,
+            base_template_id=self.base_template_id,
+            deployment_id=self.deployment_id,
+        )
+
+
 class VariableState(TypedDict):
     """A variable of a template."""
 
@@ -357,10 +376,34 @@ def snapshot_state(snapshot: Snapshot) -> SnapshotState:
             for agent in file.agents
             for block_id in agent.block_ids
         ],
-        "configuration": {},
-        "type": "classic" if len(file.agents) == 1 else "cluster",
+        "configuration": _configuration(file),
+        "type": _kind(file),
         "version": snapshot.version.word,
     }  # fmt: skip
+
+
+def _kind(file: AgentFile) -> str:
+    if file.groups:
+        return str(file.groups[0].manager_config.get("manager_type", "round_robin"))
+    if len(file.agents) > 1:
+        return "cluster"
+    return "sleeptime" if file.agents[0].enable_sleeptime else "classic"
+
+
+def _configuration(file: AgentFile) -> JsonObject:
+    if not file.groups:
+        return {}
+    config = file.groups[0].manager_config
+    words = {
+        "managerAgentEntityId": config.get("manager_agent_id"),
+        "managerType": config.get("manager_type"),
+        "terminationToken": config.get("termination_token"),
+        "maxTurns": config.get("max_turns"),
+        "sleeptimeAgentFrequency": config.get("sleeptime_agent_frequency"),
+        "maxMessageBufferLength": config.get("max_message_buffer_length"),
+        "minMessageBufferLength": config.get("min_message_buffer_length"),
+    }
+    return {name: value for name, value in words.items() if value is not None}
 
 
 def _agent_state(agent: FileAgent, snapshot: Snapshot) -> SnapshotAgentState:
