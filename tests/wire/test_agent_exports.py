@@ -230,6 +230,11 @@ BAD: dict[str, tuple[Any, str]] = {
         {**small_file(block_ids=["b"]), "blocks": [{"id": "b", "label": "a", "value": "long", "limit": 2}]},
         "block 'b': .*at most 2",
     ),
+    "a number without end": (
+        {**small_file(), "blocks": [{"id": "b", "label": "a", "value": "", "limit": 2**40}]},
+        r"blocks\[\d\]\.limit",
+    ),
+    "a window without end": (small_file(llm_config={"context_window": 2**40}), "context_window"),
     "an id twice": ({**small_file(), "blocks": [{"id": "b", "label": n, "value": ""} for n in "xy"]}, "'b' twice"),
     "a tool without source": ({**small_file(), "tools": [{"id": "t", "name": "gone_" + uuid4().hex}]}, "source_code"),
     "a tool that is no Python": (

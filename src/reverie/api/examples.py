@@ -23,6 +23,22 @@ _ROUND: Final = {"manager_type": "round_robin", "max_turns": 3}
 _URL: Final = {"server_url": "http://localhost:9000/mcp"}
 _MCP: Final = {"mcp_server_type": "streamable_http", **_URL}
 
+_PLACE: Final = {"template_id": "v2", "base_template_id": "helper", "deployment_id": "ada"}
+_FILE: Final = {"agents": [{"id": "agent-0", "name": "helper", "model": "openai/gpt-4o-mini"}]}
+_SNAPSHOT: Final = {
+    "agents": [
+        {
+            "entityId": "agent-0",
+            "name": "helper",
+            "agentType": "letta_v1_agent",
+            "model": "openai/gpt-4o-mini",
+            "systemPrompt": "Help with letters.",
+        }
+    ],
+    "blocks": [{"entityId": "block-0", "label": "human", "value": "Name: {{name}}"}],
+    "relationships": [{"agentEntityId": "agent-0", "blockEntityId": "block-0"}],
+}
+
 EXAMPLES: Final[dict[str, Any]] = {
     "AgentCreate": {
         "name": "Ada's friend",
@@ -68,6 +84,23 @@ EXAMPLES: Final[dict[str, Any]] = {
     "FolderCreate": {"name": "letters", "description": "Letters of a year", "embedding": "builtin/minilm"},
     "FolderUpdate": {"instructions": "Quote letters with their date."},
     "ExportRequest": {},
+    "AgentSearch": {"search": [{"field": "templateName", "operator": "eq", "value": "helper"}], "combinator": "AND"},
+    "FromAgent": {"type": "agent", "agent_id": _AGENT, "name": "helper"},
+    "TemplateSave": {"message": "kinder", "migrate_agents": True, "preserve_core_memories_on_migration": True},
+    "TemplateRollback": {"version": "1"},
+    "TemplateUpdate": {"agent_file_json": _FILE, "save_existing_changes": True},
+    "TemplateFork": {"name": "helper-for-ada"},
+    "TemplateRename": {"new_name": "companion"},
+    "TemplateDescribe": {"description": "Helps with letters"},
+    "DeploymentCreate": {"memory_variables": {"name": "Ada"}, "tags": ["letters"]},
+    "DeploymentMigrate": {"version": "2", "preserve_core_memories": True},
+    "SnapshotBody": _SNAPSHOT,
+    "PlacedAgentCreate": {"model": "openai/gpt-4o-mini", "entity_id": "agent-0", **_PLACE},
+    "PlacedBlockCreate": {"label": "human", "value": "Name: Ada", "entity_id": "block-0", **_PLACE},
+    "list[reverie.api.wire.templates.PlacedBlockCreate]": [
+        {"label": "human", "value": "Name: Ada", "entity_id": "block-0", **_PLACE}
+    ],
+    "PlacedGroupCreate": {"agent_ids": [_AGENT], "description": "Who writes letters", **_PLACE},
     "CreateBatch": {"requests": [{"agent_id": _AGENT, **_MESSAGES}]},
     "CaptureMessages": {
         "provider": "openai",
@@ -197,6 +230,12 @@ PARAMETERS: Final[dict[str, str]] = {
     "manager_type": "Only those of this type.",
     "mcp_server_name": "The server's name.",
     "mcp_tool_name": "The tool's name, as its server has it.",
+    "combinator": "`AND`: all conditions must hold.",
+    "exact": "The name must be that of `search`, instead of holding it.",
+    "project_slug": "Only those in this project, by its slug.",
+    "template_name": "The template's name; a version behind it is passed over.",
+    "template_version": "`name:3`, `name:latest` or `name:current`; `name` alone is the newest saved version.",
+    "entity_types": "Only these kinds: `block`, `agent`, `group`.",
     "dry_run": "Say what would be, and change nothing.",
 }
 """By the parameter's name; a description of its own at the parameter comes first."""

@@ -43,6 +43,9 @@ _FORMS: Final[Mapping[str, tuple[type[Any], bool]]] = {
 """The lists of a file: what they hold, and whether a file must have them."""
 _adapters: Final[dict[type[Any], TypeAdapter[Any]]] = {}
 _NULL_WHEN_EMPTY: Final = ("tool_calls", "tool_returns", "approvals")
+_MOST: Final = 2**31 - 1
+_FREE: Final = frozenset({"metadata", "metadata_", "json_schema", "args_json_schema", "file_size", "content"})
+"""What may hold any number: it is kept as JSON, or counted anew."""
 _BARE_LISTS: Final = ("memory_blocks", "tools", "initial_message_sequence")
 
 
@@ -260,9 +263,29 @@ def _decoded(kind: type[T], value: Any, where: str) -> Any:
         return None
     adapter = _adapters.setdefault(kind, TypeAdapter(kind)) if kind not in _adapters else _adapters[kind]
     try:
-        return adapter.validate_python(_said(value) if isinstance(value, dict) else value)
+        found = adapter.validate_python(_said(value) if isinstance(value, dict) else value)
     except ValidationError as error:
         _refuse(error, where)
+    if isinstance(value, dict):
+        _check_numbers(value, where)
+    return found
+
+
+def _check_numbers(value: Any, where: str) -> None:
+    """Refuse numbers that no column takes, wherever in the part they stand.
+
+    Raises:
+        InvalidInput: it says where.
+    """
+    if isinstance(value, dict):
+        for name, part in value.items():
+            if name not in _FREE:
+                _check_numbers(part, f"{where}.{name}")
+    elif isinstance(value, list):
+        for place, part in enumerate(value):
+            _check_numbers(part, f"{where}.{place}")
+    elif isinstance(value, int) and not -_MOST <= value <= _MOST:
+        raise InvalidInput(f"agent file: {where}: {value} is larger than any number here may be")
 
 
 def _refuse(error: ValidationError, where: str) -> NoReturn:

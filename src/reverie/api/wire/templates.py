@@ -7,7 +7,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from reverie.api.wire.agents import AgentCreate
-from reverie.api.wire.base import Body
+from reverie.api.wire.base import MOST, Body
 from reverie.api.wire.blocks import BlockCreate
 from reverie.api.wire.groups import GroupCreate
 from reverie.api.wire.messages import MessageCreate
@@ -475,14 +475,14 @@ class PropertiesBody(Body):
 
     enable_reasoner: bool | None = None
     put_inner_thoughts_in_kwargs: bool | None = None
-    context_window_limit: int | None = Field(default=None, ge=1)
-    max_tokens: int | None = Field(default=None, ge=1)
-    max_reasoning_tokens: int | None = Field(default=None, ge=0)
-    max_files_open: int | None = Field(default=None, ge=0)
+    context_window_limit: int | None = Field(default=None, ge=1, le=MOST)
+    max_tokens: int | None = Field(default=None, ge=1, le=MOST)
+    max_reasoning_tokens: int | None = Field(default=None, ge=0, le=MOST)
+    max_files_open: int | None = Field(default=None, ge=0, le=MOST)
     message_buffer_autoclear: bool | None = None
     verbosity_level: Literal["low", "medium", "high"] | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
-    per_file_view_window_char_limit: int | None = Field(default=None, ge=0)
+    per_file_view_window_char_limit: int | None = Field(default=None, ge=0, le=MOST)
     parallel_tool_calls: bool | None = None
     temperature: float | None = Field(default=None, ge=0)
 
@@ -538,7 +538,7 @@ class SnapshotBlockBody(Body):
     entity_id: str = Field(alias="entityId", min_length=1)
     label: str = Field(min_length=1)
     value: str
-    limit: int = Field(default=DEFAULT_LIMIT, ge=1)
+    limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MOST)
     description: str | None = None
     preserve_on_migration: bool | None = Field(default=None, alias="preserveOnMigration")
     read_only: bool = Field(default=False, alias="readOnly")
