@@ -155,6 +155,8 @@ def _back_to_the_first_revision(c: Connection) -> None:
         "DROP TABLE templates",
         "DROP INDEX ix_agents_organization_id_deployment_id",
         "DROP INDEX ix_agents_organization_id_template_id",
+        "DROP INDEX ix_agents_organization_id_base_template_id",
+        "DROP INDEX ix_agents_organization_id_project_id_seq",
         "DROP INDEX ix_blocks_organization_id_deployment_id",
         "ALTER TABLE agents ADD COLUMN identity_ids JSON NOT NULL DEFAULT '[]'",
         "UPDATE alembic_version SET version_num = '0001'",

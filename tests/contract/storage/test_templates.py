@@ -1,10 +1,12 @@
 """Templates of one organisation are nothing to another, and what fails leaves nothing, on both databases."""
 
 import json
+import re
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, event, text
 
 from reverie.auth.keys import LOCAL_CALLER as ME
 from reverie.auth.keys import Caller, Scope
@@ -18,6 +20,7 @@ from reverie.operations import agent_exports, agents, deployments, projects, tem
 from reverie.operations.base import Operations
 from reverie.operations.deployments import DeploymentDraft, MigrationWish
 from reverie.operations.unpacking import UnpackOptions
+from reverie.storage.agents import count
 
 STRANGER = Caller(
     organization_id=OrganizationId("org-other"), user_id=UserId("user-other"), scopes=frozenset(Scope), key_id=None
@@ -83,6 +86,34 @@ async def test_variables_outlive_the_template(ops: Operations) -> None:
     [made] = await agents.list_agents(ops, ME, AgentFilter(), Page(limit=1))
     assert made.agent.deployment_id is not None
     assert await deployments.variables(ops, ME, made.agent.id) == {"name": "Ada"}
+
+
+@pytest.mark.parametrize(
+    ("where", "index"),
+    [
+        (AgentFilter(project_id="p"), "ix_agents_organization_id_project_id_seq"),
+        (AgentFilter(template_name="helper"), "ix_agents_organization_id_base_template_id"),
+        (AgentFilter(template_version="helper:1"), "ix_agents_organization_id_template_id"),
+        (AgentFilter(also=(AgentFilter(agent_id="agent-1"),)), "uq_agents_id|sqlite_autoindex_agents_1"),
+    ],
+)
+async def test_a_search_does_not_read_all_agents(ops: Operations, where: AgentFilter, index: str) -> None:
+    if ops.database.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL reads small tables whole")
+    seen: list[tuple[str, Any]] = []
+
+    def explained(c: Connection) -> str:
+        def note(_c: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+            seen.append((statement, parameters))
+
+        event.listen(c, "before_cursor_execute", note)
+        count(c, ME.organization_id, where)
+        event.remove(c, "before_cursor_execute", note)
+        statement, parameters = seen[0]
+        return str(c.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all())
+
+    plan = await ops.database.read(explained)
+    assert re.search(index, plan), plan
 
 
 async def test_who_may_not_bring_code_cannot_bring_it_in_a_file(ops: Operations) -> None:

@@ -41,6 +41,8 @@ agents = Table(
     Index(None, "organization_id", "last_run_completion", "seq"),
     Index(None, "organization_id", "deployment_id"),
     Index(None, "organization_id", "template_id"),
+    Index(None, "organization_id", "base_template_id"),
+    Index(None, "organization_id", "project_id", "seq"),
 )
 
 agent_openings = Table(
