@@ -14,6 +14,7 @@ from math import inf
 from typing import Any, Final
 
 import structlog
+from fastapi import FastAPI
 
 from reverie.api.app import create_app
 from reverie.api.context import ApiOptions
@@ -21,10 +22,11 @@ from reverie.api.errors import status_of
 from reverie.api.security import SecurityOptions
 from reverie.auth.call_keys import CallKeys
 from reverie.auth.keys import Gate
-from reverie.auth.secrets import load_secrets
+from reverie.auth.secrets import ServerSecrets, load_secrets
 from reverie.background.batches import Batches
 from reverie.background.callbacks import Callbacks
 from reverie.background.ingest import Ingest
+from reverie.background.rounds import Rounds
 from reverie.background.schedules import ScheduleOptions, Schedules
 from reverie.background.sleeptime import Sleeptime
 from reverie.background.sweep import sweep
@@ -51,6 +53,7 @@ from reverie.runs.talk import GroupTalks
 from reverie.storage.database import Database
 from reverie.storage.file_lock import hold_file
 from reverie.storage.migrate import bring_up_to_date
+from reverie.tools.base import ToolExecutor
 from reverie.tools.builtin import BUILTIN, PEER_TOOLS
 from reverie.tools.executors.by_type import ExecutorByType
 from reverie.tools.executors.door import Door
@@ -87,151 +90,223 @@ class Server:
 
 @asynccontextmanager
 async def build(settings: Settings) -> AsyncIterator[Server]:
-    """Open everything, yield the server, close everything.
+    """Open everything, floor by floor, yield the server, close everything.
 
     Raises:
         Unavailable: the database is newer than this program, held by another server, or out of reach.
     """
     async with AsyncExitStack() as stack:
-        secrets = load_secrets(settings.data_dir, settings.encryption_key)
-        database = Database(settings.database_options())
-        stack.push_async_callback(database.close)
-        if database.sqlite_path is not None:
-            stack.enter_context(hold_file(database.sqlite_path))
-        await bring_up_to_date(settings.database_options(), lambda step: log.info("schema", step=step))
-        catalog = Catalog(settings.model_options())
-        stack.push_async_callback(catalog.aclose)
-        catalogs = Catalogs(
-            catalog,
-            settings.model_options(),
-            partial(load_own, database, secrets.cipher),
-            web=settings.web_options(),
-            fresh_s=inf if database.sqlite_path is not None else OWN_PROVIDERS_FRESH_S,
-        )
-        stack.push_async_callback(catalogs.aclose)
-        door, call_keys = Door(settings.data_dir), CallKeys()
-        stack.callback(door.close)
-        listener = door.listen()
-        if listener is not None:
-            stack.callback(listener.close)
-        if door.proxy is not None and settings.tool_network != "none":
-            public = replace(settings.web_options(), allow_private=False)
-            out = GuardedProxy(door.proxy, public, call_keys.may_go_out)
-            await stack.enter_async_context(out)
-        sandbox = SandboxExecutor(settings.sandbox_options(), environment=os.environ, door=door, keys=call_keys)
-        stack.push_async_callback(sandbox.aclose)
-        peers = PeerExecutor(
-            PEER_TOOLS,
-            database,
-            PeerOptions(
-                busy_timeout_s=settings.peer_busy_timeout_s,
-                reply_timeout_s=settings.peer_reply_timeout_s,
-            ),
-        )
-        stack.push_async_callback(peers.aclose)
-        directory = StoredMcpServers(database, secrets.cipher)
-        connections = McpConnections(settings.mcp_options(), settings.web_options(), directory)
-        stack.push_async_callback(connections.aclose)
-        executor = ExecutorByType(
-            ConfiguredExecutor(sandbox, database, secrets.cipher, limit_s=settings.tool_timeout_s),
-            {
-                ToolType.MULTI_AGENT_CORE: peers,
-                ToolType.BUILTIN: OnlineExecutor(settings.online_options(), settings.web_options(), sandbox),
-                ToolType.EXTERNAL_MCP: McpExecutor(connections, directory),
-            },
-        )
-        drain, fault = _Drain(), crash_point(settings.crash_at)
-        traces: TraceKeeper | None = None
-        if settings.trace_days:
-            keeper = TraceKeeper(database, secrets.cipher, utc_now, TraceOptions(days=settings.trace_days))
-            traces = await stack.enter_async_context(keeper.running())
-        callbacks = Callbacks(database, secrets.signer, utc_now, settings.web_options())
-        engine = RunEngine(
-            LoopDeps(
-                database=database,
-                catalogs=catalogs,
-                builtin=BUILTIN,
-                executor=executor,
-                cipher=secrets.cipher,
-                clock=utc_now,
-                retries=RetryPolicy(),
-                fault=fault,
-                draining=drain,
-                keep_exchange=None if traces is None else traces.keep,
-            ),
-            EngineOptions(
-                when_busy=settings.busy_policy,
-                lease_s=settings.lease_s,
-                drain_timeout_s=settings.drain_timeout_s,
-                alone=database.sqlite_path is not None,
-                max_depth=settings.peer_depth,
-            ),
-            status_of,
-        )
-        engine.tell(lambda run, _: callbacks.ring() if run.callback_url else None)
-        drain.asks = lambda: engine.draining
-        peers.bind(engine)
-        await engine.start()
-        stack.push_async_callback(engine.close)
-        # After the engine has ended what dead processes left, so that those callbacks are seen at once.
-        await stack.enter_async_context(callbacks.running())
-        if database.sqlite_path is None:
-            await stack.enter_async_context(sweep(engine, settings.lease_s))
-        batches = await stack.enter_async_context(Batches(database, engine, utc_now, on_end=callbacks.ring).running())
-        ingest = Ingest(
-            database,
-            SubprocessReader(settings.document_options()),
-            catalogs,
-            worker_id=engine.worker_id,
-            clock=utc_now,
-            fault=fault,
-        ).rounds(_INGEST_INTERVAL_S)
-        await stack.enter_async_context(ingest)
-        await stack.enter_async_context(Sleeptime(engine, database, settings.sleeptime_interval_s))
-        talks = GroupTalks(engine, database, status_of)
-        stack.push_async_callback(talks.close)
-        operations = Operations(
-            database=database,
-            catalogs=catalogs,
-            runs=engine,
-            talks=talks,
-            cipher=secrets.cipher,
-            hasher=secrets.hasher,
-            connections=Connections(database, utc_now, alone=database.sqlite_path is not None),
-            executor=executor,
-            mcp=connections,
-            clock=utc_now,
-            ring_batches=batches.ring,
-            settle_traces=nothing if traces is None else traces.flush,
-            default_model=settings.default_model,
-            max_file_bytes=settings.file_max_bytes,
-            ring_ingest=ingest.ring,
-        )
+        stored = await _open_storage(settings, stack)
+        catalogs = _open_models(settings, stack, stored)
+        tools = await _open_tools(settings, stack, stored)
+        runs = await _start_runs(settings, stack, stored, catalogs, tools)
+        around = await _start_background(settings, stack, stored, catalogs, runs)
+        operations = _make_operations(settings, stored, catalogs, tools, runs, around)
         wants_first = settings.keys_required and not settings.api_key
-        made = await first_key(operations, secrets.hasher) if wants_first else None
-        gate = Gate(
-            required=settings.keys_required,
-            hasher=secrets.hasher,
-            store=KeysInDatabase(database),
-            configured_key=settings.api_key,
-        )
-        security = SecurityOptions(
-            gate=gate,
-            calls=call_keys,
-            loopback=settings.is_loopback,
-            keys_required=settings.keys_required,
-            allowed_hosts=tuple(settings.allowed_hosts),
-            allowed_origins=tuple(settings.allowed_origins),
-            max_body_bytes=settings.max_body_bytes,
-        )
-        options = ApiOptions(
-            ping_interval_s=settings.ping_interval_s, public_url=settings.public_url, web=settings.web_options()
-        )
-        app = create_app(operations, security, options)
-        await sandbox.start()
-        due = ScheduleOptions(grace_s=settings.schedule_grace_s)
-        await stack.enter_async_context(Schedules(database, engine, utc_now, due))
-        yield Server(app, operations, made, listener, engine)
+        made = await first_key(operations, stored.secrets.hasher) if wants_first else None
+        app = _make_app(settings, stored, tools, operations)
+        await tools.sandbox.start()
+        yield Server(app, operations, made, tools.listener, runs.engine)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stored:
+    """Floor 1 and 2: what lasts, and what opens it."""
+
+    database: Database
+    secrets: ServerSecrets
+
+    @property
+    def alone(self) -> bool:
+        """No other process has the database open."""
+        return self.database.sqlite_path is not None
+
+
+async def _open_storage(settings: Settings, stack: AsyncExitStack) -> _Stored:
+    secrets = load_secrets(settings.data_dir, settings.encryption_key)
+    database = Database(settings.database_options())
+    stack.push_async_callback(database.close)
+    if database.sqlite_path is not None:
+        stack.enter_context(hold_file(database.sqlite_path))
+    await bring_up_to_date(settings.database_options(), lambda step: log.info("schema", step=step))
+    return _Stored(database=database, secrets=secrets)
+
+
+def _open_models(settings: Settings, stack: AsyncExitStack, stored: _Stored) -> Catalogs:
+    catalog = Catalog(settings.model_options())
+    stack.push_async_callback(catalog.aclose)
+    catalogs = Catalogs(
+        catalog,
+        settings.model_options(),
+        partial(load_own, stored.database, stored.secrets.cipher),
+        web=settings.web_options(),
+        fresh_s=inf if stored.alone else OWN_PROVIDERS_FRESH_S,
+    )
+    stack.push_async_callback(catalogs.aclose)
+    return catalogs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tools:
+    """What runs tools, and how sandboxes reach the API."""
+
+    executor: ToolExecutor
+    sandbox: SandboxExecutor
+    peers: PeerExecutor
+    mcp: McpConnections
+    call_keys: CallKeys
+    listener: socket.socket | None
+
+
+async def _open_tools(settings: Settings, stack: AsyncExitStack, stored: _Stored) -> _Tools:
+    database, cipher = stored.database, stored.secrets.cipher
+    door, call_keys = Door(settings.data_dir), CallKeys()
+    stack.callback(door.close)
+    listener = door.listen()
+    if listener is not None:
+        stack.callback(listener.close)
+    if door.proxy is not None and settings.tool_network != "none":
+        public = replace(settings.web_options(), allow_private=False)
+        await stack.enter_async_context(GuardedProxy(door.proxy, public, call_keys.may_go_out))
+    sandbox = SandboxExecutor(settings.sandbox_options(), environment=os.environ, door=door, keys=call_keys)
+    stack.push_async_callback(sandbox.aclose)
+    waits = PeerOptions(busy_timeout_s=settings.peer_busy_timeout_s, reply_timeout_s=settings.peer_reply_timeout_s)
+    peers = PeerExecutor(PEER_TOOLS, database, waits)
+    stack.push_async_callback(peers.aclose)
+    directory = StoredMcpServers(database, cipher)
+    mcp = McpConnections(settings.mcp_options(), settings.web_options(), directory)
+    stack.push_async_callback(mcp.aclose)
+    executor = ExecutorByType(
+        ConfiguredExecutor(sandbox, database, cipher, limit_s=settings.tool_timeout_s),
+        {
+            ToolType.MULTI_AGENT_CORE: peers,
+            ToolType.BUILTIN: OnlineExecutor(settings.online_options(), settings.web_options(), sandbox),
+            ToolType.EXTERNAL_MCP: McpExecutor(mcp, directory),
+        },
+    )
+    return _Tools(executor=executor, sandbox=sandbox, peers=peers, mcp=mcp, call_keys=call_keys, listener=listener)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Runs:
+    """Floor 4: what drives runs, and what listens to their ends from the first one on."""
+
+    engine: RunEngine
+    traces: TraceKeeper | None
+    callbacks: Callbacks
+    talks: GroupTalks
+    fault: Callable[[str], None]
+
+
+async def _start_runs(
+    settings: Settings, stack: AsyncExitStack, stored: _Stored, catalogs: Catalogs, tools: _Tools
+) -> _Runs:
+    database, cipher = stored.database, stored.secrets.cipher
+    drain, fault = _Drain(), crash_point(settings.crash_at)
+    traces: TraceKeeper | None = None
+    if settings.trace_days:
+        keeper = TraceKeeper(database, cipher, utc_now, TraceOptions(days=settings.trace_days))
+        traces = await stack.enter_async_context(keeper.running())
+    deps = LoopDeps(
+        database=database,
+        catalogs=catalogs,
+        builtin=BUILTIN,
+        executor=tools.executor,
+        cipher=cipher,
+        clock=utc_now,
+        retries=RetryPolicy(),
+        fault=fault,
+        draining=drain,
+        keep_exchange=None if traces is None else traces.keep,
+    )
+    options = EngineOptions(
+        when_busy=settings.busy_policy,
+        lease_s=settings.lease_s,
+        drain_timeout_s=settings.drain_timeout_s,
+        alone=stored.alone,
+        max_depth=settings.peer_depth,
+    )
+    engine = RunEngine(deps, options, status_of)
+    callbacks = Callbacks(database, stored.secrets.signer, utc_now, settings.web_options())
+    engine.tell(lambda run, _: callbacks.ring() if run.callback_url else None)
+    drain.asks = lambda: engine.draining
+    tools.peers.bind(engine)
+    await engine.start()
+    stack.push_async_callback(engine.close)
+    talks = GroupTalks(engine, database, status_of)
+    stack.push_async_callback(talks.close)
+    return _Runs(engine=engine, traces=traces, callbacks=callbacks, talks=talks, fault=fault)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Background:
+    """What operations ring for."""
+
+    batches: Batches
+    ingest: Rounds
+
+
+async def _start_background(
+    settings: Settings, stack: AsyncExitStack, stored: _Stored, catalogs: Catalogs, runs: _Runs
+) -> _Background:
+    database, engine = stored.database, runs.engine
+    # After the engine has ended what dead processes left, so that those callbacks are seen at once.
+    await stack.enter_async_context(runs.callbacks.running())
+    if not stored.alone:
+        await stack.enter_async_context(sweep(engine, settings.lease_s))
+    batches = Batches(database, engine, utc_now, on_end=runs.callbacks.ring)
+    await stack.enter_async_context(batches.running())
+    reader = SubprocessReader(settings.document_options())
+    ingest = Ingest(database, reader, catalogs, worker_id=engine.worker_id, clock=utc_now, fault=runs.fault)
+    rounds = await stack.enter_async_context(ingest.rounds(_INGEST_INTERVAL_S))
+    await stack.enter_async_context(Sleeptime(engine, database, settings.sleeptime_interval_s))
+    due = ScheduleOptions(grace_s=settings.schedule_grace_s)
+    await stack.enter_async_context(Schedules(database, engine, utc_now, due))
+    return _Background(batches=batches, ingest=rounds)
+
+
+def _make_operations(
+    settings: Settings, stored: _Stored, catalogs: Catalogs, tools: _Tools, runs: _Runs, around: _Background
+) -> Operations:
+    return Operations(
+        database=stored.database,
+        catalogs=catalogs,
+        runs=runs.engine,
+        talks=runs.talks,
+        cipher=stored.secrets.cipher,
+        hasher=stored.secrets.hasher,
+        connections=Connections(stored.database, utc_now, alone=stored.alone),
+        executor=tools.executor,
+        mcp=tools.mcp,
+        clock=utc_now,
+        ring_batches=around.batches.ring,
+        settle_traces=nothing if runs.traces is None else runs.traces.flush,
+        default_model=settings.default_model,
+        max_file_bytes=settings.file_max_bytes,
+        ring_ingest=around.ingest.ring,
+    )
+
+
+def _make_app(settings: Settings, stored: _Stored, tools: _Tools, operations: Operations) -> FastAPI:
+    gate = Gate(
+        required=settings.keys_required,
+        hasher=stored.secrets.hasher,
+        store=KeysInDatabase(stored.database),
+        configured_key=settings.api_key,
+    )
+    security = SecurityOptions(
+        gate=gate,
+        calls=tools.call_keys,
+        loopback=settings.is_loopback,
+        keys_required=settings.keys_required,
+        allowed_hosts=tuple(settings.allowed_hosts),
+        allowed_origins=tuple(settings.allowed_origins),
+        max_body_bytes=settings.max_body_bytes,
+    )
+    options = ApiOptions(
+        ping_interval_s=settings.ping_interval_s, public_url=settings.public_url, web=settings.web_options()
+    )
+    return create_app(operations, security, options)
 
 
 class _Drain:
