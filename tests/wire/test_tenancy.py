@@ -380,6 +380,16 @@ ROUTES: dict[str, Call] = {
     "GET /v1/agents/{agent_id}/mcp-servers": Call(),
     "PATCH /v1/agents/{agent_id}/mcp-servers/attach/{mcp_server_id}": Call(),
     "PATCH /v1/agents/{agent_id}/mcp-servers/detach/{mcp_server_id}": Call(),
+    "POST /v1/_internal_templates/groups": Call(
+        body={
+            "description": "{marker}",
+            "agent_ids": ["{agent_id}"],
+            "shared_block_ids": ["{block_id}"],
+            "template_id": "t",
+            "base_template_id": "b",
+            "deployment_id": "d",
+        }
+    ),
     "POST /v1/sandbox-config": Call(open=OWN),
     "POST /v1/sandbox-config/e2b/default": Call(open=OWN),
     "POST /v1/sandbox-config/local/default": Call(open=OWN),
