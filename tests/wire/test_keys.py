@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 from letta_client import AuthenticationError, Letta, PermissionDeniedError
@@ -43,7 +44,7 @@ def test_each_scope_opens_its_own_and_keys_end_at_once(guarded: Server) -> None:
     with client_with(guarded, "--scope", "write") as writer:
         assert writer.agents.update(agent.id, name="ours").name == "ours"
         writer.agents.tools.attach(tool.id, agent_id=agent.id)
-        for bring_code in (
+        ways: list[Callable[[], object]] = [
             lambda: writer.tools.create(source_code=echo_source("other")),
             lambda: writer.tools.update(tool.id, source_code=echo_source("other")),
             lambda: writer.tools.delete(tool.id),
@@ -51,7 +52,8 @@ def test_each_scope_opens_its_own_and_keys_end_at_once(guarded: Server) -> None:
             lambda: writer.mcp_servers.create(
                 server_name="s", config={"mcp_server_type": "streamable_http", "server_url": "http://localhost:1/mcp"}
             ),
-        ):
+        ]
+        for bring_code in ways:
             with pytest.raises(PermissionDeniedError, match="lacks the scope 'tools'"):
                 bring_code()
     with client_with(guarded, "--scope", "tools") as maker:
