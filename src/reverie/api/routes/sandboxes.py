@@ -81,7 +81,7 @@ async def update_variable(
     return Json(_shown(call, changed))
 
 
-@routes.delete("/v1/sandbox-config/environment-variable/{variable_id}")
+@routes.delete("/v1/sandbox-config/environment-variable/{variable_id}", status_code=204)
 async def delete_variable(variable_id: SandboxVariablePath, call: Ask) -> Response:
     """Delete an environment variable."""
     await sandboxes.delete_variable(call.ops, call.caller, variable_id)
@@ -97,7 +97,7 @@ async def update_sandbox_config(
     return Json(sandbox_config_state(await sandboxes.update(call.ops, call.caller, SandboxId(config_id), settings)))
 
 
-@routes.delete("/v1/sandbox-config/{config_id}")
+@routes.delete("/v1/sandbox-config/{config_id}", status_code=204)
 async def delete_sandbox_config(config_id: SandboxPath, call: Ask) -> Response:
     """Delete settings with their environment variables."""
     await sandboxes.delete(call.ops, call.caller, SandboxId(config_id))
