@@ -57,6 +57,8 @@ shape: $(VENV)/.testing
 docs: $(VENV)/.installed
 	@$(BIN)/python -m reverie.cli.settings_page > docs/reference/.settings.md
 	@mv docs/reference/.settings.md docs/reference/settings.md
+	@PYTHONPATH=.:src $(BIN)/python .ci/compatibility.py > docs/reference/.compatibility.md
+	@mv docs/reference/.compatibility.md docs/reference/compatibility.md
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache tests/typescript/node_modules

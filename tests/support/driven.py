@@ -25,7 +25,9 @@ FOLDER = "DRIVEN_ROUTES"
 TESTS = "tests/wire/"
 PYTHON, TYPESCRIPT, PLAIN = "python", "typescript", "plain"
 
-NOT_DRIVEN: dict[tuple[str, str], str] = {}
+NOT_DRIVEN = {
+    ("POST", "/v1/sandbox-config/e2b/default"): "always refused: there is no such sandbox here",
+}
 """Routes that no wire test drives, with the reason."""
 
 

@@ -135,16 +135,33 @@ def sdk_operations(version: str) -> tuple[SdkOperation, ...]:
 def _operations_in(package: str, root: Path, file: Path) -> Iterator[SdkOperation]:
     below = file.relative_to(root).with_suffix("").parts
     module = importlib.import_module(".".join((package, *below)))
-    place = [*below[1:-1], *([] if below[-1] in (*below[1:-1], "_client", "__init__") else below[-1:])]
     for cls in ast.parse(file.read_text()).body:
-        if not isinstance(cls, ast.ClassDef) or cls.name.startswith("Async"):
-            continue
-        for method in cls.body:
-            # An overload has no body to read a request from.
-            if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
-                request = next(filter(_is_request, ast.walk(method)), None)
-                if isinstance(request, ast.Call):
-                    yield _operation(".".join((*place, method.name)), request, module)
+        for method, verb, path, request in operations_of_class(cls):
+            yield _operation(".".join((*place_of(below), method)), verb, path, request, module)
+
+
+def place_of(below: tuple[str, ...]) -> tuple[str, ...]:
+    """Where the resource of a module hangs below the client; `below` is the module's path in the package."""
+    *folders, last = below[1:] or below
+    return (*folders, *([] if last in (*folders, "_client", "__init__") else [last]))
+
+
+def operations_of_class(cls: ast.stmt) -> Iterator[tuple[str, str, str, ast.Call]]:
+    """Name, verb, path and request of each method that makes one, in the synchronous form of a resource."""
+    if not isinstance(cls, ast.ClassDef) or cls.name.startswith("Async"):
+        return
+    for method in cls.body:
+        # An overload has no body to read a request from.
+        if isinstance(method, ast.FunctionDef) and not method.name.startswith("_"):
+            request = next(filter(_is_request, ast.walk(method)), None)
+            if isinstance(request, ast.Call):
+                yield method.name, _verb(request), _path(request.args[0]), request
+
+
+def _verb(request: ast.Call) -> str:
+    assert isinstance(request.func, ast.Attribute)
+    given = {word.arg: word.value for word in request.keywords}
+    return (_VERBS.get(request.func.attr) or str(ast.literal_eval(given.get("method", ast.Constant("GET"))))).upper()
 
 
 def _is_request(node: ast.AST) -> bool:
@@ -158,10 +175,8 @@ def _is_request(node: ast.AST) -> bool:
     )
 
 
-def _operation(name: str, request: ast.Call, module: ModuleType) -> SdkOperation:
+def _operation(name: str, verb: str, path: str, request: ast.Call, module: ModuleType) -> SdkOperation:
     given = {word.arg: word.value for word in request.keywords}
-    assert isinstance(request.func, ast.Attribute)
-    verb = _VERBS.get(request.func.attr) or str(ast.literal_eval(given.get("method", ast.Constant("GET"))))
     options = given.get("options")
     inner = {word.arg: word.value for word in options.keywords} if isinstance(options, ast.Call) else {}
     body, body_type = _sent(given.get("body"), module)
@@ -170,8 +185,8 @@ def _operation(name: str, request: ast.Call, module: ModuleType) -> SdkOperation
     event = _value(given["stream_cls"], module).__args__[0] if "stream_cls" in given else None
     return SdkOperation(
         name=name,
-        verb=verb.upper(),
-        path=_path(request.args[0]),
+        verb=verb,
+        path=path,
         params=body_type or query_type,
         body=body,
         query=query,

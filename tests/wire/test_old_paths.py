@@ -120,3 +120,26 @@ def test_messages_are_searched_under_both_names(client: Letta, server: Server, p
 
 def test_the_server_says_when_it_is_ready(server: Server) -> None:
     assert ask(server, "GET", "/v1/ready")["status"] == "ok"
+
+
+def test_folders_under_their_old_name(client: Letta, server: Server) -> None:
+    name = uuid4().hex
+    made = ask(server, "POST", "/v1/sources/", json={"name": name})
+    path = f"/v1/sources/{made['id']}"
+    assert client.folders.retrieve(made["id"]).name == name
+    assert ask(server, "GET", f"/v1/sources/name/{name}") == made["id"]
+    assert ask(server, "PATCH", path, json={"description": "Letters"})["description"] == "Letters"
+    with server.http as http:
+        sent = http.post(f"{path}/upload", files={"file": ("a.txt", b"Cats sleep.")})
+    assert sent.status_code == 200, sent.text
+    (file,) = ask(server, "GET", f"{path}/files")
+    assert ask(server, "GET", f"{path}/files/{file['id']}")["id"] == file["id"]
+    agent = bare_agent(client)
+    attached = ask(server, "PATCH", f"/v1/agents/{agent.id}/sources/attach/{made['id']}")
+    assert [source["id"] for source in attached["sources"]] == [made["id"]]
+    assert [source["id"] for source in ask(server, "GET", f"/v1/agents/{agent.id}/sources")] == [made["id"]]
+    assert ask(server, "GET", f"{path}/agents") == [agent.id]
+    detached = ask(server, "PATCH", f"/v1/agents/{agent.id}/sources/detach/{made['id']}")
+    assert detached["sources"] == []
+    ask(server, "DELETE", path)
+    assert made["id"] in str(ask(server, "GET", path, 404))

@@ -20,6 +20,12 @@ def roll_dice(sides: int) -> int:
 '''
 _MESSAGES: Final = {"messages": [{"role": "user", "content": "My name is Ada."}]}
 _ROUND: Final = {"manager_type": "round_robin", "max_turns": 3}
+_PLACE: Final = {
+    "base_template_id": "base-template-1",
+    "template_id": "template-1",
+    "deployment_id": "deployment-1",
+    "entity_id": "friend",
+}
 _URL: Final = {"server_url": "http://localhost:9000/mcp"}
 _MCP: Final = {"mcp_server_type": "streamable_http", **_URL}
 
@@ -84,22 +90,6 @@ EXAMPLES: Final[dict[str, Any]] = {
     "FolderCreate": {"name": "letters", "description": "Letters of a year", "embedding": "builtin/minilm"},
     "FolderUpdate": {"instructions": "Quote letters with their date."},
     "ExportRequest": {},
-    "AgentSearch": {"search": [{"field": "templateName", "operator": "eq", "value": "helper"}], "combinator": "AND"},
-    "FromAgent": {"type": "agent", "agent_id": _AGENT, "name": "helper"},
-    "TemplateSave": {"message": "kinder", "migrate_agents": True, "preserve_core_memories_on_migration": True},
-    "TemplateRollback": {"version": "1"},
-    "TemplateUpdate": {"agent_file_json": _FILE, "save_existing_changes": True},
-    "TemplateFork": {"name": "helper-for-ada"},
-    "TemplateRename": {"new_name": "companion"},
-    "TemplateDescribe": {"description": "Helps with letters"},
-    "DeploymentCreate": {"memory_variables": {"name": "Ada"}, "tags": ["letters"]},
-    "DeploymentMigrate": {"version": "2", "preserve_core_memories": True},
-    "SnapshotBody": _SNAPSHOT,
-    "PlacedAgentCreate": {"model": "openai/gpt-4o-mini", "entity_id": "agent-0", **_PLACE},
-    "PlacedBlockCreate": {"label": "human", "value": "Name: Ada", "entity_id": "block-0", **_PLACE},
-    "list[reverie.api.wire.templates.PlacedBlockCreate]": [
-        {"label": "human", "value": "Name: Ada", "entity_id": "block-0", **_PLACE}
-    ],
     "PlacedGroupCreate": {"agent_ids": [_AGENT], "description": "Who writes letters", **_PLACE},
     "CreateBatch": {"requests": [{"agent_id": _AGENT, **_MESSAGES}]},
     "CaptureMessages": {
@@ -131,6 +121,31 @@ EXAMPLES: Final[dict[str, Any]] = {
         "service": "letta-code",
         "events": [{"type": "session_start", "timestamp": "2026-11-01T08:00:00Z", "data": {"session_id": "1"}}],
     },
+    "AgentSearch": {"search": [{"field": "tags", "operator": "contains", "value": ["friends"]}], "limit": 10},
+    "FromAgent": {"type": "agent", "agent_id": _AGENT, "name": "friend"},
+    "TemplateSave": {"message": "Kinder", "migrate_agents": True},
+    "TemplateRollback": {"version": "1"},
+    "TemplateUpdate": {"agent_file_json": {"agents": []}, "save_existing_changes": True},
+    "TemplateRename": {"new_name": "old-friend"},
+    "TemplateDescribe": {"description": "Knows people well"},
+    "TemplateFork": {"name": "friend-of-bo"},
+    "DeploymentCreate": {"agent_name": "bos-friend", "memory_variables": {"name": "Bo"}, "tags": ["friends"]},
+    "DeploymentMigrate": {"version": "2", "preserve_core_memories": True},
+    "SnapshotBody": {
+        "agents": [
+            {
+                "entityId": "friend",
+                "agentType": "letta_v1_agent",
+                "model": "openai/gpt-4o-mini",
+                "systemPrompt": "Be kind.",
+            }
+        ],
+        "blocks": [{"entityId": "human", "label": "human", "value": "Name: {{name}}"}],
+        "relationships": [{"agentEntityId": "friend", "blockEntityId": "human"}],
+    },
+    "PlacedAgentCreate": {"name": "bos-friend", **_PLACE},
+    "PlacedBlockCreate": {"label": "human", "value": "Name: Bo", **_PLACE},
+    "list[reverie.api.wire.templates.PlacedBlockCreate]": [{"label": "human", "value": "Name: Bo", **_PLACE}],
     "ProjectCreate": {"name": "Engines"},
     "SandboxConfigBody": {"timeout": 30, "use_venv": True, "pip_requirements": [{"name": "numpy"}]},
     "SandboxConfigCreate": {"config": {"timeout": 30}},
@@ -146,7 +161,6 @@ EXAMPLES: Final[dict[str, Any]] = {
 
 PARAMETERS: Final[dict[str, str]] = {
     "limit": "Most items to answer.",
-    "sandbox_type": "Only settings of this kind of sandbox; there is one kind here, `local`.",
     "after": "Id of an item: only those behind it, in the order of the list.",
     "before": "Id of an item: only those in front of it, in the order of the list.",
     "order": "`asc` is oldest first, `desc` newest first.",
@@ -230,12 +244,13 @@ PARAMETERS: Final[dict[str, str]] = {
     "manager_type": "Only those of this type.",
     "mcp_server_name": "The server's name.",
     "mcp_tool_name": "The tool's name, as its server has it.",
-    "combinator": "`AND`: all conditions must hold.",
-    "exact": "The name must be that of `search`, instead of holding it.",
-    "project_slug": "Only those in this project, by its slug.",
-    "template_name": "The template's name; a version behind it is passed over.",
-    "template_version": "`name:3`, `name:latest` or `name:current`; `name` alone is the newest saved version.",
-    "entity_types": "Only these kinds: `block`, `agent`, `group`.",
+    "combinator": "How conditions go together: all must hold.",
+    "exact": "The name must be the whole name, not a part of it.",
+    "project_slug": "Only those of this project.",
+    "template_name": "The template's name; `name:version` where a version is meant.",
+    "template_version": "The template's name and version, as `name:version`; `name:latest` is the latest.",
+    "entity_types": "Only these kinds of things.",
+    "sandbox_type": "Only settings for this kind of sandbox.",
     "dry_run": "Say what would be, and change nothing.",
 }
 """By the parameter's name; a description of its own at the parameter comes first."""

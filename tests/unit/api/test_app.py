@@ -3,13 +3,12 @@
 import re
 from collections.abc import AsyncIterator
 from functools import cache
-from pathlib import Path
 from typing import Any, cast
 
 import httpx
-import letta_client
 import pytest
 from starlette.routing import Match
+from tests.support.sdk import NEWEST, sdk_operations
 
 from reverie.api.app import SecurityOptions, create_app
 from reverie.api.describe import routes_of
@@ -41,18 +40,6 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def sdk_operations() -> list[tuple[str, str]]:
-    """Method and path of every request that the SDK's resources make."""
-    found = set()
-    call = re.compile(
-        r'self\._(get|post|put|patch|delete|get_api_list)\(\s*(?:path_template\()?\s*f?"(/v1[^"]*)"', re.DOTALL
-    )
-    for file in (Path(letta_client.__file__).parent / "resources").rglob("*.py"):
-        for verb, path in call.findall(file.read_text()):
-            found.add(("GET" if verb == "get_api_list" else verb.upper(), path))
-    return sorted(found)
-
-
 def concrete(path: str) -> str:
     """`path` with values of the right form in its holes."""
 
@@ -64,11 +51,14 @@ def concrete(path: str) -> str:
     return re.sub(r"\{(\w+)\}", value, path)
 
 
+OPERATIONS = [(operation.verb, operation.path) for operation in sdk_operations(NEWEST)]
+
+
 def test_the_sdk_is_read_right() -> None:
-    assert len(sdk_operations()) == 128  # and health, which the client itself asks
+    assert len(OPERATIONS) == 129
 
 
-@pytest.mark.parametrize(("method", "path"), sdk_operations())
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_every_operation_of_the_sdk_has_a_route(method: str, path: str) -> None:
     scope = {"type": "http", "method": method, "path": concrete(path).rstrip("/"), "root_path": "", "headers": []}
     assert any(route.matches(scope)[0] is Match.FULL for route in the_app().router.routes)

@@ -23,7 +23,7 @@ def id_forms(route: OurRoute) -> dict[str, str]:
     """What ids in the route's path begin with, by the name of their parameter."""
     found: dict[str, str] = {}
     for item in route.route.dependant.path_params:
-        patterns = [rule.pattern for rule in item.field_info.metadata if getattr(rule, "pattern", None)]
+        patterns = [p for rule in item.field_info.metadata if "{8}" in (p := getattr(rule, "pattern", None) or "")]
         if patterns:
             kinds = re.findall(r"[a-z_]+(?:-env)?", patterns[0])
             found[item.alias] = f"{'conv' if kinds[0] == 'default' else kinds[0]}-"
@@ -78,7 +78,7 @@ async def test_ids_of_a_wrong_form_are_422_and_the_field_is_named(client: httpx.
     answer = await client.request(route.verb, path, json={})
     assert answer.status_code == 422
     places = [item["loc"] for item in answer.json()["detail"]]
-    assert [["path", name] for name in names] == [place for place in places if place[0] == "path"]
+    assert [["path", name] for name in names] == [place for place in places if place[0] == "path" and place[1] in names]
 
 
 @pytest.mark.parametrize("route", WITH_NEEDS)

@@ -484,7 +484,7 @@ class PropertiesBody(Body):
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
     per_file_view_window_char_limit: int | None = Field(default=None, ge=0, le=MOST)
     parallel_tool_calls: bool | None = None
-    temperature: float | None = Field(default=None, ge=0)
+    temperature: float | None = Field(default=None, ge=0, le=MOST)
 
     def settings(self) -> JsonObject:
         """The generation settings among them."""
