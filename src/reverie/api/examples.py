@@ -29,7 +29,6 @@ _PLACE: Final = {
 _URL: Final = {"server_url": "http://localhost:9000/mcp"}
 _MCP: Final = {"mcp_server_type": "streamable_http", **_URL}
 
-_PLACE: Final = {"template_id": "v2", "base_template_id": "helper", "deployment_id": "ada"}
 _FILE: Final = {"agents": [{"id": "agent-0", "name": "helper", "model": "openai/gpt-4o-mini"}]}
 _SNAPSHOT: Final = {
     "agents": [
