@@ -76,9 +76,10 @@ def _render_type(kind: str, item: Any, context: AutogenContext) -> str | Literal
     """Our own column types by their names: what alembic writes for them cannot be imported."""
     if kind != "type" or not isinstance(item, TypeEngine):
         return False
-    for name, known in (("Json", Json), ("Serial", Serial)):
-        if item is known:
-            return name
+    if item is Serial:
+        return "Serial"
+    if isinstance(item, type(Json)):
+        return "Json"
     for known_type in (Instant, Vector):
         if isinstance(item, known_type):
             return f"{known_type.__name__}()"
