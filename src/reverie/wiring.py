@@ -36,6 +36,7 @@ from reverie.documents.reader import SubprocessReader
 from reverie.domain.clock import utc_now
 from reverie.domain.tool import ToolType
 from reverie.faults import crash_point
+from reverie.loop.calibration import TokenRatios
 from reverie.loop.sandboxing import ConfiguredExecutor
 from reverie.loop.turn import LoopDeps
 from reverie.models.catalog import Catalog
@@ -115,6 +116,7 @@ class _Stored:
 
     database: Database
     secrets: ServerSecrets
+    ratios: TokenRatios
 
     @property
     def alone(self) -> bool:
@@ -129,7 +131,7 @@ async def _open_storage(settings: Settings, stack: AsyncExitStack) -> _Stored:
     if database.sqlite_path is not None:
         stack.enter_context(hold_file(database.sqlite_path))
     await bring_up_to_date(settings.database_options(), lambda step: log.info("schema", step=step))
-    return _Stored(database=database, secrets=secrets)
+    return _Stored(database=database, secrets=secrets, ratios=TokenRatios(database))
 
 
 def _open_models(settings: Settings, stack: AsyncExitStack, stored: _Stored) -> Catalogs:
@@ -213,6 +215,7 @@ async def _start_runs(
         builtin=BUILTIN,
         executor=tools.executor,
         cipher=cipher,
+        ratios=stored.ratios,
         clock=utc_now,
         retries=RetryPolicy(),
         fault=fault,
@@ -271,6 +274,7 @@ def _make_operations(
     return Operations(
         database=stored.database,
         catalogs=catalogs,
+        ratios=stored.ratios,
         runs=runs.engine,
         talks=runs.talks,
         cipher=stored.secrets.cipher,

@@ -19,6 +19,7 @@ from tests.support.operations import Everyone, NoMcp
 from reverie.auth.cipher import Cipher
 from reverie.auth.keys import LOCAL_CALLER, TokenHasher
 from reverie.context.pairing import lost_calls, open_calls
+from reverie.context.tokens import estimate_prompt
 from reverie.domain.agent import AgentDraft
 from reverie.domain.block import BlockDraft
 from reverie.domain.clock import utc_now
@@ -38,6 +39,7 @@ from reverie.domain.message import Message, ToolReturnBody, calls_of, text_parts
 from reverie.domain.provider import EmbedderInfo, ModelInfo
 from reverie.domain.run import Run
 from reverie.domain.tool import ToolDraft
+from reverie.loop.calibration import TokenRatios
 from reverie.loop.turn import LoopDeps
 from reverie.models.base import (
     AssistantTurn,
@@ -103,6 +105,7 @@ class ScriptedModel:
 
     async def stream(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
         check_acceptable(prompt)
+        assert estimate_prompt(prompt) < INFO.context_window, "the request does not fit"
         self.prompts.append(prompt)
         said = self.script.pop(0) if self.script else Said(text="done")
         chunks = list(_chunks(said))
@@ -181,7 +184,18 @@ class Echo:
 
 ECHO_SOURCE: Final = 'def {name}(text: str) -> str:\n    """Echo."""\n    return text\n'
 
-_arguments = st.sampled_from(['{"text": "a"}', '{"text": "crash"}', "{}", "not json", '{"text": 1}', "[]", ""])
+_arguments = st.sampled_from(
+    [
+        '{"text": "a"}',
+        '{"text": "' + "long " * 3_000 + '"}',
+        '{"text": "crash"}',
+        "{}",
+        "not json",
+        '{"text": 1}',
+        "[]",
+        "",
+    ]
+)
 _memory = st.sampled_from(['{"label": "human", "new_string": "x"}', '{"label": "nope", "new_string": "x"}', "{"])
 _call = st.one_of(
     st.tuples(st.sampled_from(["echo", "gated", "unknown", ""]), _arguments, st.sampled_from([None, "call_0", "c1"])),
@@ -189,7 +203,7 @@ _call = st.one_of(
 )
 _said = st.builds(
     Said,
-    text=st.sampled_from(["", "hi", "a longer answer " * 40]),
+    text=st.sampled_from(["", "hi", "a longer answer " * 40, "a giant answer " * 900]),
     calls=st.lists(_call, max_size=3).map(tuple),
     reasoning=st.sampled_from(["", "hm"]),
     finish=st.sampled_from(["stop", "stop", "stop", "length", "content_filter"]),
@@ -300,9 +314,11 @@ def _say(text: str, max_steps: int) -> Request:
 def _operations(database: Database, model: ScriptedModel) -> Operations:
     cipher = Cipher(bytes(32))
     catalog = OneModel(model)
+    ratios = TokenRatios(database)
     engine = RunEngine(
         LoopDeps(
             database=database,
+            ratios=ratios,
             catalogs=Everyone(catalog),
             builtin=BUILTIN,
             executor=Echo(),
@@ -317,6 +333,7 @@ def _operations(database: Database, model: ScriptedModel) -> Operations:
     )
     return Operations(
         database=database,
+        ratios=ratios,
         catalogs=Everyone(catalog),
         runs=engine,
         talks=GroupTalks(engine, database, lambda _error: 500),
@@ -342,6 +359,10 @@ async def _agent(ops: Operations) -> ConversationId:
     details = await agents.create(
         ops,
         LOCAL_CALLER,
-        AgentDraft(blocks=(BlockDraft(label="human", limit=40),), tool_ids=tuple(tool.id for tool in own)),
+        AgentDraft(
+            # What is always there takes more than half of the window.
+            blocks=(BlockDraft(label="human", limit=40), BlockDraft(label="log", value="entry " * 600)),
+            tool_ids=tuple(tool.id for tool in own),
+        ),
     )
     return ConversationId(details.agent.id)

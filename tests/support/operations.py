@@ -13,6 +13,7 @@ from reverie.domain.ids import McpServerId, OrganizationId
 from reverie.domain.json import JsonObject
 from reverie.domain.mcp_server import McpOffer
 from reverie.domain.provider import EmbedderInfo, ModelInfo
+from reverie.loop.calibration import TokenRatios
 from reverie.loop.turn import LoopDeps
 from reverie.models.base import (
     ChatModel,
@@ -182,8 +183,10 @@ class Ticks:
 def operations_on(database: Database) -> Operations:
     """Every operation, over `database`; its run engine is not started and drives nothing."""
     models, executor, cipher, clock = Models(), Echo(), Cipher(bytes(32)), Ticks()
+    ratios = TokenRatios(database)
     deps = LoopDeps(
         database=database,
+        ratios=ratios,
         catalogs=Everyone(models),
         builtin=BUILTIN,
         executor=executor,
@@ -196,6 +199,7 @@ def operations_on(database: Database) -> Operations:
     engine = RunEngine(deps, EngineOptions(), lambda _: 500)
     return Operations(
         database=database,
+        ratios=ratios,
         catalogs=Everyone(models),
         runs=engine,
         talks=GroupTalks(engine, database, lambda _: 500),

@@ -25,6 +25,22 @@ test("a conversation is forked at a message, compacted and listed", async () => 
   assert.equal(done.num_messages_after, 2);
 });
 
+test("a context that would overflow is compacted, and who asks is told", async () => {
+  const agent = await newAgent(client, { context_window_limit: 4096 });
+  const seen: string[] = [];
+  for (let number = 0; number < 6; number++) {
+    const input = `fact ${number}: ${"the quick brown fox ".repeat(150)}`;
+    const answer = await client.agents.messages.create(agent.id, { input, include_compaction_messages: true });
+    assert.equal(answer.stop_reason.stop_reason, "end_turn");
+    seen.push(...answer.messages.map((item) => item.message_type ?? ""));
+  }
+  assert.ok(seen.indexOf("event_message") >= 0 && seen.indexOf("event_message") < seen.indexOf("summary_message"));
+  const kept = await collect(
+    client.agents.messages.list(agent.id, { include_return_message_types: ["user_message"] }),
+  );
+  assert.equal(kept.length, 6);
+});
+
 test("runs, steps and archives are found by their filters", async () => {
   const agent = await newAgent(client);
   const archive = await client.archives.create({ name: `of ${agent.id}` });

@@ -23,26 +23,28 @@ def spoken(body: Body) -> list[str]:
     return [said for call in calls_of(body) if (said := _through_tool(call)) is not None]
 
 
-def transcript(messages: Sequence[Message]) -> list[str]:
+def transcript(
+    messages: Sequence[Message], *, words_chars: int = WORDS_CHARS, result_chars: int = RESULT_CHARS
+) -> list[str]:
     """`messages` as lines `user: …`, `assistant: …`; what runs over a line is kept in it."""
-    return [line for message in messages for line in _lines(message)]
+    return [line for message in messages for line in _lines(message, words_chars, result_chars)]
 
 
-def _lines(message: Message) -> list[str]:
+def _lines(message: Message, words_chars: int, result_chars: int) -> list[str]:
     body = message.body
     if isinstance(body, UserBody | SystemBody):
         who = "user" if isinstance(body, UserBody) else "system"
         named = f"{who} ({message.name})" if message.name else who
-        return [f"{named}: {_cut(join_text(body.parts), WORDS_CHARS) or '(no text)'}"]
+        return [f"{named}: {_cut(join_text(body.parts), words_chars) or '(no text)'}"]
     if isinstance(body, ToolReturnBody):
         return [
-            f"tool {item.name}: {'' if item.status == 'success' else 'error: '}{_cut(item.text, RESULT_CHARS)}"
+            f"tool {item.name}: {'' if item.status == 'success' else 'error: '}{_cut(item.text, result_chars)}"
             for item in body.returns
             if item.name != SPEAKING_TOOL
         ]
-    said = [f"assistant: {_cut(text, WORDS_CHARS)}" for text in spoken(body)]
+    said = [f"assistant: {_cut(text, words_chars)}" for text in spoken(body)]
     called = [
-        f"assistant calls {call.name}: {_cut(call.arguments, RESULT_CHARS)}"
+        f"assistant calls {call.name}: {_cut(call.arguments, result_chars)}"
         for call in calls_of(body)
         if _through_tool(call) is None
     ]

@@ -1,6 +1,6 @@
 """Making room: old messages leave the context and a summary takes their place."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final
@@ -13,19 +13,23 @@ from reverie.context.compaction import (
     SELF_PROMPT,
     SUMMARY_PROMPT,
     WRITE_NOW,
+    Budget,
     Cut,
     frame_summary,
+    notes_of,
     plain_summary,
     plan_cut,
-    transcript,
+    transcripts,
 )
 from reverie.context.fitting import fit_turns
-from reverie.context.tokens import estimate_prompt, estimate_turn
+from reverie.context.tokens import clip, estimate_prompt, estimate_text, estimate_turn
 from reverie.context.turns import turns_of
 from reverie.domain.agent import CompactionSettings
 from reverie.domain.content import TextPart
-from reverie.domain.errors import ModelError, NotFound
-from reverie.domain.message import Message, SummaryBody
+from reverie.domain.errors import ModelContextOverflow, ModelEmptyReply, ModelError, NotFound
+from reverie.domain.message import EventBody, Message, SummaryBody
+from reverie.domain.token_ratio import TokenRatio
+from reverie.loop.calibration import TokenRatios
 from reverie.loop.generation import settings_of
 from reverie.loop.state import View
 from reverie.models.base import (
@@ -39,116 +43,217 @@ from reverie.models.base import (
     Turn,
     UserTurn,
 )
+from reverie.models.retry import RetryPolicy, stream_with_retries
 
 log = structlog.get_logger(__name__)
 
-SUMMARY_SHARE: Final = 0.5
-"""Share of the summarising model's window that the transcript may take."""
+PART_SHARE: Final = 0.5
+"""Share of the summarising model's window that a part of the transcript may take."""
 SELF_SHARE: Final = 0.85
 """Share of the agent's window that its own messages may take when it writes the summary itself."""
+FRAME_TOKENS: Final = 60
+"""What is said around a summary."""
+LEAST_SUMMARY: Final = 60
+"""Tokens that a summary gets in any case."""
+OVERFLOWS: Final = 3
+"""Times that the summarising model may refuse a part as too long before excerpts take its place."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compactor:
+    """Writes summaries for one agent: its model, its window in estimated tokens, and what all need."""
+
+    catalog: ModelCatalog
+    ratios: TokenRatios
+    retries: RetryPolicy
+    model: ChatModel
+    """The agent's own."""
+    window: int
+    """Of the agent, in estimated tokens."""
+    ratio: TokenRatio
+    """Of the agent's own model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a compaction is going to do."""
+
+    cut: Cut
+    settings: CompactionSettings
+    budget: Budget
+    trigger: str
+
+    @property
+    def summary_tokens(self) -> int:
+        """Most that the summary may take, without what is said around it."""
+        return max(self.budget.summary - FRAME_TOKENS, LEAST_SUMMARY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Compaction:
     """What a compaction changes."""
 
     cut: Cut
     summary: SummaryBody
+    failure: EventBody | None
+    """What is told when no model could write the summary."""
 
 
-async def plan_compaction(
+def plan_compaction(
     view: View,
-    catalog: ModelCatalog,
-    model: ChatModel,
     window: int,
+    budget: Budget,
     *,
     settings: CompactionSettings | None = None,
     trigger: str = "context_window_exceeded",
     keep_last: bool = True,
-) -> Compaction | None:
-    """Choose what leaves and write the summary; None when nothing can leave.
+) -> Plan | None:
+    """Choose what leaves; None when nothing can.
 
-    `settings` stand in for the agent's own. Without `keep_last` the mode `all` means all. A
-    summarising model that fails never stops the turn: excerpts take its place.
+    `settings` stand in for the agent's own. Without `keep_last` the mode `all` means all.
     """
     chosen = settings or view.agent.compaction_settings or CompactionSettings()
     sliding = "sliding" in chosen.mode
-    budget = int(window * chosen.sliding_window_percentage) if sliding else 0
-    cut = plan_cut(view.context, budget_tokens=budget, keep_last=keep_last or sliding)
-    if cut is None:
-        return None
-    text, by_model = await _summarise(view, cut, chosen, catalog, model, window)
-    if not text:
-        text = plain_summary(cut.leaving, max_chars=min(chosen.clip_chars or 50_000, window))
-    body = SummaryBody(
-        text=frame_summary(text[: chosen.clip_chars], len(cut.leaving)),
-        stats={
-            "trigger": trigger,
-            "context_window": window,
-            "context_tokens_before": _tokens(view.context),
-            "context_tokens_after": _tokens(cut.staying),
-            "messages_count_before": len(view.context),
-            "messages_count_after": len(cut.staying) + 2,
-            "summarised_by_model": by_model,
+    wish = min(int(window * chosen.sliding_window_percentage), budget.messages) if sliding else 0
+    cut = plan_cut(
+        view.context,
+        budget_tokens=wish,
+        room_tokens=budget.messages,
+        keep_last=keep_last or sliding,
+        asked=not keep_last,
+    )
+    return None if cut is None else Plan(cut=cut, settings=chosen, budget=budget, trigger=trigger)
+
+
+def announcement(plan: Plan, view: View, compactor: Compactor) -> EventBody:
+    """What clients are told before a compaction begins. Source: events of the retired server, read 2026-11."""
+    return EventBody(
+        event_type="compaction",
+        data={
+            "trigger": plan.trigger,
+            "context_token_estimate": compactor.ratio.counted(plan.budget.fixed + tokens_of(view.context)),
+            "context_window": compactor.ratio.counted(compactor.window),
         },
     )
-    return Compaction(cut=cut, summary=body)
 
 
-async def _summarise(
-    view: View, cut: Cut, chosen: CompactionSettings, catalog: ModelCatalog, own: ChatModel, window: int
-) -> tuple[str, bool]:
-    """The summary, and whether a model wrote it; empty where none could."""
+async def compact(view: View, plan: Plan, compactor: Compactor) -> Compaction:
+    """Write the summary. A summarising model that fails never stops the turn: excerpts take its place."""
+    error: str | None = None
+    cut, chosen = plan.cut, plan.settings
     try:
-        by_itself = chosen.mode.startswith("self_")
-        model = await catalog.chat_model(chosen.model) if chosen.model and not by_itself else own
-        settings = _settings(chosen, model, window)
-        prompt = _own_request(view, cut, chosen, settings, window) if by_itself else None
-        if prompt is None:
-            room = int(min(window, model.info.context_window) * SUMMARY_SHARE)
-            prompt = _request(cut, chosen, settings, room)
-        pieces: list[str] = []
-        async with aclosing(model.stream(prompt)) as chunks:
-            async for chunk in chunks:
-                if isinstance(chunk, TextChunk):
-                    pieces.append(chunk.text)
-    except (ModelError, NotFound) as error:
-        log.warning("summary_failed", agent_id=view.agent.id, error=str(error))
-        return "", False
-    return "".join(pieces).strip(), bool(pieces)
+        text = await _written(view, plan, compactor)
+    except (ModelError, NotFound) as failure:
+        log.warning("summary_failed", agent_id=view.agent.id, error=str(failure))
+        error, text = str(failure), plain_summary(cut.leaving, max_tokens=plan.summary_tokens)
+    text = clip(text[: chosen.clip_chars], plan.summary_tokens)
+    before = plan.budget.fixed + tokens_of(view.context)
+    body = SummaryBody(
+        text=frame_summary(text, cut),
+        stats={
+            "trigger": plan.trigger,
+            "context_window": compactor.ratio.counted(compactor.window),
+            "context_tokens_before": compactor.ratio.counted(before),
+            "context_tokens_after": compactor.ratio.counted(tokens_of(cut.staying) + estimate_text(text)),
+            "messages_count_before": len(view.context),
+            "messages_count_after": len(cut.staying) + 2,
+            "summarised_by_model": error is None,
+        },
+    )
+    if error is None:
+        return Compaction(cut=cut, summary=body, failure=None)
+    told = {"trigger": plan.trigger, "summary_failed": True, "error": error, "summary": "excerpts"}
+    return Compaction(cut=cut, summary=body, failure=EventBody(event_type="compaction", data=told))
 
 
-def _settings(chosen: CompactionSettings, model: ChatModel, window: int) -> GenerationSettings:
-    settings = settings_of(chosen.model_settings or {}, model.info)
+async def _written(view: View, plan: Plan, compactor: Compactor) -> str:
+    """The summary by the agent itself where its settings say so and its messages fit, else over transcripts."""
+    chosen, own = plan.settings, compactor.model
+    by_itself = chosen.mode.startswith("self_")
+    if by_itself:
+        settings = _settings(plan, own, compactor.window)
+        prompt = _own_request(view, plan, settings, compactor.window)
+        if prompt is not None:
+            try:
+                return await _answer(own, prompt, compactor.retries)
+            except (ModelContextOverflow, ModelEmptyReply) as error:
+                log.info("self_summary_failed", agent_id=view.agent.id, error=str(error))
+    if by_itself or not chosen.model:
+        return await _folded(plan, own, compactor.window, compactor.retries)
+    model = await compactor.catalog.chat_model(chosen.model)
+    ratio = await compactor.ratios.of(view.agent.organization_id, model.info.handle)
+    return await _folded(plan, model, ratio.estimated(model.info.context_window), compactor.retries)
+
+
+async def _folded(plan: Plan, model: ChatModel, window: int, retries: RetryPolicy) -> str:
+    """Ask for the notes over one part of the transcript after the other, each with the notes so far."""
+    settings = _settings(plan, model, window)
+    messages = plan.cut.leaving
+    for overflows in range(OVERFLOWS + 1):
+        most = max(int(window * PART_SHARE) >> overflows, 50)
+        notes = clip(notes_of(messages), most // 3)
+        parts = transcripts(
+            messages, most - estimate_text(notes) - estimate_text(plan.settings.prompt or SUMMARY_PROMPT)
+        )
+        try:
+            for part in parts or [""]:
+                read = f"earlier notes: {notes}\n{part}" if notes else part
+                notes = clip(await _answer(model, _request(plan, settings, read), retries), most // 3)
+        except ModelContextOverflow:
+            if overflows == OVERFLOWS:
+                raise
+        else:
+            return notes
+    raise AssertionError("the last overflow is raised")
+
+
+async def _answer(model: ChatModel, prompt: Prompt, retries: RetryPolicy) -> str:
+    """What the model writes.
+
+    Raises:
+        ModelError: it failed, or wrote nothing.
+    """
+    pieces: list[str] = []
+    chunks: AsyncGenerator[object, None] = stream_with_retries(model, prompt, retries)
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            if isinstance(chunk, TextChunk):
+                pieces.append(chunk.text)
+    text = "".join(pieces).strip()
+    if not text:
+        raise ModelEmptyReply(f"{model.info.handle} wrote no summary")
+    return text
+
+
+def _settings(plan: Plan, model: ChatModel, window: int) -> GenerationSettings:
+    settings = settings_of(plan.settings.model_settings or {}, model.info)
     limit = settings.max_output_tokens or max(256, min(2_000, window // 8))
     return replace(settings, max_output_tokens=limit, parallel_tool_calls=None)
 
 
-def _request(cut: Cut, chosen: CompactionSettings, settings: GenerationSettings, room: int) -> Prompt:
+def _asking(plan: Plan, default: str) -> str:
+    return plan.settings.prompt or default.format(words=max(30, min(400, int(plan.summary_tokens * 0.6))))
+
+
+def _request(plan: Plan, settings: GenerationSettings, read: str) -> Prompt:
     """Ask any model for the notes, over a transcript."""
     told: list[Turn] = []
-    if chosen.prompt_acknowledgement:
+    if plan.settings.prompt_acknowledgement:
         told += [_user(ACKNOWLEDGE_REQUEST), _acknowledged()]
-    return Prompt(
-        system=chosen.prompt or SUMMARY_PROMPT,
-        turns=(*told, _user(transcript(cut.leaving, budget_tokens=room))),
-        settings=settings,
-    )
+    return Prompt(system=_asking(plan, SUMMARY_PROMPT), turns=(*told, _user(read)), settings=settings)
 
 
-def _own_request(
-    view: View, cut: Cut, chosen: CompactionSettings, settings: GenerationSettings, window: int
-) -> Prompt | None:
+def _own_request(view: View, plan: Plan, settings: GenerationSettings, window: int) -> Prompt | None:
     """Ask the agent itself, over its own messages as they stand, which the provider has in its cache.
 
     None: they do not fit, however they are shortened.
     """
-    asked: list[Turn] = [_user(chosen.prompt or SELF_PROMPT)]
-    if chosen.prompt_acknowledgement:
+    asked: list[Turn] = [_user(_asking(plan, SELF_PROMPT))]
+    if plan.settings.prompt_acknowledgement:
         asked += [_acknowledged(), _user(WRITE_NOW)]
     prompt = Prompt(
         system=view.prompt,
-        turns=(*turns_of(cut.leaving), *asked),
+        turns=(*turns_of(plan.cut.leaving), *asked),
         # The tools stand before the messages, so a request without them would miss the cache.
         tools=tuple(tool.spec for tool in view.details.tools),
         tool_choice=ToolChoice(mode="none"),
@@ -167,5 +272,6 @@ def _acknowledged() -> AssistantTurn:
     return AssistantTurn(parts=(TextPart(text=ACKNOWLEDGEMENT),))
 
 
-def _tokens(messages: Sequence[Message]) -> int:
+def tokens_of(messages: Sequence[Message]) -> int:
+    """Estimated tokens of `messages` in a request."""
     return sum(estimate_turn(turn) for turn in turns_of(messages))

@@ -26,11 +26,17 @@ _SLEEPTIME: Final = (AgentType.SLEEPTIME, AgentType.VOICE_SLEEPTIME)
 class TransactionMemory:
     """Implements `tools.base.MemoryPort` over one open connection."""
 
-    def __init__(self, c: Connection, view: View, *, run_id: RunId, now: datetime) -> None:
+    def __init__(
+        self, c: Connection, view: View, *, run_id: RunId, now: datetime, asked_at: datetime | None = None
+    ) -> None:
+        """`asked_at`: when the calls were asked for, where that was in an earlier run than `view` was read in."""
         self._c = c
         self._view = view
         self._run_id = run_id
         self._now = now
+        self._asked_at = asked_at
+        self._read = {block.id: block.version for block in view.details.blocks}
+        """Versions that the model knows of: those in its prompt, and what its own calls made of them."""
         self._tool_name = ""
         self._opened = 0
 
@@ -62,12 +68,29 @@ class TransactionMemory:
         labels = ", ".join(repr(block.label) for block in found) or "none"
         raise ToolError(f"there is no memory block {label!r}; your blocks are: {labels}")
 
+    def block_as_read(self, label: str) -> Block:
+        block = self._writable(label)
+        read = self._read.get(block.id, block.version)
+        late = self._asked_at is not None and self._asked_at < block.updated_at < self._now
+        if block.version == read and not late:
+            return block
+        raise ToolError(
+            f"memory block {label!r} was changed by somebody else after you had read it, so nothing was written. "
+            f"It now reads:\n{block.value}\nTake that in, then call again."
+        )
+
     def write_block(self, label: str, value: str) -> Block:
         block = self._writable(label)
         try:
-            return block_store.change_value(self._c, block, value, actor=self._actor(), now=self._now)
+            fresh = block_store.change_value(self._c, block, value, actor=self._actor(), now=self._now)
         except InvalidInput as error:
-            raise ToolError(str(error)) from error
+            raise ToolError(
+                f"memory block {label!r} holds at most {block.limit} characters and would have {len(value)}, so "
+                "nothing was written; write less, or condense what the block holds first"
+            ) from error
+        if self._read.get(block.id) == block.version:
+            self._read[block.id] = fresh.version
+        return fresh
 
     def create_block(self, label: str, value: str, description: str | None) -> Block:
         if any(block.label == label for block in self.blocks()):

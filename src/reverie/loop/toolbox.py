@@ -135,10 +135,20 @@ class Toolbox:
         return [item for item in results if item is not None]
 
     def apply(
-        self, c: Connection, view: View, run: Run, prepared: Sequence[Prepared], now: datetime
+        self,
+        c: Connection,
+        view: View,
+        run: Run,
+        prepared: Sequence[Prepared],
+        now: datetime,
+        *,
+        asked_at: datetime | None = None,
     ) -> list[ToolReturn]:
-        """Apply state tools in call order, and return all results. Runs inside the results' transaction."""
-        memory = TransactionMemory(c, view, run_id=run.id, now=now)
+        """Apply state tools in call order, and return all results. Runs inside the results' transaction.
+
+        `asked_at`: when the model asked for them, where that was before `view` was read.
+        """
+        memory = TransactionMemory(c, view, run_id=run.id, now=now, asked_at=asked_at)
         returns: list[ToolReturn] = []
         for item in prepared:
             if isinstance(item, _Settled):

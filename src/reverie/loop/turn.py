@@ -10,10 +10,9 @@ from typing import Final, Literal, assert_never
 from sqlalchemy import Connection
 
 from reverie.auth.cipher import Cipher
-from reverie.context.compaction import TRIGGER_SHARE
 from reverie.context.fitting import fit_turns
 from reverie.context.pairing import OpenCalls, lost_calls
-from reverie.context.tokens import estimate_prompt, estimate_text, estimate_tools
+from reverie.context.tokens import estimate_prompt, shows_images
 from reverie.domain.clock import Clock
 from reverie.domain.errors import (
     Draining,
@@ -21,19 +20,21 @@ from reverie.domain.errors import (
     ModelEmptyReply,
     ModelError,
     ModelRefused,
-    PromptOverflow,
     ReverieError,
 )
 from reverie.domain.events import Event, MessageSaved, RunEnded, RunFailure
 from reverie.domain.ids import StepId, make_id
-from reverie.domain.message import Message, SystemBody, calls_of, text_parts
+from reverie.domain.message import EventBody, Message, SystemBody, calls_of, text_parts
 from reverie.domain.provider import ModelInfo
 from reverie.domain.run import Step, Usage
 from reverie.domain.stop_reason import StopReason
+from reverie.domain.token_ratio import TokenRatio
 from reverie.domain.trace import Exchange
-from reverie.loop.compact import plan_compaction
+from reverie.loop.calibration import TokenRatios
+from reverie.loop.compact import Compactor, announcement, compact, plan_compaction
 from reverie.loop.decide import CallModel, End, Move, Nudge, RunTools, decide
 from reverie.loop.draft import Draft
+from reverie.loop.measure import Measured
 from reverie.loop.offer import compile_request
 from reverie.loop.state import TurnState, View, lost_result, new_message, refresh_prompt, reload_view, results_message
 from reverie.loop.toolbox import Toolbox
@@ -50,12 +51,14 @@ from reverie.models.base import (
 )
 from reverie.models.exchange import listen
 from reverie.models.retry import RetryPolicy, stream_with_retries
-from reverie.storage import conversations, messages, runs, sleeptime
+from reverie.storage import conversations, messages, runs, sleeptime, token_ratios
 from reverie.storage.database import Database
 from reverie.tools.base import BuiltinTool, ToolExecutor
 
 MAX_COMPACTIONS: Final = 4
 """Tries to make one request fit before giving up on it."""
+LEAST_ANSWER: Final = 256
+"""Tokens an answer may have in any case."""
 EMPTY_REPLIES: Final = 2
 """Empty replies to a turn's first request that are asked again."""
 _WHOLE_TURN: Final = frozenset({StopReason.END_TURN, StopReason.TOOL_RULE, StopReason.MAX_STEPS})
@@ -71,6 +74,7 @@ class LoopDeps:
     builtin: Mapping[str, BuiltinTool]
     executor: ToolExecutor
     cipher: Cipher
+    ratios: TokenRatios
     clock: Clock
     retries: RetryPolicy
     fault: Callable[[str], None]
@@ -99,6 +103,8 @@ class Turn:
         self._deps = deps
         self._draft: Draft | None = None
         self._asked: _Asked | None = None
+        self._sent: tuple[Prompt, int] | None = None
+        """The request that the draft answers, and its estimated tokens."""
         self._toolbox = Toolbox(
             request=state.request,
             builtin=deps.builtin,
@@ -209,19 +215,24 @@ class Turn:
         if isinstance(move, Nudge):
             added.append(self._nudge_message(move.text, now))
         ends = move.reason if isinstance(move, End) else None
+        learnt = self._learn(model, draft)
 
-        def save(c: Connection) -> None:
+        def save(c: Connection) -> View:
             if ends is None:
                 runs.hold_fence(c, state.run, {"usage": state.usage})
             else:
                 self._close(c, ends, now, None)
             runs.insert_step(c, self._step(draft, model, now, ends))
             messages.append(c, added)
+            if learnt is not None:
+                token_ratios.put(c, state.run.organization_id, model.info.handle, learnt, now)
+            if isinstance(move, Nudge):  # the model is asked at once, and memory may have changed by any hand
+                return reload_view(c, state.view, added, now)
+            return replace(state.view, context=(*state.view.context, *added))
 
-        await self._deps.database.write(save)
+        state.view = await self._deps.database.write(save)
         self._keep_exchange(draft)
         self._draft = None
-        state.view = replace(state.view, context=(*state.view.context, *added))
         self._deps.fault("reply_saved")
         for item in added:
             yield MessageSaved(message=item, streamed=item.step_id == draft.step_id and item.kind != "tool_return")
@@ -231,34 +242,58 @@ class Turn:
 
     async def _draft_reply(self, model: ChatModel) -> AsyncGenerator[Event, None]:
         """Write a reply into the draft, making room first where the request would not fit."""
-        window = self._window(model)
-        prompt, tokens = self._measured_prompt(model)
-        if tokens > window * TRIGGER_SHARE:
-            async for event in self._compact(model, window):
+        ratio = await self._deps.ratios.of(self.state.run.organization_id, model.info.handle)
+        measured = self._measured(model, ratio)
+        if not measured.fits and measured.tokens > measured.budget.total:
+            async for event in self._compact(model, ratio, measured, 0):
                 yield event
-            prompt, tokens = self._measured_prompt(model)
+            measured = self._measured(model, ratio)
         overflows = empty = 0
         while True:
-            budget = int(window * TRIGGER_SHARE) >> overflows
-            fitting = prompt if tokens <= budget else replace(prompt, turns=fit_turns(prompt, budget))
             try:
-                async with aclosing(self._request(model, fitting)) as events:
+                async with aclosing(self._request(model, self._fitting(model, ratio, measured, overflows))) as events:
                     async for event in events:
                         yield event
             except ModelContextOverflow as error:
                 overflows += 1
-                _refuse_hopeless(self._prompt(model), window, error)
+                measured.refuse_hopeless(ratio, error)
                 if overflows > MAX_COMPACTIONS:
                     raise
-                async for event in self._compact(model, window >> overflows):
+                async for event in self._compact(model, ratio, measured, overflows):
                     yield event
-                prompt, tokens = self._measured_prompt(model)
+                measured = self._measured(model, ratio)
                 continue
             if self._answered(model):
                 return
             empty += 1
             if empty > EMPTY_REPLIES:
                 raise ModelEmptyReply(f"{model.info.handle} answered {empty} times with neither text nor a tool call")
+
+    def _fitting(self, model: ChatModel, ratio: TokenRatio, measured: Measured, overflows: int) -> Prompt:
+        """The request as it is sent: shortened where it is too long, its answer no longer than there is room for."""
+        prompt, tokens = measured.prompt, measured.tokens
+        if not measured.fits or overflows:
+            most = measured.budget.smaller(overflows).total
+            if tokens > most:
+                prompt = replace(prompt, turns=fit_turns(prompt, most))
+                tokens = estimate_prompt(prompt)
+            wanted = prompt.settings.max_output_tokens or 0
+            left = max(model.info.context_window - ratio.counted(tokens), LEAST_ANSWER)
+            if wanted > left and not prompt.settings.thinking_budget_tokens:
+                prompt = replace(prompt, settings=replace(prompt.settings, max_output_tokens=left))
+        self._sent = (prompt, tokens)
+        return prompt
+
+    def _learn(self, model: ChatModel, draft: Draft) -> TokenRatio | None:
+        """Take in what the provider counted; the ratio where it is to be stored."""
+        if draft.usage is None or self._sent is None or not draft.usage.prompt_tokens:
+            return None
+        prompt, tokens = self._sent
+        if shows_images(prompt.turns):
+            return None
+        return self._deps.ratios.learn(
+            self.state.run.organization_id, model.info.handle, estimated=tokens, reported=draft.usage.prompt_tokens
+        )
 
     async def _request(self, model: ChatModel, prompt: Prompt) -> AsyncGenerator[Event, None]:
         """Send one request and stream what comes into a fresh draft."""
@@ -305,7 +340,8 @@ class Turn:
 
         def save(c: Connection) -> tuple[View, Message]:
             runs.hold_fence(c, state.run, {"tools_used": list(used)})
-            returns = self._toolbox.apply(c, state.view, state.run, prepared, now)
+            asked_at = None if caller.run_id == state.run.id else _asked_at(c, caller)
+            returns = self._toolbox.apply(c, state.view, state.run, prepared, now, asked_at=asked_at)
             message = results_message(state.view, state.run, caller.step_id, returns, now)
             messages.append(c, [message])
             if caller.step_id is not None:
@@ -320,14 +356,15 @@ class Turn:
         return [MessageSaved(message=message)]
 
     async def _nudge(self, text: str) -> None:
-        message = self._nudge_message(text, self._deps.clock())
+        now = self._deps.clock()
+        message = self._nudge_message(text, now)
 
-        def save(c: Connection) -> None:
+        def save(c: Connection) -> View:
             runs.hold_fence(c, self.state.run)
             messages.append(c, [message])
+            return reload_view(c, self.state.view, [message], now)
 
-        await self._deps.database.write(save)
-        self.state.view = replace(self.state.view, context=(*self.state.view.context, message))
+        self.state.view = await self._deps.database.write(save)
 
     def _nudge_message(self, text: str, now: datetime) -> Message:
         return new_message(self.state.view, SystemBody(parts=text_parts(text)), now, run=self.state.run)
@@ -338,29 +375,56 @@ class Turn:
         self._deps.fault("run_ended")
         return self._ended(reason, None)
 
-    async def _compact(self, model: ChatModel, window: int) -> AsyncGenerator[Event, None]:
+    async def _compact(
+        self, model: ChatModel, ratio: TokenRatio, measured: Measured, overflows: int
+    ) -> AsyncGenerator[Event, None]:
+        """Let old messages leave, with room for half as much after each request that the provider refused."""
         state = self.state
-        catalog = await self._deps.catalogs.of(state.run.organization_id)
-        plan = await plan_compaction(state.view, catalog, model, window)
+        plan = plan_compaction(state.view, measured.window >> overflows, measured.budget.smaller(overflows))
         if plan is None:
             return
+        compactor = Compactor(
+            catalog=await self._deps.catalogs.of(state.run.organization_id),
+            ratios=self._deps.ratios,
+            retries=self._deps.retries,
+            model=model,
+            window=measured.window,
+            ratio=ratio,
+        )
+        yield await self._note(announcement(plan, state.view, compactor))
+        done = await compact(state.view, plan, compactor)
+        if done.failure is not None:
+            yield await self._note(done.failure)
         now = self._deps.clock()
-        summary = new_message(state.view, plan.summary, now, run=state.run)
+        summary = new_message(state.view, done.summary, now, run=state.run)
 
         def save(c: Connection) -> View:
             runs.hold_fence(c, state.run)
-            messages.drop_from_context(c, [message.id for message in plan.cut.leaving])
+            messages.drop_from_context(c, [message.id for message in done.cut.leaving])
             messages.append(c, [summary])
-            view = replace(state.view, context=(state.view.context[0], summary, *plan.cut.staying))
-            return refresh_prompt(c, view, now, force=True)
+            view = replace(state.view, context=(state.view.context[0], summary, *done.cut.staying))
+            # Writing a summary takes a while, and memory may have changed by any hand since.
+            return refresh_prompt(c, reload_view(c, view, (), now), now, force=True)
 
         state.view = await self._deps.database.write(save)
         yield MessageSaved(message=summary)
 
-    def _measured_prompt(self, model: ChatModel) -> tuple[Prompt, int]:
-        """The next request with its estimated tokens; going through a long context takes a while, so once is enough."""
+    async def _note(self, body: EventBody) -> MessageSaved:
+        """Store what clients are told and the model is not."""
+        state = self.state
+        note = replace(new_message(state.view, body, self._deps.clock(), run=state.run), in_context=False)
+
+        def save(c: Connection) -> None:
+            runs.hold_fence(c, state.run)
+            messages.append(c, [note])
+
+        await self._deps.database.write(save)
+        return MessageSaved(message=note)
+
+    def _measured(self, model: ChatModel, ratio: TokenRatio) -> Measured:
+        """The next request with its size; going through a long context takes a while, so once is enough."""
         prompt = self._prompt(model)
-        return prompt, estimate_prompt(prompt)
+        return Measured(prompt, estimate_prompt(prompt), ratio.estimated(self._window(model)))
 
     def _prompt(self, model: ChatModel) -> Prompt:
         state = self.state
@@ -522,22 +586,15 @@ def _step_status(
     return "pending" if ends is None and draft.has_calls else "success"
 
 
+def _asked_at(c: Connection, caller: Message) -> datetime:
+    """When the request was sent that `caller` answers: what changed since then its model has not read."""
+    if caller.step_id is None or not runs.has_step(c, caller.step_id):
+        return caller.created_at
+    return runs.get_step(c, caller.organization_id, caller.step_id).created_at
+
+
 def _cut_short(draft: Draft) -> bool:
     return draft.finish is not None and draft.finish.reason == "length"
-
-
-def _refuse_hopeless(prompt: Prompt, window: int, error: ModelContextOverflow) -> None:
-    """Say so when no compaction can help: the fixed part alone is too large.
-
-    Raises:
-        PromptOverflow: instructions, memory and tools fill the window.
-    """
-    fixed = estimate_text(prompt.system) + estimate_tools(prompt.tools)
-    if fixed >= window:
-        raise PromptOverflow(
-            f"the system prompt with its memory blocks and tools takes about {fixed} tokens and the context window "
-            f"has {window}; shorten the instructions or the memory blocks, detach tools, or use a larger model"
-        ) from error
 
 
 __all__ = ["LoopDeps", "Turn", "failure_of"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from reverie.auth.cipher import Cipher
 from reverie.auth.keys import TokenHasher
 from reverie.domain.clock import Clock
+from reverie.loop.calibration import TokenRatios
 from reverie.models.base import ProviderCatalogs
 from reverie.runs.connections import Connections
 from reverie.runs.engine import RunEngine
@@ -26,6 +27,8 @@ class Operations:
     database: Database
     catalogs: ProviderCatalogs
     """The models of each organisation: `(await ops.catalogs.of(caller.organization_id)).chat_model(handle)`."""
+    ratios: TokenRatios
+    """How each model's provider counts tokens."""
     runs: RunEngine
     talks: GroupTalks
     cipher: Cipher

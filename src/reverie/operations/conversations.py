@@ -12,13 +12,18 @@ from reverie.domain.agent import CompactionSettings
 from reverie.domain.conversation import Conversation
 from reverie.domain.errors import Busy, Conflict, InvalidInput, NotFound
 from reverie.domain.ids import AgentId, ConversationId, MessageId, make_id
+from reverie.domain.inputs import TurnOptions
 from reverie.domain.json import JsonObject
 from reverie.domain.message import Message, MessageKind
 from reverie.domain.paging import Page
 from reverie.domain.run import Run
 from reverie.domain.unset import UNSET, Unset
-from reverie.loop.compact import plan_compaction
+from reverie.loop.compact import Compactor, announcement, plan_compaction
+from reverie.loop.compact import compact as summarise
+from reverie.loop.measure import Measured
+from reverie.loop.offer import compile_request
 from reverie.loop.state import compiled_prompt, load_view, new_message, read_view, refresh_prompt
+from reverie.models.retry import RetryPolicy
 from reverie.operations.base import Operations
 from reverie.storage import agents, blocks, conversations, messages
 
@@ -298,22 +303,32 @@ async def compact(
     view = await ops.database.write(lambda c: load_view(c, caller.organization_id, conversation_id, ops.clock()))
     _check_idle(view.conversation)
     model = await catalog.chat_model(view.model_handle)
-    window = min(view.window_limit or model.info.context_window, model.info.context_window)
-    plan = await plan_compaction(view, catalog, model, window, settings=settings, trigger="requested", keep_last=False)
+    ratio = await ops.ratios.of(caller.organization_id, model.info.handle)
+    window = ratio.estimated(min(view.window_limit or model.info.context_window, model.info.context_window))
+    prompt = compile_request(view, TurnOptions(), model.info)
+    budget = Measured(prompt, 0, window).budget
+    plan = plan_compaction(view, window, budget, settings=settings, trigger="requested", keep_last=False)
     if plan is None:
         raise InvalidInput("the conversation is too short to be summarised; nothing was changed")
-    summary = new_message(view, plan.summary, ops.clock())
+    compactor = Compactor(
+        catalog=catalog, ratios=ops.ratios, retries=RetryPolicy(), model=model, window=window, ratio=ratio
+    )
+    begun = announcement(plan, view, compactor)
+    done = await summarise(view, plan, compactor)
+    notes = [begun] if done.failure is None else [begun, done.failure]
+    told = [replace(new_message(view, note, ops.clock()), in_context=False) for note in notes]
+    summary = new_message(view, done.summary, ops.clock())
 
     def write(c: Connection) -> Compacted:
         now = load_view(c, caller.organization_id, conversation_id, ops.clock())
         _check_idle(now.conversation)
-        gone = {message.id for message in plan.cut.leaving}
+        gone = {message.id for message in done.cut.leaving}
         if not gone <= {message.id for message in now.context}:
             raise Conflict("the conversation changed meanwhile; ask again")
         messages.drop_from_context(c, sorted(gone))
-        messages.append(c, [summary])
+        messages.append(c, [*told, summary])
         after = load_view(c, caller.organization_id, conversation_id, ops.clock())
-        return Compacted(summary=plan.summary.text, messages_before=len(now.context), messages_after=len(after.context))
+        return Compacted(summary=done.summary.text, messages_before=len(now.context), messages_after=len(after.context))
 
     return await ops.database.write(write)
 

@@ -89,21 +89,22 @@ async def overview(
     summaries = [message for message in view.context if message.kind is MessageKind.SUMMARY]
     summary_tokens = sum(estimate_turn(turn) for turn in turns_of(summaries))
     limit = view.window_limit
+    ratio = await ops.ratios.of(caller.organization_id, model.info.handle)
     return ContextOverview(
         window=min(limit, model.info.context_window) if limit else model.info.context_window,
-        total=estimate_prompt(request),
+        total=ratio.counted(estimate_prompt(request)),
         sections=sections,
         context=view.context,
         summary="\n\n".join(item.body.text for item in summaries if isinstance(item.body, SummaryBody)) or None,
         tools=request.tools,
-        instructions_tokens=estimate_text(sections.instructions),
-        memory_tokens=estimate_text(sections.memory),
-        folders_tokens=estimate_text(sections.folders),
-        rules_tokens=estimate_text(sections.rules),
-        outside_tokens=estimate_text(sections.outside),
-        summary_tokens=summary_tokens,
-        tools_tokens=estimate_tools(request.tools),
-        messages_tokens=sum(estimate_turn(turn) for turn in request.turns) - summary_tokens,
+        instructions_tokens=ratio.counted(estimate_text(sections.instructions)),
+        memory_tokens=ratio.counted(estimate_text(sections.memory)),
+        folders_tokens=ratio.counted(estimate_text(sections.folders)),
+        rules_tokens=ratio.counted(estimate_text(sections.rules)),
+        outside_tokens=ratio.counted(estimate_text(sections.outside)),
+        summary_tokens=ratio.counted(summary_tokens),
+        tools_tokens=ratio.counted(estimate_tools(request.tools)),
+        messages_tokens=ratio.counted(sum(estimate_turn(turn) for turn in request.turns) - summary_tokens),
         passage_count=view.details.passage_count,
         message_count=count,
     )

@@ -29,7 +29,14 @@ _of_agent = (
     .where(agent_blocks.c.agent_id == bindparam("agent"), blocks.c.organization_id == bindparam("organization"))
     .order_by(agent_blocks.c.position)
 )
-_of_agent_locked = _of_agent.with_for_update(of=blocks)
+# By id: agents that share several blocks must lock them in one order, whichever order each has them in.
+_of_agent_locked = (
+    select(agent_blocks.c.position, blocks)
+    .join(agent_blocks, blocks.c.id == agent_blocks.c.block_id)
+    .where(agent_blocks.c.agent_id == bindparam("agent"), blocks.c.organization_id == bindparam("organization"))
+    .order_by(blocks.c.id)
+    .with_for_update(of=blocks)
+)
 
 
 def make_block(draft: BlockDraft, organization_id: OrganizationId, author: str | None, now: datetime) -> Block:
@@ -121,7 +128,11 @@ def isolated(
     c: Connection, organization_id: OrganizationId, block_ids: Sequence[str], *, lock: bool = False
 ) -> list[Block]:
     """Those blocks of `block_ids` that there still are, in that order; `lock` holds other writers off."""
-    query = select(blocks).where(blocks.c.organization_id == organization_id, blocks.c.id.in_(block_ids))
+    query = (
+        select(blocks)
+        .where(blocks.c.organization_id == organization_id, blocks.c.id.in_(block_ids))
+        .order_by(blocks.c.id)
+    )
     found = {row.id: _map.read(row) for row in c.execute(query.with_for_update() if lock else query).all()}
     return [found[block_id] for block_id in block_ids if block_id in found]
 
@@ -180,9 +191,11 @@ def of_agent(
     c: Connection, organization_id: OrganizationId, agent_id: AgentId, *, lock: bool = False
 ) -> tuple[Block, ...]:
     """The agent's blocks in the order of attachment; `lock` holds other writers off."""
-    query = _of_agent_locked if lock else _of_agent
-    rows = c.execute(query, {"agent": agent_id, "organization": organization_id})
-    return tuple(_map.read(row) for row in rows.all())
+    wanted = {"agent": agent_id, "organization": organization_id}
+    if not lock:
+        return tuple(_map.read(row) for row in c.execute(_of_agent, wanted).all())
+    rows = sorted(c.execute(_of_agent_locked, wanted).all(), key=lambda row: row.position)
+    return tuple(_map.read(row[1:]) for row in rows)
 
 
 def page_of_agent(c: Connection, agent: Agent, page: Page) -> list[Block]:

@@ -83,6 +83,14 @@ class MemoryPort(Protocol):
         """
         ...
 
+    def block_as_read(self, label: str) -> Block:
+        """The block of `label`, for edits that make sense only over the text that the model has read.
+
+        Raises:
+            ToolError: there is none, or somebody else changed it meanwhile; the text holds the new value.
+        """
+        ...
+
     def write_block(self, label: str, value: str) -> Block:
         """Store a new value.
 

@@ -150,6 +150,7 @@ def _back_to_the_first_revision(c: Connection) -> None:
         "DROP TABLE block_identities",
         "DROP TABLE identities",
         "DROP TABLE projects",
+        "DROP TABLE token_ratios",
         "DROP TABLE deployments",
         "DROP TABLE template_versions",
         "DROP TABLE templates",

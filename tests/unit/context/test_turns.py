@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime
 
-from reverie.context.compaction import plan_cut, transcript
+from reverie.context.compaction import plain_summary, plan_cut, transcripts
 from reverie.context.fitting import fit_turns
 from reverie.context.pairing import lost_calls, open_calls
-from reverie.context.tokens import estimate_prompt
+from reverie.context.tokens import estimate_prompt, estimate_text
 from reverie.context.turns import LOST_RESULT, turns_of
 from reverie.domain.content import TextPart, ToolCall, ToolReturn
 from reverie.domain.ids import AgentId, ConversationId, MessageId, OrganizationId, RunId, StepId, make_id
@@ -114,18 +114,29 @@ def test_calls_of_earlier_steps_without_results_are_lost() -> None:
 def test_a_cut_never_parts_a_call_from_its_result() -> None:
     context = [message(PromptBody(text="p")), user("a"), called("c1", step="s1"), user("b"), returned("c1"), user("c")]
     for budget in (0, 10, 20, 40, 10_000):
-        cut = plan_cut(context, budget_tokens=budget)
+        cut = plan_cut(context, budget_tokens=budget, asked=True)
         assert cut is not None
         leaving = {item.id for item in cut.leaving}
         assert (context[2].id in leaving) == (context[4].id in leaving)
         assert cut.staying, "the newest always stays"
 
 
-def test_a_transcript_fits_its_budget_and_keeps_the_newest() -> None:
-    text = transcript([user(f"line {number} " + "x" * 100) for number in range(100)], budget_tokens=300)
+def test_excerpts_fit_their_budget_and_keep_the_newest() -> None:
+    text = plain_summary([user(f"line {number} " + "x" * 100) for number in range(100)], max_tokens=300)
+    assert estimate_text(text) <= 300
     assert "line 99" in text
     assert "line 1 " not in text
     assert text.startswith("[older messages left out]")
+
+
+def test_a_transcript_comes_in_parts_that_fit_and_lose_nothing_they_need_not() -> None:
+    parts = transcripts([user(f"line {number} " + "x" * 100) for number in range(50)], 300)
+    assert all(estimate_text(part) <= 310 for part in parts)
+    joined = "\n".join(parts)
+    assert [f"line {number} " in joined for number in range(50)] == [True] * 50
+    endless = transcripts([user("x" * 300) for _ in range(10_000)], 300)
+    assert len(endless) == 8
+    assert endless[0].startswith("[older messages left out]")
 
 
 def test_a_huge_result_is_shortened_to_fit_and_its_ends_are_kept() -> None:

@@ -38,6 +38,7 @@ from reverie.storage.schema.projects import projects
 from reverie.storage.schema.sandboxes import sandbox_configs, sandbox_variables
 from reverie.storage.schema.schedules import schedules
 from reverie.storage.schema.templates import deployments, template_versions, templates
+from reverie.storage.schema.token_ratios import token_ratios
 from reverie.storage.schema.traces import provider_traces
 
 __all__ = [
@@ -94,6 +95,7 @@ __all__ = [
     "steps",
     "template_versions",
     "templates",
+    "token_ratios",
     "tools",
     "workers",
 ]

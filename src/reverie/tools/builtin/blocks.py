@@ -10,6 +10,7 @@ from reverie.tools.base import MemoryPort, StateTool
 from reverie.tools.builtin import editing
 
 _LABEL: Final[JsonObject] = {"type": "string", "description": "Label of the memory block."}
+_MARK: Final = re.compile(r"^[ +-]", re.MULTILINE)
 _HEADER: Final = re.compile(r"^\*\*\* (Add Block|Update Block|Delete Block|Move to): *(.+?) *$")
 
 
@@ -36,8 +37,7 @@ class MemoryInsert(StateTool):
     def apply(self, args: JsonObject, prepared: object, memory: MemoryPort) -> str:
         """See `StateTool.apply`."""
         editing.refuse_numbers(new_string=args["new_string"])
-        before = memory.block(args["label"]).value
-        edited = editing.insert(before, args["new_string"], args.get("insert_line", -1))
+        edited, before = insert(memory, args["label"], args["new_string"], args.get("insert_line", -1))
         memory.write_block(args["label"], edited.text)
         return editing.show(args["label"], before, edited)
 
@@ -123,6 +123,7 @@ class MemoryApplyPatch(StateTool):
 
     def apply(self, args: JsonObject, prepared: object, memory: MemoryPort) -> str:
         """See `StateTool.apply`."""
+        editing.refuse_numbers(patch=_MARK.sub("", args["patch"]))
         parts = _parts(args["patch"])
         if not parts:
             return self._update(memory, args["label"], args["patch"])
@@ -152,7 +153,6 @@ class MemoryApplyPatch(StateTool):
         return "\n".join(said)
 
     def _update(self, memory: MemoryPort, label: str, change: str) -> str:
-        editing.refuse_numbers(patch="\n".join(line[1:] for line in change.split("\n")))
         before = memory.block(label).value
         edited = editing.patch(before, change)
         memory.write_block(label, edited.text)
@@ -174,10 +174,19 @@ class MemoryFinishEdits(StateTool):
         return "Your edits are finished."
 
 
+def insert(memory: MemoryPort, label: str, text: str, line: int) -> tuple[editing.Edited, str]:
+    """`text` put into a block, which is not stored yet, and what it held before.
+
+    Numbers of lines are those that the model has read; beginning and end are there whoever wrote meanwhile.
+    """
+    before = (memory.block_as_read(label) if line > 0 else memory.block(label)).value
+    return editing.insert(before, text, line), before
+
+
 def rewrite(memory: MemoryPort, label: str, text: str) -> str:
     """Give a block a whole new text; make the block where there is none."""
     if any(block.label == label for block in memory.blocks()):
-        before = len(memory.block(label).value)
+        before = len(memory.block_as_read(label).value)
         memory.write_block(label, text)
         return f"Block {label!r} is rewritten ({before} → {len(text)} characters)."
     memory.create_block(label, text, None)

@@ -165,14 +165,16 @@ def _hunks(change: str) -> list[_Hunk]:  # noqa: C901 - one branch for each kind
 
 
 def _find(lines: Sequence[str], hunk: _Hunk, behind: int, number: int) -> int:
-    """Where a hunk's old lines begin, not before line index `behind`."""
+    """Where a hunk's old lines begin, if possible not before line index `behind`."""
     if not hunk.old:
         return len(lines) if hunk.line is None else min(max(hunk.line - 1, behind), len(lines))
     for simplify in (str, str.rstrip, _without_tabs):
         wanted = [simplify(line) for line in hunk.old]
         have = [simplify(line) for line in lines]
         width = len(wanted)
-        places = [place for place in range(behind, len(have) - width + 1) if have[place : place + width] == wanted]
+        places = [place for place in range(len(have) - width + 1) if have[place : place + width] == wanted]
+        # Hunks mostly come in the order of the text; one that does not is found all the same.
+        places = [place for place in places if place >= behind] or places
         if len(places) == 1:
             return places[0]
         if places and hunk.line is not None:

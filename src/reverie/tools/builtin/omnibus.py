@@ -6,7 +6,7 @@ from reverie.domain.errors import ToolError
 from reverie.domain.json import JsonObject
 from reverie.domain.tool import ToolSpec, ToolType
 from reverie.tools.base import MemoryPort, StateTool
-from reverie.tools.builtin import editing
+from reverie.tools.builtin import blocks, editing
 
 ROOT: Final = "/memories"
 
@@ -81,12 +81,12 @@ def _view(args: JsonObject, memory: MemoryPort) -> str:
 
 def _edit(args: JsonObject, memory: MemoryPort) -> str:
     label = _label(args, "path")
-    before = memory.block(label).value
     if args["command"] == "insert":
         text = _given(args, "insert_text")
         editing.refuse_numbers(insert_text=text)
-        edited = editing.insert(before, text, args.get("insert_line", -1))
+        edited, before = blocks.insert(memory, label, text, args.get("insert_line", -1))
     else:
+        before = memory.block(label).value
         old, new = _given(args, "old_string"), args.get("new_string", "")
         editing.refuse_numbers(old_string=old, new_string=new)
         edited = editing.replace_once(before, old, new)
