@@ -31,6 +31,7 @@ from reverie.background.schedules import ScheduleOptions, Schedules
 from reverie.background.sleeptime import Sleeptime
 from reverie.background.sweep import sweep
 from reverie.background.traces import TraceKeeper, TraceOptions
+from reverie.background.vectors import Vectors
 from reverie.config import Settings
 from reverie.documents.reader import SubprocessReader
 from reverie.domain.clock import utc_now
@@ -247,6 +248,7 @@ class _Background:
 
     batches: Batches
     ingest: Rounds
+    vectors: Rounds
 
 
 async def _start_background(
@@ -262,10 +264,14 @@ async def _start_background(
     reader = SubprocessReader(settings.document_options())
     ingest = Ingest(database, reader, catalogs, worker_id=engine.worker_id, clock=utc_now, fault=runs.fault)
     rounds = await stack.enter_async_context(ingest.rounds(_INGEST_INTERVAL_S))
+    vectors = Vectors(database, catalogs, of_messages=settings.message_vectors, fault=runs.fault).rounds()
+    await stack.enter_async_context(vectors)
+    if settings.message_vectors:
+        engine.tell(lambda _run, _: vectors.ring())
     await stack.enter_async_context(Sleeptime(engine, database, settings.sleeptime_interval_s))
     due = ScheduleOptions(grace_s=settings.schedule_grace_s)
     await stack.enter_async_context(Schedules(database, engine, utc_now, due))
-    return _Background(batches=batches, ingest=rounds)
+    return _Background(batches=batches, ingest=rounds, vectors=vectors)
 
 
 def _make_operations(
@@ -288,6 +294,7 @@ def _make_operations(
         default_model=settings.default_model,
         max_file_bytes=settings.file_max_bytes,
         ring_ingest=around.ingest.ring,
+        ring_vectors=around.vectors.ring,
     )
 
 

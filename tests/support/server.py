@@ -25,7 +25,8 @@ class Server:
     def __init__(self, *, database_url: str | None, data_dir: Path, environment: Mapping[str, str]) -> None:
         self.database_url = database_url
         self.data_dir = data_dir
-        self.environment = dict(environment)
+        # Most tests need no meaning of messages, and each server would load the embedder for it.
+        self.environment = {"REVERIE_MESSAGE_VECTORS": "false", **environment}
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self._log = data_dir / "server.log"

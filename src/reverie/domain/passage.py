@@ -86,6 +86,8 @@ class ArchiveChanges:
 
     name: str | Unset = UNSET
     description: str | Unset | None = UNSET
+    embedding: str | Unset | None = UNSET
+    """Handle of another model; None: found by words alone from now on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

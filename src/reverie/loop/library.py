@@ -43,7 +43,13 @@ class Library:
         self, folder_ids: Sequence[str], handle: str | None, query: str, limit: int
     ) -> list[tuple[FilePassage, SearchHit]]:
         """Search folders of one embedding model, with a vector of that model."""
-        wish = SearchQuery(text=query, vector=await self._embed(handle, query), limit=limit)
+        wish = SearchQuery(
+            text=query,
+            vector=await self._embed(
+                handle, await self._database.read(lambda c: file_passages.wish(c, folder_ids, query))
+            ),
+            limit=limit,
+        )
         organization = self._agent.organization_id
         return await self._database.read(lambda c: file_passages.search(c, organization, folder_ids, wish))
 

@@ -19,6 +19,7 @@ from reverie.domain.errors import ModelError, NotFound, ToolError
 from reverie.domain.ids import UserId
 from reverie.domain.inputs import Request
 from reverie.domain.json import JsonObject
+from reverie.domain.message import MessageScope
 from reverie.domain.run import Run
 from reverie.domain.tool import Tool
 from reverie.domain.trace import ToolTime
@@ -28,9 +29,10 @@ from reverie.loop.memory import TransactionMemory
 from reverie.loop.offer import tool_names
 from reverie.loop.state import View
 from reverie.models.base import ModelCatalogs
+from reverie.storage import passages, search
 from reverie.storage.database import Database
 from reverie.tools.arguments import parse_arguments
-from reverie.tools.base import BuiltinTool, StateTool, ToolExecutor, ToolOutcome, ToolRun
+from reverie.tools.base import Among, BuiltinTool, StateTool, ToolExecutor, ToolOutcome, ToolRun
 from reverie.tools.limits import cut
 from reverie.tools.rules import Executed, allowed_tools, args_override, requires_approval, violation
 
@@ -210,6 +212,25 @@ class Toolbox:
             log.warning("embedding_failed", agent_id=view.agent.id, error=str(error))
             return None
 
+    async def embed_wish(self, view: View, text: str, among: Among) -> Sequence[float] | None:
+        """The vector to search with: of the words that tell something there, by the model of what is searched."""
+        agent = view.agent
+
+        def wish(c: Connection) -> str:
+            if among == "messages":
+                return search.message_wish(c, agent.organization_id, text, MessageScope(agent_id=agent.id))
+            return passages.wish(c, passages.archive_ids_of(c, agent.organization_id, agent.id), text)
+
+        told = await self._database.read(wish)
+        if among == "passages":
+            return await self.embed(view, told)
+        try:
+            embedder = await (await self._catalogs.of(agent.organization_id)).default_embedder()
+            return None if embedder is None else (await embedder.embed([told]))[0]
+        except (ModelError, NotFound) as error:
+            log.warning("embedding_failed", agent_id=agent.id, error=str(error))
+            return None
+
     def library(self, view: View) -> Library:
         """The files of the agent's folders."""
         return Library(self._database, self._catalogs, view.agent)
@@ -270,6 +291,9 @@ class _Services:
 
     async def embed(self, text: str) -> Sequence[float] | None:
         return await self.toolbox.embed(self.view, text)
+
+    async def embed_wish(self, text: str, among: Among) -> Sequence[float] | None:
+        return await self.toolbox.embed_wish(self.view, text, among)
 
 
 def _answered(call: ToolCall, pending: OpenCalls) -> ToolOutcome | None:

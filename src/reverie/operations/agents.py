@@ -42,6 +42,7 @@ from reverie.storage import (
     mcp_servers,
     messages,
     tools,
+    vectors,
 )
 from reverie.storage.agents import EVERYTHING, Related
 from reverie.storage.identities import AGENTS
@@ -107,6 +108,7 @@ async def update(ops: Operations, caller: Caller, agent_id: AgentId, changes: Ag
         after = replace(before, **values, updated_at=now, last_updated_by_id=caller.user_id)
         after = _with_fitting_files(before, after, changes, window)
         agents.update_agent(c, before, after)
+        _follow_embedding(c, before, after, now)
         _replace_attached(c, after, changes, now)
         if _files_of(before) != _files_of(after):
             file_views.refit(c, after)
@@ -116,7 +118,16 @@ async def update(ops: Operations, caller: Caller, agent_id: AgentId, changes: Ag
             _set_sleeptime(c, caller, after, now)
         return agents.get_whole(c, caller.organization_id, after.id)
 
-    return await ops.database.write(store)
+    updated = await ops.database.write(store)
+    ops.ring_vectors()
+    return updated
+
+
+def _follow_embedding(c: Connection, before: Agent, after: Agent, now: datetime) -> None:
+    """The archives that were made for an agent go with its embedding model."""
+    if after.embedding != before.embedding:
+        for archive in archives.owned_by(c, after.id):
+            vectors.change_model(c, archive, after.embedding, now)
 
 
 _OPEN_TO_PAGES: Final = frozenset(

@@ -13,7 +13,7 @@ from reverie.domain.passage import Archive, ArchiveChanges, ArchiveDraft, Passag
 from reverie.domain.unset import UNSET
 from reverie.operations.base import Operations
 from reverie.operations.embedding import embed_texts
-from reverie.storage import agents, archives, passages
+from reverie.storage import agents, archives, passages, vectors
 from reverie.storage.agents import EVERYTHING, Related
 
 
@@ -66,18 +66,28 @@ async def list_archives(
 
 
 async def update(ops: Operations, caller: Caller, archive_id: ArchiveId, changes: ArchiveChanges) -> Archive:
-    """Change name or description."""
+    """Change name, description, or the embedding model.
+
+    With another model the passages get vectors anew in the background; until then words find them.
+
+    Raises:
+        NotFound: an unknown embedding model.
+    """
     caller.require(Scope.WRITE)
+    if changes.embedding is not UNSET and changes.embedding is not None:
+        await (await ops.catalogs.of(caller.organization_id)).embedder(changes.embedding)
     given = {item.name: value for item in fields(changes) if (value := getattr(changes, item.name)) is not UNSET}
     now = ops.clock()
 
     def store(c: Connection) -> Archive:
-        before = archives.get(c, caller.organization_id, archive_id)
+        before = archives.get(c, caller.organization_id, archive_id, lock=True)
         after = replace(before, **given, updated_at=now, last_updated_by_id=caller.user_id)
         archives.update_archive(c, before, after)
-        return after
+        return after if after.embedding == before.embedding else vectors.change_model(c, after, after.embedding, now)
 
-    return await ops.database.write(store)
+    updated = await ops.database.write(store)
+    ops.ring_vectors()
+    return updated
 
 
 async def delete(ops: Operations, caller: Caller, archive_id: ArchiveId) -> None:
@@ -114,15 +124,23 @@ async def create_passages(
     """
     caller.require(Scope.WRITE)
     archive = await ops.database.read(lambda c: archives.get(c, caller.organization_id, archive_id))
-    vectors = await embed_texts(ops, caller, archive.embedding, [draft.text for draft in drafts])
-    whole = [replace(draft, vector=vector) for draft, vector in zip(drafts, vectors, strict=True)]
+    made = await embed_texts(ops, caller, archive.embedding, [draft.text for draft in drafts])
+    whole = [replace(draft, vector=vector) for draft, vector in zip(drafts, made, strict=True)]
     now = ops.clock()
 
     def store(c: Connection) -> list[Passage]:
         locked = archives.get(c, caller.organization_id, archive_id, lock=True)
-        return passages.insert_passages(c, locked, whole, now, caller.user_id)
+        if locked.embedding == archive.embedding:
+            return passages.insert_passages(c, locked, whole, now, caller.user_id)
+        # Another model serves the archive since these vectors were made: they are made once more.
+        added = passages.insert_passages(c, locked, drafts, now, caller.user_id)
+        if locked.embedding is not None:
+            vectors.await_vectors(c, [item.id for item in added])
+        return added
 
-    return await ops.database.write(store)
+    added = await ops.database.write(store)
+    ops.ring_vectors()
+    return added
 
 
 async def delete_passage(ops: Operations, caller: Caller, archive_id: ArchiveId, passage_id: PassageId) -> None:

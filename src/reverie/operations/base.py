@@ -50,3 +50,5 @@ class Operations:
     """Larger files are not read."""
     ring_ingest: Callable[[], None] = lambda: None
     """Tells the background that a file waits to be read."""
+    ring_vectors: Callable[[], None] = lambda: None
+    """Likewise that texts wait for vectors."""

@@ -43,6 +43,7 @@ from reverie.domain.passage import SearchHit, SearchQuery
 from reverie.loop.state import load_view, new_message
 from reverie.operations.assembly import opening_messages
 from reverie.operations.base import Operations
+from reverie.operations.embedding import embed_query
 from reverie.runs.engine import RunHandle
 from reverie.storage import agents, conversations, messages, search
 
@@ -127,9 +128,16 @@ async def search_messages(
 ) -> list[tuple[Message, SearchHit]]:
     """Found messages with what made each rank where it does, best first."""
     caller.require(Scope.READ)
+    whole = query
+    if query.text and query.mode != "text":
+        wish = await ops.database.read(lambda c: search.message_wish(c, caller.organization_id, query.text, where))
+        # Messages have vectors of the server's own model, whatever their agents embed passages with.
+        embedder = await (await ops.catalogs.of(caller.organization_id)).default_embedder()
+        handle = None if embedder is None else embedder.info.handle
+        whole = replace(query, vector=await embed_query(ops, caller, handle, wish))
 
     def read(c: Connection) -> list[tuple[Message, SearchHit]]:
-        hits = search.rank_messages(c, caller.organization_id, query, where)
+        hits = search.rank_messages(c, caller.organization_id, whole, where)
         found = {item.id: item for item in messages.get_many(c, caller.organization_id, [hit.id for hit in hits])}
         return [(found[MessageId(hit.id)], hit) for hit in hits if hit.id in found]
 

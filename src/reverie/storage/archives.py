@@ -74,6 +74,12 @@ def of_agent(c: Connection, agent_id: AgentId) -> list[Archive]:
     return [_map.read(row) for row in c.execute(query).all()]
 
 
+def owned_by(c: Connection, agent_id: AgentId) -> list[Archive]:
+    """The archives that were made for the agent."""
+    owned = select(agent_archives.c.archive_id).where(agent_archives.c.agent_id == agent_id, agent_archives.c.is_owner)
+    return [_map.read(row) for row in c.execute(select(archives).where(archives.c.id.in_(owned))).all()]
+
+
 def own_archive(c: Connection, agent: Agent, now: datetime, author: str | None = None) -> Archive:
     """The archive that the agent writes to, made when it has none."""
     # The agent's row is locked: two first memories at once must not make two archives.

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import ARRAY, JSON, REAL, BigInteger, Dialect, Integer, LargeBinary
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import BIT, JSONB, BitString
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -85,3 +85,26 @@ class Vector(TypeDecorator[Sequence[float]]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Sequence[float] | None:
         return array("f", value) if isinstance(value, bytes) else value
+
+
+class Signs(TypeDecorator[Sequence[float]]):
+    """The signs of a vector, a bit for each number, filled up to whole bytes; `bit varying` on PostgreSQL.
+
+    Given as the vector itself. How many bits of two of them differ tells roughly how far the
+    vectors are apart, from a thirty-second part of the data.
+    """
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(BIT(varying=True) if dialect.name == "postgresql" else LargeBinary())
+
+    def process_bind_param(self, value: Sequence[float] | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        digits = "".join(["1" if number > 0 else "0" for number in value])
+        digits += "0" * (-len(digits) % 8)
+        if dialect.name == "postgresql":
+            return BitString(digits)
+        return int(digits or "0", 2).to_bytes(len(digits) // 8)

@@ -25,12 +25,14 @@ def sqlite_driver() -> ModuleType:
 def load_vector_extension(connection: Any) -> bool:
     """Load sqlite-vec into `connection`.
 
-    False where this SQLite loads no extensions: its one function that we need is then Python's,
-    slower and otherwise the same.
+    False where this SQLite loads no extensions: the functions of it that we need are then
+    Python's, slower and otherwise the same.
     """
     path = _vector_extension()
     if path is None or not hasattr(connection, "enable_load_extension"):
         connection.create_function("vec_distance_cosine", 2, _cosine_distance, deterministic=True)
+        connection.create_function("vec_bit", 1, bytes, deterministic=True)
+        connection.create_function("vec_distance_hamming", 2, _bits_apart, deterministic=True)
         return False
     connection.enable_load_extension(True)
     try:
@@ -53,3 +55,7 @@ def _cosine_distance(first: bytes, second: bytes) -> float:
     product = sum(map(mul, a, b))
     length = math.sqrt(sum(map(mul, a, a)) * sum(map(mul, b, b)))
     return 1.0 - product / length if length else 1.0
+
+
+def _bits_apart(first: bytes, second: bytes) -> int:
+    return (int.from_bytes(first) ^ int.from_bytes(second)).bit_count()

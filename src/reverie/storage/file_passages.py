@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, Select, delete, func, insert, select
+from sqlalchemy import Connection, Select, delete, func, select
 
 from reverie.domain.folder import File, FilePassage, Folder
 from reverie.domain.ids import FileId, OrganizationId, PassageId, make_id
@@ -12,7 +12,13 @@ from reverie.domain.passage import SearchHit, SearchQuery
 from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import RowMap
 from reverie.storage.schema import file_passage_vectors, file_passages, files
-from reverie.storage.search import index_file_passages, search_file_passages
+from reverie.storage.search import (
+    add_file_vectors,
+    drop_folder_vectors,
+    file_wish,
+    index_file_passages,
+    search_file_passages,
+)
 
 _map = RowMap(file_passages, FilePassage, {}, absent=frozenset({"file_name"}))
 
@@ -56,8 +62,7 @@ def without_vector(c: Connection, file_id: FileId, limit: int) -> list[tuple[int
 
 def add_vectors(c: Connection, file: File, vectors: Sequence[tuple[int, Sequence[float]]]) -> None:
     """Store vectors of passages, which are named by their places."""
-    rows = [{"seq": seq, "folder_id": file.folder_id, "embedding": vector} for seq, vector in vectors]
-    c.execute(insert(file_passage_vectors), rows)
+    add_file_vectors(c, [(seq, file.folder_id, vector) for seq, vector in vectors])
 
 
 def count_vectors(c: Connection, file_id: FileId) -> int:
@@ -73,7 +78,7 @@ def count_vectors(c: Connection, file_id: FileId) -> int:
 
 def clear_vectors(c: Connection, folder: Folder) -> None:
     """Remove all vectors of a folder."""
-    c.execute(delete(file_passage_vectors).where(file_passage_vectors.c.folder_id == folder.id))
+    drop_folder_vectors(c, folder.id)
 
 
 def list_page(c: Connection, folder: Folder, page: Page) -> list[FilePassage]:
@@ -93,6 +98,11 @@ def search(
     )
     found = {row.id: _map.read(row, file_name=row[-1]) for row in c.execute(wanted).all()}
     return [(found[hit.id], hit) for hit in hits if hit.id in found]
+
+
+def wish(c: Connection, folder_ids: Sequence[str], text: str) -> str:
+    """What of `text` to make a vector of, to search these folders with."""
+    return file_wish(c, folder_ids, text)
 
 
 def _named() -> Select[tuple[object, ...]]:

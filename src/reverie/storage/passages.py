@@ -13,9 +13,9 @@ from reverie.domain.passage import Archive, Passage, PassageDraft, SearchHit, Se
 from reverie.storage import archives
 from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import TUPLE, RowMap
-from reverie.storage.schema import agent_archives, passage_tags, passage_vectors, passages
+from reverie.storage.schema import agent_archives, passage_tags, passage_vectors, passage_vectors_due, passages
 from reverie.storage.schema import archives as archive_rows
-from reverie.storage.search import index_passages, search_passages, vector_length
+from reverie.storage.search import index_passages, passage_wish, search_passages, vector_length
 
 _map = RowMap(passages, Passage, {"tags": TUPLE}, absent=frozenset({"vector"}))
 
@@ -53,8 +53,14 @@ def insert_for_agent(
 ) -> Passage:
     """Add to the agent's archive, which is made when there is none."""
     archive = archives.own_archive(c, agent, now, author)
-    draft = PassageDraft(text=text, tags=tuple(tags), created_at=created_at, vector=_fitting(archive, vector))
-    return insert_passages(c, archive, [draft], now, author)[0]
+    fitting = _fitting(archive, vector)
+    draft = PassageDraft(text=text, tags=tuple(tags), created_at=created_at, vector=fitting)
+    (added,) = insert_passages(c, archive, [draft], now, author)
+    if fitting is None and archive.embedding is not None:
+        # The model could not be reached, or is not the archive's: the background makes the vector.
+        place = select(passages.c.seq).where(passages.c.id == added.id)
+        c.execute(insert(passage_vectors_due).from_select(["seq"], place))
+    return added
 
 
 def get(c: Connection, organization_id: OrganizationId, passage_id: str) -> Passage:
@@ -137,6 +143,11 @@ def search(
     hits = search_passages(c, archive_ids, query)
     found = {item.id: item for item in get_many(c, organization_id, [hit.id for hit in hits])}
     return [(found[PassageId(hit.id)], hit) for hit in hits if hit.id in found]
+
+
+def wish(c: Connection, archive_ids: Sequence[str], text: str) -> str:
+    """What of `text` to make a vector of, to search these archives with."""
+    return passage_wish(c, archive_ids, text)
 
 
 def search_for_agent(

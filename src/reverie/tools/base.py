@@ -168,6 +168,10 @@ class FileLibrary(Protocol):
         ...
 
 
+Among = Literal["messages", "passages"]
+"""What memory tools search."""
+
+
 class ToolServices(Protocol):
     """What state tools may fetch before their transaction."""
 
@@ -178,6 +182,10 @@ class ToolServices(Protocol):
 
     async def embed(self, text: str) -> Sequence[float] | None:
         """The vector of `text` by the agent's embedding model; None: it has none, or it failed."""
+        ...
+
+    async def embed_wish(self, text: str, among: Among) -> Sequence[float] | None:
+        """The vector to search messages or passages with; None: search by words."""
         ...
 
 

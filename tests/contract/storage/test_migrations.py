@@ -104,6 +104,19 @@ def _copies(directory: Path) -> list[Path]:
 
 def _back_to_the_first_revision(c: Connection) -> None:
     for statement in (
+        "DROP TRIGGER messages_want_vectors",
+        *(
+            f"DROP TABLE {name}"
+            for name in (
+                "passage_bits",
+                "passage_vectors_due",
+                "file_passage_bits",
+                "message_bits",
+                "message_vectors",
+                "message_vectors_due",
+            )
+        ),
+        "DROP INDEX ix_passages_archive_id_seq",
         "DROP INDEX uq_organizations_name",
         "DROP TABLE mcp_sessions",
         "DROP TABLE mcp_tools",

@@ -175,10 +175,12 @@ class ArchiveUpdate(Body):
 
     name: str | None = Field(default=None, min_length=1)
     description: str | None = None
+    embedding: str | None = None
+    """Ours: the handle of another embedding model; null leaves text search alone."""
 
     def to_domain(self) -> ArchiveChanges:
         """The changes that operations apply."""
-        return changes_of(ArchiveChanges, self.given(), frozenset({"description"}))
+        return changes_of(ArchiveChanges, self.given(), frozenset({"description", "embedding"}))
 
 
 class PassageCreate(Body):

@@ -18,14 +18,33 @@ from reverie.storage.schema.agents import (
     identities,
     tools,
 )
-from reverie.storage.schema.archives import agent_archives, archives, passage_tags, passage_vectors, passages
+from reverie.storage.schema.archives import (
+    agent_archives,
+    archives,
+    passage_bits,
+    passage_tags,
+    passage_vectors,
+    passage_vectors_due,
+    passages,
+)
 from reverie.storage.schema.base import metadata
-from reverie.storage.schema.conversations import conversations, messages, run_events, runs, steps, workers
+from reverie.storage.schema.conversations import (
+    conversations,
+    message_bits,
+    message_vectors,
+    message_vectors_due,
+    messages,
+    run_events,
+    runs,
+    steps,
+    workers,
+)
 from reverie.storage.schema.environments import environment_deliveries, environments
 from reverie.storage.schema.folders import (
     agent_files,
     agent_folders,
     file_contents,
+    file_passage_bits,
     file_passage_vectors,
     file_passages,
     files,
@@ -66,6 +85,7 @@ __all__ = [
     "environment_deliveries",
     "environments",
     "file_contents",
+    "file_passage_bits",
     "file_passage_vectors",
     "file_passages",
     "files",
@@ -78,11 +98,16 @@ __all__ = [
     "mcp_servers",
     "mcp_sessions",
     "mcp_tools",
+    "message_bits",
+    "message_vectors",
+    "message_vectors_due",
     "messages",
     "metadata",
     "organizations",
+    "passage_bits",
     "passage_tags",
     "passage_vectors",
+    "passage_vectors_due",
     "passages",
     "projects",
     "provider_traces",

@@ -3,7 +3,7 @@
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, Text
 
 from reverie.storage.columns import Json, Vector
-from reverie.storage.schema.base import authorship_columns, identity_columns, metadata
+from reverie.storage.schema.base import authorship_columns, due_table, identity_columns, metadata, signs_table
 
 archives = Table(
     "archives",
@@ -39,6 +39,7 @@ passages = Table(
     Column("metadata", Json, nullable=False),
     *authorship_columns(),
     Index(None, "archive_id", "created_at", "seq"),
+    Index(None, "archive_id", "seq"),
 )
 
 passage_vectors = Table(
@@ -49,11 +50,12 @@ passage_vectors = Table(
     Column("embedding", Vector, nullable=False),
     Index(None, "archive_id", "seq"),
 )
-"""An ordinary table on both databases: vectors of any length, removed with their passage.
+"""An ordinary table on both databases: vectors of any length, removed with their passage."""
 
-A search measures every vector of one archive, which the index keeps together; 10,000 of 384
-numbers take about 15 ms on SQLite, as much as in a `vec0` table of sqlite-vec.
-"""
+passage_bits = signs_table("passage_bits", "passages")
+
+passage_vectors_due = due_table("passage_vectors_due", "passages")
+"""Passages whose archive changed its embedding model since, or whose model could not be reached."""
 
 passage_tags = Table(
     "passage_tags",

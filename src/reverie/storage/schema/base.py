@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from sqlalchemy import Column, MetaData, String
+from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table
 
-from reverie.storage.columns import Instant, Serial
+from reverie.storage.columns import Instant, Serial, Signs
 
 metadata = MetaData(
     naming_convention={
@@ -45,3 +45,26 @@ def template_columns() -> list[Column[Any]]:
         Column("deployment_id", String),
         Column("entity_id", String),
     ]
+
+
+def signs_table(name: str, rows: str) -> Table:
+    """The signs of vectors of `rows`, side by side for each holder: what a search reads through."""
+    return Table(
+        name,
+        metadata,
+        Column("holder", String, primary_key=True),
+        Column("seq", ForeignKey(f"{rows}.seq", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+        Column("dimensions", Integer, nullable=False),
+        Column("bits", Signs, nullable=False),
+        Index(None, "seq"),
+        sqlite_with_rowid=False,
+    )
+
+
+def due_table(name: str, rows: str) -> Table:
+    """Which of `rows` wait for a vector."""
+    return Table(
+        name,
+        metadata,
+        Column("seq", ForeignKey(f"{rows}.seq", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    )

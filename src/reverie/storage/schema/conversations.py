@@ -2,8 +2,8 @@
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, text
 
-from reverie.storage.columns import Instant, Json
-from reverie.storage.schema.base import authorship_columns, identity_columns, metadata
+from reverie.storage.columns import Instant, Json, Vector
+from reverie.storage.schema.base import authorship_columns, due_table, identity_columns, metadata, signs_table
 
 conversations = Table(
     "conversations",
@@ -89,6 +89,19 @@ Index(
     sqlite_where=text("kind = 'approval_request' AND in_context = 1"),
     postgresql_where=text("kind = 'approval_request' AND in_context"),
 )
+
+message_vectors = Table(
+    "message_vectors",
+    metadata,
+    Column("seq", ForeignKey("messages.seq", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("agent_id", String, nullable=False),
+    Column("embedding", Vector, nullable=False),
+)
+
+message_bits = signs_table("message_bits", "messages")
+
+message_vectors_due = due_table("message_vectors_due", "messages")
+"""What users and agents said, from the transaction that stores it until its vector is made; a trigger fills it."""
 
 runs = Table(
     "runs",

@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 
 from reverie.storage.columns import Instant, Json, Vector
-from reverie.storage.schema.base import authorship_columns, identity_columns, metadata
+from reverie.storage.schema.base import authorship_columns, identity_columns, metadata, signs_table
 
 folders = Table(
     "folders",
@@ -93,6 +93,8 @@ file_passage_vectors = Table(
     Index(None, "folder_id", "seq"),
 )
 """As `passage_vectors` are; `file_passage_words` stands beside it, made by the migrations alone."""
+
+file_passage_bits = signs_table("file_passage_bits", "file_passages")
 
 agent_folders = Table(
     "agent_folders",

@@ -82,7 +82,7 @@ class ArchivalMemorySearch(StateTool):
 
     async def prepare(self, args: JsonObject, services: ToolServices) -> object:
         """The query's vector."""
-        return await services.embed(args["query"]) if args["query"].strip() else None
+        return await services.embed_wish(args["query"], "passages") if args["query"].strip() else None
 
     def apply(self, args: JsonObject, prepared: object, memory: MemoryPort) -> str:
         """See `StateTool.apply`."""

@@ -1,0 +1,103 @@
+"""Makes the vectors that wait: of messages, and of archives whose embedding model was changed.
+
+What waits stands in the database since the transaction that stored or changed it, so a killed
+process loses nothing. Words find the texts meanwhile.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final
+
+import structlog
+from sqlalchemy import Connection
+
+from reverie.background.rounds import Rounds
+from reverie.domain.errors import ModelError, NotFound
+from reverie.models.base import Embedder, ModelCatalogs
+from reverie.storage import vectors
+from reverie.storage.database import Database
+from reverie.storage.vectors import Due
+
+log = structlog.get_logger(__name__)
+
+BATCH: Final = 32
+"""Texts embedded in one call."""
+_LONGEST: Final = 8_000
+"""Characters of one text that are embedded: what follows changes the vector little, if the model reads it at all."""
+_INTERVAL_S: Final = 10.0
+
+Settle = Callable[[Connection, Mapping[int, Sequence[float]], Sequence[Due]], None]
+
+
+class Vectors:
+    """Works until nothing waits. Crash point: `vectors_made`, between the model and the database."""
+
+    def __init__(
+        self,
+        database: Database,
+        catalogs: ModelCatalogs,
+        *,
+        of_messages: bool,
+        fault: Callable[[str], None],
+    ) -> None:
+        """`of_messages`: whether messages get vectors at all; without, they wait until it is turned on."""
+        self._database = database
+        self._catalogs = catalogs
+        self._of_messages = of_messages
+        self._fault = fault
+        self._checked = False
+
+    def rounds(self) -> Rounds:
+        """Rounds that begin at once, with what an earlier process left."""
+        rounds = Rounds("vectors", self.work, _INTERVAL_S)
+        rounds.ring()
+        return rounds
+
+    async def work(self) -> int:
+        """One round; returns how many vectors were made."""
+        return await self._messages() + await self._passages()
+
+    async def _messages(self) -> int:
+        done = 0
+        while self._of_messages and (batch := await self._database.read(lambda c: vectors.messages_due(c, BATCH))):
+            catalog = await self._catalogs.of(batch[0].organization_id)
+            embedder = await catalog.default_embedder()
+            if embedder is None or not await self._make(embedder, batch, vectors.settle_messages):
+                break
+            done += len(batch)
+            if not self._checked and embedder.info.dimensions:
+                self._checked = True
+                renew = partial(vectors.keep_model_of_messages, dimensions=embedder.info.dimensions)
+                await self._database.write(renew)
+        return done
+
+    async def _passages(self) -> int:
+        done = above = 0
+        while batch := await self._database.read(partial(vectors.passages_due, limit=BATCH, above=above)):
+            above = batch[-1].seq
+            embedder = await self._embedder(batch[0])
+            if embedder is not None and await self._make(embedder, batch, vectors.settle_passages):
+                done += len(batch)
+        return done
+
+    async def _embedder(self, of: Due) -> Embedder | None:
+        if of.handle is None:
+            return None
+        try:
+            return await (await self._catalogs.of(of.organization_id)).embedder(of.handle)
+        except NotFound as error:
+            log.warning("no_embedder", archive_id=of.holder, error=str(error))
+            return None
+
+    async def _make(self, embedder: Embedder, batch: Sequence[Due], settle: Settle) -> bool:
+        """Embed and store a batch; False: the model failed, and the batch waits for the next round."""
+        wordy = [item for item in batch if item.text.strip()]
+        try:
+            made = await embedder.embed([item.text[:_LONGEST] for item in wordy]) if wordy else []
+        except ModelError as error:
+            log.warning("embedding_failed", model=embedder.info.handle, error=str(error))
+            return False
+        found = {item.seq: vector for item, vector in zip(wordy, made, strict=True)}
+        self._fault("vectors_made")
+        await self._database.write(lambda c: settle(c, found, batch))
+        return True
