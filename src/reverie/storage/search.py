@@ -499,7 +499,8 @@ class _SqliteIndex(_Index):
         match = " OR ".join(f'"{term}"' for term in terms)
         return (
             select(corpus.rows.c.seq, -words.c.rank)
-            .join(words, words.c.rowid == corpus.rows.c.seq)
+            # The sum keeps SQLite from asking the index of words once for each row of the archive: words come first.
+            .join(words, words.c.rowid + 0 == corpus.rows.c.seq)
             .where(literal_column(corpus.words).op("MATCH")(match))
             .order_by(words.c.rank, corpus.rows.c.seq.desc())
             .limit(limit)
