@@ -445,12 +445,13 @@ class Settings(BaseSettings):
         note="`normal` survives a killed process, `full` a power cut too, at about ten times the cost of a commit.",
     )
 
-    busy_policy: Literal["enqueue", "reject"] = _setting(
+    busy_policy: Literal["enqueue", "reject", "interrupt"] = _setting(
         "enqueue",
         "REVERIE_BUSY_POLICY",
         section=_RUNS,
-        expects="enqueue or reject",
-        note="What happens to a message for a conversation that is busy: it waits, or is answered with 409.",
+        expects="enqueue, reject or interrupt",
+        note="What happens to a message for a conversation that is busy: it waits, is answered with 409, or cancels "
+        "what runs. An agent's metadata `busy_policy`, and `busy_policy` in a request, go before it.",
     )
     lease_s: float = _setting(
         15.0,

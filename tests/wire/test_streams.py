@@ -238,3 +238,33 @@ def test_a_run_goes_on_when_its_reader_hangs_up(client: Letta, provider: Provide
     client.agents.messages.create(agent.id, input="still there?")
     assert provider.requests[1].shape == ["system", "user", "assistant", "user"]
     assert provider.requests[1].turns[1].text == "ab"
+
+
+def test_the_last_event_a_reader_has_may_stand_in_a_header(client: Letta, server: Server, provider: Provider) -> None:
+    agent = bare_agent(client)
+    provider.script(say("one two"))
+    events: list[Any] = list(
+        client.agents.messages.create(agent.id, input="go", streaming=True, background=True, stream_tokens=True)
+    )
+    run_id = events[0].run_id
+    with server.http as http:
+        for path in (f"/v1/runs/{run_id}/stream", f"/v1/conversations/{agent.id}/stream"):
+            for body, after in ({}, 2), ({"starting_after": 1}, 1):
+                sent = http.post(path, json=body, headers={"Last-Event-ID": "2"}).text.split("\n\n")[:-2]
+                numbers = [json.loads(frame.removeprefix("data: "))["seq_id"] for frame in sent]
+                assert numbers == [event.seq_id for event in events[after:]]
+        assert http.post(path, json={}, headers={"Last-Event-ID": "x"}).status_code == 422
+
+
+def test_who_resumes_is_sent_pings_while_a_model_is_slow(own_ping_server: Server, provider: Provider) -> None:
+    client = own_ping_server.client
+    agent = bare_agent(client)
+    gate = provider.gate("silence")
+    provider.script(hang(gate, say("finally")))
+    run = client.agents.messages.create_async(agent.id, input="hi")
+    events = iter(client.runs.messages.stream(run.id, include_pings=True))
+    assert [next(events).message_type for _ in range(2)] == ["ping", "ping"]
+    gate.release()
+    assert [kind for kind in kinds(events) if kind != "ping"] == [
+        "assistant_message", "stop_reason", "usage_statistics",
+    ]  # fmt: skip

@@ -17,6 +17,7 @@ _RUNNERS: Final[Mapping[str, str]] = {
     "settings": "reverie.config:load_settings",
     "serve": "reverie.cli.serve:run",
     "doctor": "reverie.cli.doctor:run",
+    "doctor --repair": "reverie.cli.repair:run",
     "quickstart": "reverie.cli.quickstart:run",
     "keys create": "reverie.cli.keys:create",
     "keys list": "reverie.cli.keys:show",
@@ -65,8 +66,14 @@ def doctor(
     database_url: DatabaseUrl = None,
     env_file: EnvFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Mend agents' histories that were damaged elsewhere, and say which.")
+    ] = False,
 ) -> None:
     """Say what works on this machine, and what to do about what does not."""
+    if repair:
+        _finish("doctor --repair", {"data_dir": data_dir, "database_url": database_url}, env_file)
+        return
     _finish("doctor", {"data_dir": data_dir, "database_url": database_url}, env_file, as_json=as_json)
 
 

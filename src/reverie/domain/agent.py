@@ -4,14 +4,14 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from reverie.domain.block import Block, BlockDraft
 from reverie.domain.folder import AttachedFolder
 from reverie.domain.group import Group
 from reverie.domain.identity import Identity
 from reverie.domain.ids import AgentId, BlockId, FolderId, IdentityId, MessageId, OrganizationId, ToolId
-from reverie.domain.inputs import MessageInput
+from reverie.domain.inputs import BusyPolicy, MessageInput
 from reverie.domain.json import JsonObject
 from reverie.domain.message import Message
 from reverie.domain.stop_reason import StopReason
@@ -106,6 +106,12 @@ class Agent:
     updated_at: datetime
     created_by_id: str | None = None
     last_updated_by_id: str | None = None
+
+    @property
+    def when_busy(self) -> BusyPolicy | None:
+        """What becomes of a message while a run is active; None: as the server has it."""
+        wish = self.metadata.get("busy_policy")
+        return wish if wish in get_args(BusyPolicy) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ ReverieError
 ├── Conflict                wait, or resolve what stands in the way
 │   ├── Busy                another run holds the conversation
 │   ├── ApprovalPending     answer the approval first
+│   ├── SentBefore          the otid is taken; send other content under another one
 │   ├── Entangled           a tool call would wait for its own run; finish the turn first
 │   └── RunLost             the run was cancelled or taken over while it was driven
 ├── Gone                    it existed and has expired
@@ -96,6 +97,17 @@ class ApprovalPending(Conflict):
             "send an approval or a denial before any other message"
         )
         self.request_id = request_id
+
+
+class SentBefore(Conflict):
+    """An input with this otid was sent before, and is not the same."""
+
+    def __init__(self, otid: str, run_id: str, why: str) -> None:
+        super().__init__(
+            f"an input with otid {otid!r} was sent to this conversation before, {why} (run_id={run_id}); an otid names "
+            "one input: send this one under another otid"
+        )
+        self.run_id = run_id
 
 
 class Entangled(Conflict):

@@ -67,6 +67,10 @@ class TurnOptions:
     """What the model is told at the end of its prompt, in this request only."""
 
 
+BusyPolicy: TypeAlias = Literal["enqueue", "reject", "interrupt"]
+"""What becomes of a message while another run holds its conversation."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One message request, decoded."""
@@ -74,6 +78,8 @@ class Request:
     inputs: tuple[MessageInput, ...]
     options: TurnOptions = TurnOptions()
     background: bool = False
+    when_busy: BusyPolicy | None = None
+    """None: as the agent has it, or else the server."""
     callback_url: str | None = None
     reader: JsonObject = field(default_factory=dict)
     """How the one who asked wants to see the run; kept with it, so that who resumes sees the same."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import orjson
 from sqlalchemy import Connection
@@ -65,21 +64,17 @@ def thread_of(conversation: str, agent_id: str | None = None) -> ConversationId:
     return ConversationId(check_id(conversation, "conv", "conversation_id"))
 
 
-async def send(
-    ops: Operations,
-    caller: Caller,
-    conversation_id: ConversationId,
-    request: Request,
-    *,
-    when_busy: Literal["enqueue", "reject"] | None = None,
-) -> RunHandle:
-    """Accept a request. Its run goes on whoever reads its events."""
+async def send(ops: Operations, caller: Caller, conversation_id: ConversationId, request: Request) -> RunHandle:
+    """Accept a request. Its run goes on whoever reads its events.
+
+    A request whose inputs were sent before under the same otids gets the run that they were sent to.
+    """
     caller.require(Scope.WRITE)
     if not request.inputs:
         raise MalformedInput("messages", "at least one message is needed")
     if caller.run_id is not None:
         return await ops.runs.send_behind(caller.run_id, caller.organization_id, conversation_id, request)
-    return await ops.runs.send(caller.organization_id, conversation_id, request, when_busy=when_busy)
+    return await ops.runs.send_once(caller.organization_id, conversation_id, request)
 
 
 async def list_messages(

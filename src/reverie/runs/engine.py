@@ -6,7 +6,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import ExitStack, aclosing, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, TypeAlias
+from functools import partial
+from typing import Any, Final, Literal, TypeAlias, assert_never
 
 import structlog
 from sqlalchemy import Connection
@@ -16,17 +17,20 @@ from reverie.domain.conversation import Conversation
 from reverie.domain.errors import Busy, Draining, Entangled, Gone, NotFound, ReverieError, RunLost
 from reverie.domain.events import Event, RunEnded, RunFailure
 from reverie.domain.ids import AgentId, ConversationId, OrganizationId, RunId, make_id
-from reverie.domain.inputs import Request
+from reverie.domain.inputs import BusyPolicy, Request
+from reverie.domain.repair import Fault
 from reverie.domain.run import Run
 from reverie.domain.stop_reason import RunStatus, StopReason
 from reverie.loop.state import TurnState, admit, load_view
 from reverie.loop.turn import LoopDeps, Turn, failure_of
 from reverie.runs import workers
+from reverie.runs.arrivals import DIGEST, Arrivals, digest_of, otids_of, sent_before
 from reverie.runs.lineage import Lineage
 from reverie.runs.log import RunLog
 from reverie.runs.queue import Turnstiles
+from reverie.runs.repair import Mender
 from reverie.runs.workers import Worker
-from reverie.storage import conversations, run_events, runs
+from reverie.storage import agents, conversations, run_events, runs
 from reverie.storage.workers import forget as forget_worker
 from reverie.storage.workers import others as other_workers
 
@@ -36,6 +40,11 @@ FLUSH_S: Final = 0.02
 """How long events of a background run gather before they are stored together."""
 POLL_S: Final = 0.1
 """How often another process's run is looked at by those who wait for it."""
+HEAR_S: Final = 1.0
+"""Longest time until a run hears that it was cancelled through another process."""
+_NAMING_S: Final = 0.01
+_NAMING_TRIES: Final = 100
+"""How often who is refused looks for the name of the run that was accepted first."""
 CANCELLED_NOTE: Final = "This call was cancelled before it was finished."
 DRAINED_NOTE: Final = "This call was not finished: the server was shutting down."
 
@@ -48,7 +57,7 @@ OnAccept: TypeAlias = Callable[[Connection, Run], None]
 class EngineOptions:
     """What the engine is told."""
 
-    when_busy: Literal["enqueue", "reject"] = "enqueue"
+    when_busy: BusyPolicy = "enqueue"
     """What becomes of a message while another run holds its conversation."""
     lease_s: float = 15.0
     """A process that has not been heard of for so long is taken for dead."""
@@ -84,8 +93,10 @@ class _Wish:
     organization_id: OrganizationId
     conversation_id: ConversationId
     request: Request
-    policy: Literal["enqueue", "reject"]
+    policy: BusyPolicy | None
+    """None: as the agent has it."""
     on_accept: OnAccept | None
+    once: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +104,19 @@ class RunHandle:
     """A started run, and its events."""
 
     run: Run
-    _log: RunLog
+    _follow: Callable[[int], AsyncGenerator[tuple[int, Event], None]]
 
     def events(self, after: int = 0) -> AsyncGenerator[tuple[int, Event], None]:
         """Numbered events above `after`, up to the last one."""
-        return self._log.follow(after)
+        return self._follow(after)
+
+
+class _SentBefore(ReverieError):
+    """The inputs are those of a run that is there; undoes the one that was to be stored."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(f"sent before to run {run.id!r}")
+        self.run = run
 
 
 class RunEngine:
@@ -112,6 +131,7 @@ class RunEngine:
         self._next_beat: datetime | None = None
         self._live: dict[RunId, _Live] = {}
         self._turnstiles = Turnstiles()
+        self._arrivals = Arrivals()
         self.lineage = Lineage(self.holder, options.max_depth)
         self._tasks: set[asyncio.Task[None]] = set()
         """All conductors, those in line too: the event loop alone would not keep them alive."""
@@ -140,12 +160,14 @@ class RunEngine:
         conversation_id: ConversationId,
         request: Request,
         *,
-        when_busy: Literal["enqueue", "reject"] | None = None,
+        when_busy: BusyPolicy | None = None,
         on_accept: OnAccept | None = None,
+        once: bool = False,
     ) -> RunHandle:
         """Accept a request: its run and its inputs are stored when this returns, and the turn is on its way.
 
         `on_accept` is called in the transaction that stores them; what it raises undoes it, and is raised here.
+        With `once`, inputs that came before under the same otids get the run they came to: see `send_once`.
 
         Raises:
             NotFound: the conversation does not exist.
@@ -154,10 +176,9 @@ class RunEngine:
             InvalidInput: an approval that answers nothing.
             Draining: the server is shutting down.
         """
-        policy = when_busy or self._options.when_busy
         accepted: asyncio.Future[RunHandle] = asyncio.get_running_loop().create_future()
         task = asyncio.create_task(
-            self._conduct(_Wish(organization_id, conversation_id, request, policy, on_accept), accepted),
+            self._conduct(_Wish(organization_id, conversation_id, request, when_busy, on_accept, once), accepted),
             name=f"run of {conversation_id}",
         )
         self._tasks.add(task)
@@ -168,6 +189,29 @@ class RunEngine:
             if not accepted.done():  # still waiting in line, and nobody wants it any more
                 task.cancel()
             raise
+
+    async def send_once(
+        self, organization_id: OrganizationId, conversation_id: ConversationId, request: Request
+    ) -> RunHandle:
+        """Accept a client's request, or return the run that it was accepted as before: the same otids, the same inputs.
+
+        Raises:
+            SentBefore: an otid is known, and what came with it is not what comes now.
+            ReverieError: as `send`.
+        """
+        if not otids_of(request):
+            return await self.send(organization_id, conversation_id, request, when_busy=request.when_busy)
+        async with self._arrivals.alone(conversation_id, request):
+            run = await self._deps.database.read(lambda c: sent_before(c, organization_id, conversation_id, request))
+            if run is not None:
+                return self._handle_of(run)
+            return await self.send(organization_id, conversation_id, request, when_busy=request.when_busy, once=True)
+
+    def _handle_of(self, run: Run) -> RunHandle:
+        live = self._live.get(run.id)
+        if live is not None:
+            return RunHandle(live.run, live.log.follow)
+        return RunHandle(run, partial(self.follow, run.organization_id, run.id))
 
     async def send_behind(
         self, parent_id: RunId, organization_id: OrganizationId, conversation_id: ConversationId, request: Request
@@ -203,9 +247,10 @@ class RunEngine:
     ) -> AsyncGenerator[tuple[int, Event], None]:
         """Events of any run, live here, live elsewhere or ended, from number `after` + 1.
 
+        Of a run that was not in the background only what it saved is there once it has ended, or elsewhere.
+
         Raises:
             NotFound: no such run.
-            Gone: the run has ended and its events were not kept.
         """
         live = self._live.get(run_id)
         if live is not None and live.run.organization_id == organization_id:
@@ -216,7 +261,6 @@ class RunEngine:
         place = after
         while True:
             run = await self._deps.database.read(lambda c: runs.get(c, organization_id, run_id))
-            self.require_events(run)
             stored = await self._deps.database.read(lambda c, seen=place: run_events.read(c, run_id, seen))  # type: ignore[misc]
             for number, event in stored:
                 place = number
@@ -231,7 +275,7 @@ class RunEngine:
             await asyncio.sleep(POLL_S)
 
     def require_events(self, run: Run) -> None:
-        """Check that `follow` can tell of `run`.
+        """Check that `follow` can tell of `run` as it was told when it ran.
 
         Raises:
             Gone: the run has ended and its events were not kept.
@@ -298,6 +342,25 @@ class RunEngine:
             return []
         return await self._deps.database.write(lambda c: workers.bury(c, self._worker, dead, self._deps.clock()))
 
+    async def repair(self, organization_id: OrganizationId, agent_id: AgentId, *, dry_run: bool) -> list[Fault]:
+        """Report what is wrong with an agent's conversations, and mend it unless it is a `dry_run`.
+
+        Raises:
+            NotFound: no such agent.
+        """
+
+        def threads(c: Connection) -> list[ConversationId]:
+            agents.get(c, organization_id, agent_id)
+            return conversations.ids_of(c, agent_id)
+
+        found = await self._deps.database.read(threads)
+        mender = Mender(worker=self._worker, clock=self._deps.clock, alone=self._options.alone, mine=self._live)
+        return [
+            fault
+            for thread in found
+            for fault in await mender.look(self._deps.database, organization_id, thread, dry_run)
+        ]
+
     async def drain(self, timeout_s: float | None = None) -> None:
         """Refuse new runs, let running ones reach their next commit, and stop what takes longer than `timeout_s`."""
         self._draining = True
@@ -325,14 +388,16 @@ class RunEngine:
         """Wait in line, start the run, and drive it to its end."""
         place = wish.conversation_id
         try:
-            if wish.policy == "reject" and self._turnstiles.is_taken(place):
-                raise Busy(place, self.holder(place) or "not known yet")  # noqa: TRY301 - told below
-            async with self._turnstiles.pass_through(place):
+            ahead = self._turnstiles.is_taken(place) and await self._goes_ahead(wish)
+            async with self._turnstiles.pass_through(place, ahead=ahead):
                 state = await self._accept(wish)
-                live = _Live(state.run, RunLog(), asyncio.current_task())
+                live = _Live(state.run, RunLog(stored_first=state.run.background), asyncio.current_task())
                 self._live[state.run.id] = live
-                accepted.set_result(RunHandle(state.run, live.log))
+                accepted.set_result(RunHandle(state.run, live.log.follow))
                 await self._drive(Turn(state, self._deps), live)
+        except _SentBefore as found:
+            if not accepted.done():
+                accepted.set_result(self._handle_of(found.run))
         except asyncio.CancelledError:
             if not accepted.done():
                 accepted.cancel()
@@ -342,8 +407,48 @@ class RunEngine:
                 raise
             accepted.set_exception(error)
 
+    async def _policy(self, wish: _Wish) -> BusyPolicy:
+        """What shall become of a request that found its conversation busy.
+
+        Raises:
+            NotFound: the conversation does not exist.
+        """
+
+        def of_agent(c: Connection) -> BusyPolicy | None:
+            conversation = conversations.get(c, wish.organization_id, wish.conversation_id)
+            return agents.get(c, wish.organization_id, conversation.agent_id).when_busy
+
+        return wish.policy or await self._deps.database.read(of_agent) or self._options.when_busy
+
+    async def _goes_ahead(self, wish: _Wish) -> bool:
+        """Whether a request that found its conversation busy cancels what runs there, and goes ahead of who waits.
+
+        Raises:
+            Busy: it is to be refused instead.
+        """
+        place = wish.conversation_id
+        match await self._policy(wish):
+            case "enqueue":
+                return False
+            case "interrupt":
+                for live in list(self._live.values()):
+                    if live.run.conversation_id == place:
+                        self._stop(live, "cancel")
+                return True
+            case "reject":
+                for _ in range(_NAMING_TRIES):
+                    if not self._turnstiles.is_taken(place):
+                        return False
+                    if (holder := self.holder(place)) is not None:
+                        raise Busy(place, holder)
+                    await asyncio.sleep(_NAMING_S)  # whoever was before is being accepted
+                raise Busy(place, "not known yet")
+            case impossible:
+                assert_never(impossible)
+
     async def _accept(self, wish: _Wish) -> TurnState:
         """Store the run and its inputs, as soon as no run of another process holds the conversation."""
+        policy: BusyPolicy | None = None
         while True:
             if self._draining:
                 raise Draining("the server is shutting down and takes no new messages; send it again in a moment")
@@ -354,8 +459,13 @@ class RunEngine:
                     lambda c: self._begin(c, wish, now, started_ns)  # noqa: B023
                 )
             except Busy as busy:
-                if not await self._bury_holder(RunId(busy.run_id)) and wish.policy == "reject":
-                    raise
+                holder = RunId(busy.run_id)
+                if not await self._bury_holder(holder):
+                    policy = policy or await self._policy(wish)
+                    if policy == "reject":
+                        raise
+                    if policy == "interrupt":
+                        await self._deps.database.write(lambda c: runs.request_cancel(c, holder))  # noqa: B023
                 await asyncio.sleep(POLL_S)
                 continue
             self._deps.fault("run_accepted")
@@ -364,6 +474,7 @@ class RunEngine:
     def _begin(self, c: Connection, wish: _Wish, now: datetime, started_ns: int) -> TurnState:
         self._beat_if_due(c, now)
         request = wish.request
+        self._refuse_repeat(c, wish)
         view = load_view(c, wish.organization_id, wish.conversation_id, now)
         run = Run(
             id=RunId(make_id("run")),
@@ -372,7 +483,7 @@ class RunEngine:
             conversation_id=wish.conversation_id,
             status=RunStatus.RUNNING,
             background=request.background,
-            request={"options": request.options, "reader": request.reader},
+            request={"options": request.options, "reader": request.reader, DIGEST: digest_of(request.inputs)},
             project_id=view.agent.project_id,
             template_id=view.agent.template_id,
             base_template_id=view.agent.base_template_id,
@@ -383,11 +494,21 @@ class RunEngine:
             created_at=now,
         )
         _claim(c, view.conversation, run.id)
+        if not self._options.alone:  # another process may have let the same in just before the claim
+            self._refuse_repeat(c, wish)
         runs.insert_run(c, run)
         if wish.on_accept is not None:
             wish.on_accept(c, run)
         view = admit(c, view, run, request.inputs, now)
         return TurnState(run=run, request=request, view=view, started_ns=started_ns)
+
+    @staticmethod
+    def _refuse_repeat(c: Connection, wish: _Wish) -> None:
+        if (
+            wish.once
+            and (known := sent_before(c, wish.organization_id, wish.conversation_id, wish.request)) is not None
+        ):
+            raise _SentBefore(known)
 
     async def _drive(self, turn: Turn, live: _Live) -> None:
         """Drive a turn to its end, whatever happens on the way.
@@ -397,6 +518,8 @@ class RunEngine:
         """
         keeper = asyncio.create_task(self._store_events(live)) if live.run.background else None
         live.turn = asyncio.create_task(self._forward(turn, live), name=f"turn of {live.run.id}")
+        if self._turnstiles.is_pressed(live.run.conversation_id):  # by one that came while this was being accepted
+            self._stop(live, "cancel")
         try:
             await live.turn
         except asyncio.CancelledError:
@@ -471,6 +594,7 @@ class RunEngine:
             except Exception:  # the log is a convenience of readers; the run itself is stored elsewhere
                 log.exception("events_not_stored", run_id=live.run.id)
             place += len(batch)
+            live.log.show(place)
             if isinstance(batch[-1], RunEnded):
                 return
 
@@ -530,7 +654,7 @@ class RunEngine:
     async def _keep_lease(self) -> None:
         """Renew the lease while runs live, hear cancels from other processes, and bury the dead."""
         while True:
-            await asyncio.sleep(self._options.lease_s / 3)
+            await asyncio.sleep(min(self._options.lease_s / 3, HEAR_S))
             try:
                 if self._live and not self._options.alone:
                     await self._deps.database.write(self._tend)

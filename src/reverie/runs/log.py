@@ -7,10 +7,16 @@ from reverie.domain.events import Event, RunEnded
 
 
 class RunLog:
-    """Events in order, counted from 1. One writer, any number of readers at their own pace."""
+    """Events in order, counted from 1. One writer, any number of readers at their own pace.
 
-    def __init__(self) -> None:
+    With `stored_first` readers see an event once it was said to be stored: what they have seen has
+    the same number after a crash, so that they can come back to it.
+    """
+
+    def __init__(self, *, stored_first: bool = False) -> None:
         self._events: list[Event] = []
+        self._shown: int | None = 0 if stored_first else None
+        """How many events readers see; None: all."""
         self._grown = asyncio.Event()
 
     def __len__(self) -> int:
@@ -22,28 +28,30 @@ class RunLog:
         return bool(self._events) and isinstance(self._events[-1], RunEnded)
 
     def append(self, event: Event) -> None:
-        """Add an event and wake all readers."""
+        """Add an event and wake whoever waits."""
         self._events.append(event)
-        # Readers wait on the present event object; a fresh one takes its place, so that none
-        # of them can miss what comes next.
-        grown, self._grown = self._grown, asyncio.Event()
-        grown.set()
+        self._wake()
+
+    def show(self, place: int) -> None:
+        """Let readers see events up to number `place`."""
+        self._shown = place
+        self._wake()
 
     def since(self, after: int) -> list[Event]:
-        """Events with a number above `after`."""
+        """Events with a number above `after`, whether readers see them or not."""
         return self._events[after:]
 
     async def follow(self, after: int = 0) -> AsyncGenerator[tuple[int, Event], None]:
         """Yield events with a number above `after` as they come, up to the last one."""
         place = after
         while True:
-            while place < len(self._events):
+            while place < self._visible:
                 event = self._events[place]
                 place += 1
                 yield place, event
                 if isinstance(event, RunEnded):
                     return
-            if self.ended:
+            if self.ended and self._visible == len(self._events):
                 return
             await self._grown.wait()
 
@@ -51,3 +59,13 @@ class RunLog:
         """Return once there is an event with a number above `place`."""
         while len(self._events) <= place:
             await self._grown.wait()
+
+    @property
+    def _visible(self) -> int:
+        return len(self._events) if self._shown is None else self._shown
+
+    def _wake(self) -> None:
+        # Readers wait on the present event object; a fresh one takes its place, so that none
+        # of them can miss what comes next.
+        grown, self._grown = self._grown, asyncio.Event()
+        grown.set()

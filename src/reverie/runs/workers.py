@@ -12,7 +12,7 @@ from reverie.context.pairing import lost_calls
 from reverie.domain.errors import NotFound
 from reverie.domain.events import MessageSaved, RunEnded, RunFailure
 from reverie.domain.ids import RunId, make_id
-from reverie.domain.message import MessageFilter, calls_of
+from reverie.domain.message import Message, MessageFilter, ToolReturnBody, calls_of
 from reverie.domain.paging import Page
 from reverie.domain.run import Run
 from reverie.domain.stop_reason import StopReason
@@ -47,6 +47,11 @@ def dead_workers(c: Connection, worker: Worker, now: datetime, *, alone: bool) -
         for other, host, pid, lease_until in workers.others(c, worker.id)
         if alone or lease_until < now or (host == worker.host and not _runs_here(pid, worker))
     ]
+
+
+def living_others(c: Connection, worker: Worker, now: datetime, *, alone: bool) -> set[str]:
+    """Other workers that may write on."""
+    return {other for other, *_ in workers.others(c, worker.id)} - {*dead_workers(c, worker, now, alone=alone)}
 
 
 def beat(c: Connection, worker: Worker, now: datetime, lease: timedelta) -> None:
@@ -98,7 +103,12 @@ def unlogged(c: Connection, run: Run) -> tuple[int, list[MessageSaved]]:
     stored = run_events.read(c, run.id, 0)
     logged = {event.message.id for _, event in stored if isinstance(event, MessageSaved)}
     saved = messages.list_page(c, run.organization_id, MessageFilter(run_id=run.id), Page(limit=None, order="asc"))
-    return len(stored) + 1, [MessageSaved(message=item) for item in saved if item.id not in logged]
+    return len(stored) + 1, [MessageSaved(message=item) for item in saved if item.id not in logged and not _mends(item)]
+
+
+def _mends(message: Message) -> bool:
+    """Whether these are results for calls of an earlier run, which no reader of this one is shown."""
+    return isinstance(message.body, ToolReturnBody) and message.step_id is None
 
 
 def _pair_calls(c: Connection, run: Run, now: datetime) -> None:

@@ -87,6 +87,20 @@ def isolated_block_ids_of(c: Connection, agent_id: AgentId) -> list[str]:
     return [block_id for ids in c.execute(query).scalars() for block_id in ids]
 
 
+def ids_of(c: Connection, agent_id: AgentId) -> list[ConversationId]:
+    """All conversations of an agent by age, its own thread and hidden ones among them."""
+    return list(
+        c.execute(select(conversations.c.id).where(conversations.c.agent_id == agent_id).order_by(conversations.c.seq))
+        .scalars()
+    )  # fmt: skip
+
+
+def all_threads(c: Connection) -> list[tuple[OrganizationId, ConversationId]]:
+    """Every conversation of everybody, for whoever looks after the whole database."""
+    rows = c.execute(select(conversations.c.organization_id, conversations.c.id).order_by(conversations.c.seq))
+    return [(row[0], row[1]) for row in rows]
+
+
 def update_conversation(c: Connection, conversation_id: ConversationId, values: Mapping[str, Any]) -> None:
     """Set columns by name."""
     c.execute(update(conversations).where(conversations.c.id == conversation_id).values(dict(values)))

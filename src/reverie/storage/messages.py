@@ -14,7 +14,6 @@ from sqlalchemy import (
     false,
     func,
     insert,
-    literal_column,
     or_,
     select,
     type_coerce,
@@ -32,7 +31,6 @@ from reverie.storage.schema import messages
 from reverie.storage.search import index_messages, reindex_message
 
 _append = insert(messages)
-_OF_USER = messages.c.kind == literal_column("'user'")
 _map = RowMap(messages, Message, {"body": loaded_by(body_adapter.validate_python)})
 _context_ids = (
     select(messages.c.conversation_id, messages.c.id, messages.c.kind)
@@ -63,6 +61,18 @@ _context = (
 _count = select(func.count()).where(
     messages.c.conversation_id == bindparam("conversation"),
     messages.c.kind.not_in([MessageKind.PROMPT, MessageKind.EVENT]),
+)
+# What models write has a step; the partial index of inputs says so in the same words.
+_run_of_otid = (
+    select(messages.c.run_id)
+    .where(
+        messages.c.conversation_id == bindparam("conversation"),
+        messages.c.otid == bindparam("otid"),
+        messages.c.run_id.is_not(None),
+        messages.c.step_id.is_(None),
+    )
+    .order_by(messages.c.seq.desc())
+    .limit(1)
 )
 _FIRST: Mapping[str, int] = {MessageKind.PROMPT: 0, MessageKind.SUMMARY: 1}
 """What stands before all other messages of a context, whenever it was written."""
@@ -213,15 +223,8 @@ def list_page(c: Connection, organization_id: OrganizationId, where: MessageFilt
 
 
 def run_of_otid(c: Connection, conversation_id: str, otid: str) -> RunId | None:
-    """The run that was sent the user's message with this otid; the latest, where several were."""
-    query = (
-        select(messages.c.run_id)
-        # A literal, so that the partial index of these otids serves.
-        .where(messages.c.conversation_id == conversation_id, messages.c.otid == otid, _OF_USER)
-        .order_by(messages.c.seq.desc())
-        .limit(1)
-    )
-    return c.execute(query).scalar()
+    """The run that was sent the input with this otid; the latest, where several were."""
+    return c.execute(_run_of_otid, {"conversation": conversation_id, "otid": otid}).scalar()
 
 
 def copied(group_id: str | None) -> ColumnElement[bool]:

@@ -32,6 +32,7 @@ from reverie.api.routes import (
     models,
     projects,
     providers,
+    repair,
     runs,
     sandboxes,
     schedules,
@@ -75,6 +76,7 @@ ALL_ROUTES: Final[tuple[Routes, ...]] = (
     models.routes,
     projects.routes,
     providers.routes,
+    repair.routes,
     sandboxes.routes,
     messages.routes,
 )

@@ -47,7 +47,7 @@ async def answer_turn(
     reader = StreamView(
         view=body.view(),
         tokens=body.stream_tokens,
-        numbered=body.background,
+        numbered=handle.run.background,
         pings=body.include_pings,
         ping_interval_s=call.options.ping_interval_s,
     )

@@ -20,7 +20,7 @@ from reverie.api.encode.messages import WireMessage, kinds_of
 from reverie.api.encode.sse import EventStream
 from reverie.api.images import with_images
 from reverie.api.routes.agent_messages import Types, answer_messages, answer_turn, view_of_types
-from reverie.api.routes.runs import follow
+from reverie.api.routes.runs import LastEvent, follow
 from reverie.api.wire.base import Order
 from reverie.api.wire.conversations import (
     Compact,
@@ -224,10 +224,11 @@ async def stream_conversation(
     call: Ask,
     body: Annotated[RetrieveStream | None, Body()] = None,
     agent_id: AgentQuery = None,
+    last_event: LastEvent = None,
 ) -> EventStream:
     """Follow the conversation's run: the one named, the one that was sent a message of `otid`, or the latest."""
     wish = body or RetrieveStream()
     thread = messages.thread_of(conversation_id, wish.agent_id or agent_id)
     run_id = None if wish.run_id is None else RunId(check_id(wish.run_id, "run", "run_id"))
     run = await runs.to_follow(call.ops, call.caller, thread, run_id=run_id, otid=wish.otid)
-    return await follow(call, run.id, wish)
+    return await follow(call, run.id, wish, last_event)

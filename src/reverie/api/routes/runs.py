@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import Body, Depends, Query
+from fastapi import Body, Depends, Header, Query
 
 from reverie.api.context import (
     AgentQuery,
@@ -22,7 +22,7 @@ from reverie.api.context import (
 from reverie.api.encode.json import Json
 from reverie.api.encode.messages import WireMessage, wire_list
 from reverie.api.encode.sse import EventStream, StreamView
-from reverie.api.wire.base import Order
+from reverie.api.wire.base import MOST, Order
 from reverie.api.wire.messages import RetrieveStream, reader_of, view_of
 from reverie.api.wire.runs import (
     RunMetrics,
@@ -86,7 +86,18 @@ RunsPage = Annotated[Page, Depends(_page)]
 Where = Annotated[RunFilter, Depends(_filter)]
 
 
-async def follow(call: Call, run_id: RunId, wish: RetrieveStream) -> EventStream:
+LastEvent = Annotated[
+    int | None,
+    Header(
+        alias="Last-Event-ID",
+        ge=0,
+        le=MOST,
+        description="`seq_id` of the last event the reader has, where the body names none in `starting_after`.",
+    ),
+]
+
+
+async def follow(call: Call, run_id: RunId, wish: RetrieveStream, last_event: int | None) -> EventStream:
     """Read a run along, as its first reader did, from the event after the one the reader has."""
     run = await runs.retrieve(call.ops, call.caller, run_id)
     seen = reader_of(run)
@@ -96,7 +107,7 @@ async def follow(call: Call, run_id: RunId, wish: RetrieveStream) -> EventStream
         numbered=True,
         pings=bool(wish.include_pings),
         ping_interval_s=call.options.ping_interval_s,
-        after=wish.starting_after,
+        after=wish.starting_after if "starting_after" in wish.model_fields_set else last_event or 0,
     )
     # From the start: the encoder counts what it would have sent, so that numbers are the same.
     return EventStream(await runs.follow(call.ops, call.caller, run_id), reader)
@@ -208,6 +219,11 @@ async def retrieve_run_trace(
 
 
 @routes.post("/v1/runs/{run_id}/stream", responses={410: {}})
-async def stream_run(run_id: RunPath, call: Ask, body: Annotated[RetrieveStream | None, Body()] = None) -> EventStream:
+async def stream_run(
+    run_id: RunPath,
+    call: Ask,
+    body: Annotated[RetrieveStream | None, Body()] = None,
+    last_event: LastEvent = None,
+) -> EventStream:
     """Follow a run from the event after `starting_after`; a run that has ended is replayed."""
-    return await follow(call, RunId(run_id), body or RetrieveStream())
+    return await follow(call, RunId(run_id), body or RetrieveStream(), last_event)

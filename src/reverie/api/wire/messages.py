@@ -15,7 +15,7 @@ from reverie.domain.clock import aware
 from reverie.domain.content import ImagePart, Part, TextPart, ToolReturn, join_text
 from reverie.domain.errors import MalformedInput
 from reverie.domain.ids import check_id
-from reverie.domain.inputs import ApprovalInput, ClientSkill, MessageInput, Request, SayInput, TurnOptions
+from reverie.domain.inputs import ApprovalInput, BusyPolicy, ClientSkill, MessageInput, Request, SayInput, TurnOptions
 from reverie.domain.json import JsonObject
 from reverie.domain.message import Decision, MessageKind, MessageScope
 from reverie.domain.passage import SearchQuery
@@ -294,6 +294,10 @@ class SendMessages(Body):
     return_logprobs: bool = False
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
     return_token_ids: bool = False
+    busy_policy: BusyPolicy | None = None
+    """What becomes of the message while a run is active in the conversation: it waits (`enqueue`), is refused with 409
+    (`reject`), or cancels that run and takes its place (`interrupt`). Null: as the agent's metadata `busy_policy` or
+    the server's REVERIE_BUSY_POLICY has it. Not part of the SDK; send it as an extra field of the body."""
 
     @model_validator(mode="after")
     def _says_something(self) -> "SendMessages":
@@ -338,6 +342,7 @@ class SendMessages(Body):
             inputs=self.inputs(),
             options=self.options(),
             background=background,
+            when_busy=self.busy_policy,
             callback_url=callback_url,
             reader=reader_state(self.view(), tokens=tokens),
         )

@@ -79,8 +79,8 @@ Index(
     "ix_messages_otid",
     messages.c.conversation_id,
     messages.c.otid,
-    sqlite_where=text("kind = 'user'"),
-    postgresql_where=text("kind = 'user'"),
+    sqlite_where=text("run_id IS NOT NULL AND step_id IS NULL"),
+    postgresql_where=text("run_id IS NOT NULL AND step_id IS NULL"),
 )
 Index(
     "ix_messages_approvals",

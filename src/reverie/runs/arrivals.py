@@ -1,0 +1,86 @@
+"""Requests that come a second time: an input's `otid` says that it is the same one, sent again."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import orjson
+from sqlalchemy import Connection
+
+from reverie.domain.content import ImagePart, Part
+from reverie.domain.errors import NotFound, SentBefore
+from reverie.domain.ids import ConversationId, OrganizationId
+from reverie.domain.inputs import MessageInput, Request, SayInput
+from reverie.domain.run import Run
+from reverie.storage import messages, runs
+
+DIGEST = "inputs_digest"
+"""Where a run's `request` keeps what its inputs were."""
+
+
+class Arrivals:
+    """Requests of this process that were not accepted yet, by the otids of their inputs."""
+
+    def __init__(self) -> None:
+        self._arriving: dict[tuple[ConversationId, str], asyncio.Future[None]] = {}
+
+    @asynccontextmanager
+    async def alone(self, conversation_id: ConversationId, request: Request) -> AsyncIterator[None]:
+        """Let no other request with one of these otids arrive for the length of the block."""
+        keys = [(conversation_id, otid) for otid in otids_of(request)]
+        while twins := {self._arriving[key] for key in keys if key in self._arriving}:
+            await asyncio.wait(twins)
+        through: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._arriving.update(dict.fromkeys(keys, through))
+        try:
+            yield
+        finally:
+            for key in keys:
+                self._arriving.pop(key, None)
+            through.set_result(None)
+
+
+def otids_of(request: Request) -> list[str]:
+    """The otids that the client gave to its inputs, each once."""
+    return list(dict.fromkeys(item.otid for item in request.inputs if item.otid))
+
+
+def digest_of(inputs: Sequence[MessageInput]) -> str:
+    """A fingerprint of what is sent. Images that were given by URL count as the URL: bytes there may change."""
+    return hashlib.sha256(orjson.dumps([_plain(item) for item in inputs])).hexdigest()
+
+
+def sent_before(
+    c: Connection, organization_id: OrganizationId, conversation_id: ConversationId, request: Request
+) -> Run | None:
+    """The run that was sent the same inputs before; None when they are new.
+
+    Raises:
+        SentBefore: one of the otids is known, and what was sent with it is not what is sent now, or its run is gone.
+    """
+    digest = digest_of(request.inputs)
+    for otid in otids_of(request):
+        run_id = messages.run_of_otid(c, conversation_id, otid)
+        if run_id is None:
+            continue
+        try:
+            run = runs.get(c, organization_id, run_id)
+        except NotFound as error:
+            raise SentBefore(otid, run_id, "and its run was deleted since") from error
+        if run.request.get(DIGEST, digest) != digest:
+            raise SentBefore(otid, run_id, "with other content")
+        return run
+    return None
+
+
+def _plain(item: MessageInput) -> MessageInput:
+    if isinstance(item, SayInput):
+        return replace(item, parts=_named(item.parts))
+    return replace(item, returns=tuple(replace(each, content=_named(each.content)) for each in item.returns))
+
+
+def _named(parts: Sequence[Part]) -> tuple[Part, ...]:
+    return tuple(replace(part, data="", media_type="") if isinstance(part, ImagePart) and part.url else part
+                 for part in parts)  # fmt: skip
