@@ -134,6 +134,8 @@ class Routes(APIRouter):
 
 FROM_MODELS: Final[dict[int | str, dict[str, Any]]] = {status: {} for status in (402, 429, 502, 504)}
 """Statuses of routes that wait for a model, for `responses=`."""
+FROM_OUTSIDE: Final[dict[int | str, dict[str, Any]]] = {status: {} for status in (408, 502)}
+"""Statuses of routes that wait for another server."""
 
 
 def _id(prefix: str, *others: str) -> Any:

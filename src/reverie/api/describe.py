@@ -57,6 +57,18 @@ _FAULT_SCHEMA: Final = {
     },
     "example": {"detail": "there is no agent 'agent-123e4567-e89b-42d3-8456-426614174000'"},
 }
+_EVENT_SCHEMA: Final = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": _REF.format(model=_EVENT)},
+        },
+        "event": {"enum": ["message", "error"], "description": "Named where the run failed, and nowhere else."},
+    },
+}
 _DESCRIPTION: Final = """\
 An open server for stateful agents, for programs written against the Letta V1 API.
 
@@ -203,7 +215,8 @@ def _responses(route: APIRoute, answer: Any) -> dict[str, Any]:
     if any(issubclass(kind, SentEvents) for kind in kinds):
         said = "Each `data:` line holds a `StreamEvent`; the last is `[DONE]`." if EventStream in kinds else ""
         content["text/event-stream"] = {
-            "schema": {"type": "string", "description": f"Server-Sent Events. {said}".rstrip()}
+            "schema": {"type": "string", "description": f"Server-Sent Events. {said}".rstrip()},
+            "itemSchema": _EVENT_SCHEMA if EventStream in kinds else {"type": "object", "required": ["data"]},
         }
     fault = {"application/json": {"schema": {"$ref": _REF.format(model="Fault")}}}
     faults = {

@@ -107,7 +107,7 @@ def update_passage(c: Connection, archive: Archive, before: Passage, after: Pass
     else:
         _map.update(c, before, after)
         c.execute(delete(passage_tags).where(passage_tags.c.passage_id == after.id))
-    tags = [{"passage_id": after.id, "tag": tag, "archive_id": archive.id} for tag in after.tags]
+    tags = [{"passage_id": after.id, "tag": tag, "archive_id": archive.id} for tag in dict.fromkeys(after.tags)]
     if tags:
         c.execute(insert(passage_tags), tags)
     return after

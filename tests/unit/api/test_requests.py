@@ -15,7 +15,7 @@ from reverie.api.wire.messages import AgentMessages, reader_state, view_of
 from reverie.api.wire.models import guessed_model, llm_config, model_settings_state
 from reverie.api.wire.tools import ToolCreate, ToolUpdate, rule_state
 from reverie.domain.content import ImagePart, TextPart
-from reverie.domain.errors import MalformedInput
+from reverie.domain.errors import InvalidInput, MalformedInput
 from reverie.domain.inputs import ApprovalInput, SayInput
 from reverie.domain.message import Decision
 from reverie.domain.tool import PipRequirement
@@ -254,3 +254,21 @@ def test_deprecated_config_is_filled_from_what_is_known_of_the_model() -> None:
     )  # fmt: skip
     assert config["model_endpoint_type"] == "ollama"
     assert model_settings_state({"temperature": 0.1}, model) == {"temperature": 0.1, "provider_type": "openai"}
+
+
+@pytest.mark.parametrize(
+    ("told", "stored"),
+    [
+        ("2026-05-01T12:00:00", "2026-05-01T12:00:00+00:00"),
+        ("2026-05-01T12:00:00+02:00", "2026-05-01T10:00:00+00:00"),
+    ],
+)
+def test_times_are_in_utc(told: str, stored: str) -> None:
+    changes = AgentUpdate.model_validate({"last_run_completion": told}).to_domain()
+    assert str(changes.last_run_completion).replace(" ", "T") == stored
+
+
+@pytest.mark.parametrize("told", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-10:00"])
+def test_times_beyond_all_years_are_refused(told: str) -> None:
+    with pytest.raises(InvalidInput, match="years"):
+        AgentUpdate.model_validate({"last_run_completion": told})

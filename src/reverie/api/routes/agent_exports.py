@@ -23,7 +23,7 @@ routes = Routes("agents")
 COPY_SUFFIX = "_copy"
 
 
-class FileAnswer(Json[str]):
+class FileAnswer(Json[JsonObject]):
     """The text of a file, which is JSON too, indented for people who open it."""
 
     def __init__(self, content: JsonObject) -> None:
@@ -38,7 +38,7 @@ async def export_agent(
     use_legacy_format: bool = False,
     conversation_id: str | None = None,
     scrub_messages: bool = False,
-) -> Json[str]:
+) -> Json[JsonObject]:
     """Export an agent as a file: with its blocks and their past, tools, and messages.
 
     Messages are those in context, and what followed the last `max_steps` messages of the user.
@@ -50,7 +50,9 @@ async def export_agent(
 
 
 @routes.post("/v1/agents/{agent_id}/export")
-async def export_agent_with_skills(agent_id: AgentPath, call: Ask, body: ExportRequest | None = None) -> Json[str]:
+async def export_agent_with_skills(
+    agent_id: AgentPath, call: Ask, body: ExportRequest | None = None
+) -> Json[JsonObject]:
     """Export an agent as a file, together with skills that the client has for it."""
     wish = body or ExportRequest()
     options = _options(agent_id, wish.conversation_id, past=not wish.scrub_messages)

@@ -105,7 +105,7 @@ async def delete_folder(folder_id: FolderPath, call: Ask) -> Json[None]:
     return Json(None)
 
 
-@routes.post("/v1/folders/{folder_id}/upload")
+@routes.post("/v1/folders/{folder_id}/upload", responses={415: {}})
 @routes.post("/v1/sources/{folder_id}/upload", include_in_schema=False)
 async def upload_file(
     folder_id: FolderPath,

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Body, Query, Request
 
-from reverie.api.context import AgentQuery, Ask, Call, Routes
+from reverie.api.context import FROM_OUTSIDE, AgentQuery, Ask, Call, Routes
 from reverie.api.encode.json import Json
 from reverie.api.encode.sse import SentEvents
 from reverie.api.routes.mcp_servers import CALLBACK, callback_uri, event_stream, returned
@@ -48,18 +48,23 @@ async def add_server(body: OldServerConfig, call: Ask) -> Json[list[JsonObject]]
     return Json(await _all(call))
 
 
-@routes.post("/v1/tools/mcp/servers/test")
+@routes.post("/v1/tools/mcp/servers/test", responses=FROM_OUTSIDE)
 async def test_server(body: OldServerConfig, call: Ask) -> Json[dict[str, Any]]:
     """Connect to a server without storing it, and list its tools."""
     found = await mcp_servers.try_out(call.ops, call.caller, body.to_domain())
     return Json({"status": "success", "tools": [offer_state(offer) for offer in found]})
 
 
-@routes.post("/v1/tools/mcp/servers/connect")
+@routes.post("/v1/tools/mcp/servers/connect", responses=FROM_OUTSIDE)
 async def connect_server(body: OldServerConfig, call: Ask, request: Request) -> SentEvents:
     """Connect to a server without storing it, as a stream of events, with a person's consent where asked for."""
     events = await mcp_servers.connect_draft(call.ops, call.caller, body.to_domain(), callback_uri(call, request))
     return event_stream(events)
+
+
+def _refused(why: str) -> Json[dict[str, str]]:
+    """In the form of a success, which browsers show, and in that of every error."""
+    return Json({"status": "error", "message": why, "detail": why}, 400)
 
 
 @routes.get(CALLBACK)
@@ -73,13 +78,13 @@ async def take_consent(
 ) -> Json[dict[str, str]]:
     """Take what an authorisation server sends back with a person. Called by browsers, without a key."""
     if not state:
-        return Json({"status": "error", "message": "the address lacks its parameter 'state'"}, 400)
+        return _refused("the address lacks its parameter 'state'")
     refused = None if code and not error else ": ".join(filter(None, (error, error_description))) or "it sent no code"
     url = await mcp_servers.take_answer(call.ops, state, {"code": code, "iss": iss, "error": refused})
     if url is None:
-        return Json({"status": "error", "message": "this consent is unknown, used or out of time; connect again"}, 400)
+        return _refused("this consent is unknown, used or out of time; connect again")
     if refused:
-        return Json({"status": "error", "message": f"the authorisation server refuses: {refused}"}, 400)
+        return _refused(f"the authorisation server refuses: {refused}")
     return Json({"status": "success", "message": "consent given; this page can be closed", "server_url": url})
 
 
@@ -98,14 +103,14 @@ async def delete_server(mcp_server_name: str, call: Ask) -> Json[list[JsonObject
     return Json(await _all(call))
 
 
-@routes.get("/v1/tools/mcp/servers/{mcp_server_name}/tools")
+@routes.get("/v1/tools/mcp/servers/{mcp_server_name}/tools", responses=FROM_OUTSIDE)
 async def list_offers(mcp_server_name: str, call: Ask) -> Json[list[JsonObject]]:
     """What a server offers right now, with each tool's health."""
     found = await mcp_servers.offers(call.ops, call.caller, mcp_server_name)
     return Json([offer_state(offer) for offer in found])
 
 
-@routes.post("/v1/tools/mcp/servers/{mcp_server_name}/resync")
+@routes.post("/v1/tools/mcp/servers/{mcp_server_name}/resync", responses=FROM_OUTSIDE)
 async def resync_server(mcp_server_name: str, call: Ask, agent_id: AgentQuery = None) -> Json[SyncState]:
     """List a server's tools anew; those that stay keep their ids and agents."""
     server = await mcp_servers.find(call.ops, call.caller, mcp_server_name)
@@ -113,13 +118,13 @@ async def resync_server(mcp_server_name: str, call: Ask, agent_id: AgentQuery = 
     return Json(sync_state(await mcp_servers.refresh(call.ops, call.caller, server.id, agent)))
 
 
-@routes.post("/v1/tools/mcp/servers/{mcp_server_name}/{mcp_tool_name}")
+@routes.post("/v1/tools/mcp/servers/{mcp_server_name}/{mcp_tool_name}", responses=FROM_OUTSIDE)
 async def add_tool(mcp_server_name: str, mcp_tool_name: str, call: Ask) -> Json[ToolState]:
     """The stored tool of a server, by their names."""
     return Json(tool_state(await mcp_servers.add_tool(call.ops, call.caller, mcp_server_name, mcp_tool_name)))
 
 
-@routes.post("/v1/tools/mcp/servers/{mcp_server_name}/tools/{tool_name}/execute")
+@routes.post("/v1/tools/mcp/servers/{mcp_server_name}/tools/{tool_name}/execute", responses=FROM_OUTSIDE)
 async def execute_tool(
     mcp_server_name: str, tool_name: str, call: Ask, body: Annotated[McpToolArguments | None, Body()] = None
 ) -> Json[OldToolResult]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import Body, Request
 from starlette.responses import Response
 
-from reverie.api.context import AgentPath, AgentQuery, Ask, McpServerPath, Routes, ToolPath
+from reverie.api.context import FROM_OUTSIDE, AgentPath, AgentQuery, Ask, McpServerPath, Routes, ToolPath
 from reverie.api.encode.json import Json, dumps
 from reverie.api.encode.messages import content_of
 from reverie.api.encode.sse import SentEvents
@@ -73,7 +73,7 @@ async def detach_mcp_server(agent_id: AgentPath, mcp_server_id: McpServerPath, c
     return await answer_agent(call, found)
 
 
-@routes.get("/v1/mcp-servers/connect/{mcp_server_id}")
+@routes.get("/v1/mcp-servers/connect/{mcp_server_id}", responses=FROM_OUTSIDE)
 async def connect_mcp_server(mcp_server_id: McpServerPath, call: Ask, request: Request) -> SentEvents:
     """Connect to a server, as a stream of events that leads a person through consent where that is asked for."""
     events = await mcp_servers.connect(call.ops, call.caller, McpServerId(mcp_server_id), callback_uri(call, request))
@@ -100,7 +100,7 @@ async def delete_mcp_server(mcp_server_id: McpServerPath, call: Ask) -> Response
     return Response(status_code=204)
 
 
-@routes.patch("/v1/mcp-servers/{mcp_server_id}/refresh")
+@routes.patch("/v1/mcp-servers/{mcp_server_id}/refresh", responses=FROM_OUTSIDE)
 async def refresh_mcp_server(mcp_server_id: McpServerPath, call: Ask, agent_id: AgentQuery = None) -> Json[SyncState]:
     """List the server's tools anew; those that stay keep their ids and agents."""
     agent = None if agent_id is None else AgentId(agent_id)
@@ -121,7 +121,7 @@ async def retrieve_mcp_tool(mcp_server_id: McpServerPath, tool_id: ToolPath, cal
     return Json(tool_state(found))
 
 
-@routes.post("/v1/mcp-servers/{mcp_server_id}/tools/{tool_id}/run")
+@routes.post("/v1/mcp-servers/{mcp_server_id}/tools/{tool_id}/run", responses=FROM_OUTSIDE)
 async def run_mcp_tool(
     mcp_server_id: McpServerPath, tool_id: ToolPath, call: Ask, body: Annotated[McpToolArguments | None, Body()] = None
 ) -> Json[ToolExecution]:

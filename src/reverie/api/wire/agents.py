@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 from typing_extensions import TypedDict
 
 from reverie.api.encode.messages import LIST_VIEW, ApprovalRequestMessage, wire_messages
-from reverie.api.wire.base import MOST, Body, Metadata, Whole, changes_of
+from reverie.api.wire.base import MOST, Body, Metadata, Moment, Whole, changes_of
 from reverie.api.wire.blocks import BlockCreate, BlockState, block_state
 from reverie.api.wire.folders import FileBlock, Source, file_block, source_state
 from reverie.api.wire.groups import GroupState, group_state
@@ -520,7 +520,7 @@ class AgentUpdate(_AgentFields):
 
     name: str | None = Field(default=None, min_length=1)
     message_ids: list[str] | None = None
-    last_run_completion: datetime | None = None
+    last_run_completion: Moment | None = None
     last_run_duration_ms: Whole | None = None
     last_stop_reason: StopReason | None = None
 

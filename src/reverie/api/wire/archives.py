@@ -195,7 +195,7 @@ class PassageCreate(Body):
         """The draft that operations make a passage of. A time without an offset is UTC."""
         return PassageDraft(
             text=self.text,
-            tags=tuple(self.tags or ()),
+            tags=tuple(dict.fromkeys(self.tags or ())),
             metadata=self.metadata or {},
             created_at=aware(self.created_at),
         )

@@ -6,16 +6,21 @@ orjson turns the plain dicts into bytes. A house test compares both with the cli
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
+
+from reverie.domain.clock import aware
 
 Order: TypeAlias = Literal["asc", "desc"]
 Limit: TypeAlias = Annotated[int, Field(ge=1, le=1000)]
 Metadata: TypeAlias = dict[str, Any]
 MOST: Final = 2**31 - 1
 """The largest number that every column takes."""
+Moment: TypeAlias = Annotated[datetime, AfterValidator(aware)]
+"""A time in UTC; what names no offset is UTC already."""
 Whole: TypeAlias = Annotated[int, Field(ge=-MOST, le=MOST)]
 
 T = TypeVar("T")

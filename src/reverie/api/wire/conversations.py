@@ -7,7 +7,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from reverie.api.wire.agents import CompactionSettingsBody
-from reverie.api.wire.base import MOST, Body, changes_of
+from reverie.api.wire.base import MOST, Body, Moment, changes_of
 from reverie.api.wire.models import ModelSettingsBody, guessed_model, model_settings_state
 from reverie.domain.agent import CompactionSettings
 from reverie.domain.conversation import Conversation
@@ -117,7 +117,7 @@ class ConversationUpdate(Body):
     model_settings: ModelSettingsBody | None = None
     context_window_limit: int | None = Field(default=None, ge=1, le=MOST)
     archived: bool | None = None
-    last_message_at: datetime | None = None
+    last_message_at: Moment | None = None
 
     def to_domain(self) -> ConversationChanges:
         """The changes that operations apply."""
