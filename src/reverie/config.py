@@ -528,12 +528,12 @@ class Settings(BaseSettings):
         note="Model of agents that name none.",
     )
     message_vectors: bool = _setting(
-        True,
+        False,
         "REVERIE_MESSAGE_VECTORS",
         section=_MODELS,
         expects="true or false",
-        note="Embed what users and agents say, in the background, so that it is found by meaning too. With the "
-        "built-in embedder about 10 ms of CPU for a message; without it messages are found by their words.",
+        note="Embed what users and agents say, in the background, so that it is found by meaning too, not by its "
+        "words alone. With the built-in embedder about 10 ms of CPU for a message and 200 MB of memory.",
     )
     default_embedding: str | None = _setting(
         None,
