@@ -113,7 +113,7 @@ def test_events_of_streams_are_described(page: Any) -> None:
     kinds = page["components"]["schemas"]["StreamEvent"]["anyOf"]
     assert {"$ref": "#/components/schemas/ErrorEvent"} in kinds
     text = page["paths"]["/v1/agents/{agent_id}/messages/stream"]["post"]["responses"]["200"]["content"]
-    assert "StreamEvent" in text["text/event-stream"]["schema"]["description"]
+    assert "StreamEvent" in text["text/event-stream"]["itemSchema"]["description"]
 
 
 def test_fields_carry_the_words_that_stand_below_them(page: Any) -> None:

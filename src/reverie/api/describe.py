@@ -61,12 +61,8 @@ _EVENT_SCHEMA: Final = {
     "type": "object",
     "required": ["data"],
     "properties": {
-        "data": {
-            "type": "string",
-            "contentMediaType": "application/json",
-            "contentSchema": {"$ref": _REF.format(model=_EVENT)},
-        },
-        "event": {"enum": ["message", "error"], "description": "Named where the run failed, and nowhere else."},
+        "data": {"type": "string"},
+        "event": {"enum": ["message", "error"], "description": "Named where something failed, and nowhere else."},
     },
 }
 _DESCRIPTION: Final = """\
@@ -215,8 +211,7 @@ def _responses(route: APIRoute, answer: Any) -> dict[str, Any]:
     if any(issubclass(kind, SentEvents) for kind in kinds):
         said = "Each `data:` line holds a `StreamEvent`; the last is `[DONE]`." if EventStream in kinds else ""
         content["text/event-stream"] = {
-            "schema": {"type": "string", "description": f"Server-Sent Events. {said}".rstrip()},
-            "itemSchema": _EVENT_SCHEMA if EventStream in kinds else {"type": "object", "required": ["data"]},
+            "itemSchema": {**_EVENT_SCHEMA, "description": f"Server-Sent Events. {said}".rstrip()},
         }
     fault = {"application/json": {"schema": {"$ref": _REF.format(model="Fault")}}}
     faults = {

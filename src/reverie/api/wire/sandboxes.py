@@ -58,7 +58,7 @@ class SandboxConfigBody(Body):
 
     timeout: float | None = Field(default=None, gt=0)
     use_venv: bool = False
-    pip_requirements: list[RequirementBody | str] | None = None
+    pip_requirements: list[RequirementBody | Annotated[str, Field(min_length=1)]] | None = None
     sandbox_dir: str | None = None
     venv_name: str | None = None
     template: Any = None
