@@ -6,6 +6,7 @@ Half of the ids name things that are there, so that requests reach beyond "no su
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
@@ -37,6 +38,8 @@ OUTSIDE = (502, 504)
 def page(_server: Server) -> Any:
     """The page of a real server."""
     config = SchemathesisConfig(seed=1)
+    # The first to ask waits until it is made, on a busy machine for longer than the library would.
+    httpx.get(f"{_server.url}/openapi.json", timeout=120).raise_for_status()
     return schemathesis.openapi.from_url(f"{_server.url}/openapi.json", config=config)
 
 
