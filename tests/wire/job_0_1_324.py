@@ -91,10 +91,10 @@ def talk(client: Any, agent_id: str) -> None:
     assert "hi" in said
     message = next(item for item in listed if item.message_type == "user_message" and item.content == "hi")
     changed = client.agents.messages.modify(
-        agent_id=agent_id, message_id=message.id, request={"message_type": "user_message", "content": "hello"}
+        agent_id=agent_id, message_id=message.id, request={"message_type": "user_message", "content": "marmalade"}
     )
-    assert changed.content == "hello"
-    found = client.agents.messages.search(query="hello", roles=["user"])
+    assert changed.content == "marmalade"
+    found = client.agents.messages.search(query="marmalade", roles=["user"])
     assert [item.message.id for item in found] == [message.id]
     context = client.agents.context.retrieve(agent_id=agent_id)
     assert context.messages[0].role == "system"

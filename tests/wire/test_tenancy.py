@@ -98,6 +98,8 @@ ROUTES: dict[str, Call] = {
     "POST /v1/agents/{agent_id}/export": Call(body={"conversation_id": "{conversation_id}"}, status=(404, 422)),
     "POST /v1/agents/import": Call(open="a file names nothing by its id here"),
     "GET /v1/agents/{agent_id}/secrets": Call(),
+    "GET /v1/agents/{agent_id}/repair": Call(),
+    "POST /v1/agents/{agent_id}/repair": Call(),
     "POST /v1/agents/{agent_id}/messages/capture": Call(
         body={
             "provider": "openai",

@@ -52,7 +52,7 @@ ATTEMPTS: Final[dict[str, str]] = {
     "walk out of the working folder": "return open('../../..' + at['database'], 'rb').read(6) == b'SQLite'",
     # what the kernel shows of others
     "read the server's environment": "return b'PATH' in open(f'/proc/{at[\"pid\"]}/environ', 'rb').read()",
-    "read the server's arguments": "return b'pytest' in open(f'/proc/{at[\"pid\"]}/cmdline', 'rb').read()",
+    "read the server's arguments": "return b'python' in open(f'/proc/{at[\"pid\"]}/cmdline', 'rb').read()",
     "open the server's memory": "os.close(os.open(f'/proc/{at[\"pid\"]}/mem', os.O_RDONLY)); return True",
     "see the server's files": "return len(os.listdir(f'/proc/{at[\"pid\"]}/fd')) > 0",
     "enter by the server's root": "return open(f'/proc/{at[\"pid\"]}/root/etc/passwd').read() != ''",
