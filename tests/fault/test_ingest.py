@@ -28,7 +28,8 @@ def test_a_killed_server_reads_its_files_to_the_end(provider: Provider, database
         del server.environment["REVERIE_CRASH_AT"]
         client = server.start().client
         ids = [file.id for file in client.folders.files.list(folder, order="asc")]
-        assert len(ids) + len(server_died_in_upload) == 2
+        # An upload whose answer was lost may have been stored or not; every other one was.
+        assert 2 - len(server_died_in_upload) <= len(ids) <= 2
         read = wait_read(client, folder, *ids)
         with server.http as http:
             passages = http.get(f"/v1/folders/{folder}/passages", params={"limit": 1000, "order": "asc"}).json()
@@ -38,5 +39,6 @@ def test_a_killed_server_reads_its_files_to_the_end(provider: Provider, database
             own = [item for item in passages if item["file_id"] == file.id]
             assert len(own) == file.total_chunks
             assert len({item["metadata"]["start_line"] for item in own}) == len(own)
-        assert read[0].content == TEXT
+        texts = {file.file_name: file.content for file in read}
+        assert texts.get("long.txt", TEXT) == TEXT
         assert {file.file_id for file in client.agents.files.list(agent.id, is_open=True)} == set(ids)

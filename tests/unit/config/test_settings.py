@@ -148,7 +148,7 @@ def test_the_parts_of_an_old_postgres_setting_make_a_url(monkeypatch: pytest.Mon
     [
         ("REVERIE_PORT", "abc", ["REVERIE_PORT", "'abc'", "1 to 65535"]),
         ("REVERIE_PORT", "70000", ["REVERIE_PORT", "1 to 65535"]),
-        ("REVERIE_BUSY_POLICY", "maybe", ["enqueue or reject"]),
+        ("REVERIE_BUSY_POLICY", "maybe", ["enqueue, reject or interrupt"]),
         ("TOOL_SANDBOX_TIMEOUT", "soon", ["TOOL_SANDBOX_TIMEOUT", "'soon'"]),
         ("LETTA_PG_URI", "mysql://u:hush@h/d", ["LETTA_PG_URI", "'mysql'", "postgresql://"]),
         ("LETTA_PG_URI", "postgresql://u:hush@h", ["names no database"]),
