@@ -1,0 +1,139 @@
+"""Drives one accepted run to its end, whatever happens on the way."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Final, TypeAlias
+
+import structlog
+
+from reverie.domain.agent import Agent
+from reverie.domain.errors import Draining, NotFound, ReverieError, RunLost
+from reverie.domain.events import RunEnded, RunFailure
+from reverie.domain.run import Run
+from reverie.domain.stop_reason import StopReason
+from reverie.loop.turn import LoopDeps, Turn, failure_of
+from reverie.runs.live import LiveRun, LiveRuns
+from reverie.storage import run_events, runs
+
+log = structlog.get_logger(__name__)
+
+FLUSH_S: Final = 0.02
+"""How long events of a background run gather before they are stored together."""
+CANCELLED_NOTE: Final = "This call was cancelled before it was finished."
+DRAINED_NOTE: Final = "This call was not finished: the server was shutting down."
+
+Listener: TypeAlias = Callable[[Run, Agent], None]
+"""Hears of a run that has ended, and whose it was. Quick, and never raises."""
+
+
+class Driver:
+    """Drives the runs of this process."""
+
+    def __init__(self, deps: LoopDeps, live: LiveRuns, status_of: Callable[[ReverieError], int]) -> None:
+        self._deps = deps
+        self._live = live
+        self._status_of = status_of
+        self._listeners: list[Listener] = []
+
+    def tell(self, listener: Listener) -> None:
+        """Let `listener` hear of every run that ends from now on."""
+        self._listeners.append(listener)
+
+    async def drive(self, turn: Turn, live: LiveRun, *, pressed: bool = False) -> None:
+        """Drive a turn to its end; `pressed` says that it was cancelled before it could begin.
+
+        The turn runs in a task of its own, the only one that a cancel touches: what must be saved
+        once it has been cancelled, or has failed, is saved out of reach of a further cancel.
+        """
+        keeper = asyncio.create_task(self._store_events(live)) if live.run.background else None
+        live.turn = asyncio.create_task(self._forward(turn, live), name=f"turn of {live.run.id}")
+        if pressed:
+            self._live.stop(live, "cancel")
+        try:
+            await live.turn
+        except asyncio.CancelledError:
+            if live.stopped is None:
+                live.turn.cancel()
+                raise
+            await self._abandon_cancelled(turn, live)
+        except RunLost:
+            log.warning("run_lost", run_id=live.run.id)
+            live.log.append(await self._end_of(live.run))
+        except ReverieError as error:
+            await self._abandon_failed(turn, live, error)
+        except Exception:  # the run driver's border: whatever breaks becomes a failed run
+            log.exception("run_crashed", run_id=live.run.id, agent_id=live.run.agent_id)
+            inside = ReverieError("an error inside the server ended the run; its log has the details")
+            await self._abandon_failed(turn, live, inside)
+        finally:
+            if not live.log.ended:  # nobody may wait for an end that never comes
+                live.log.append(_broken_end(live.run))
+            if keeper is not None:
+                await keeper
+            self._live.remove(live.run.id)
+            for listener in self._listeners:
+                listener(live.run, turn.state.view.agent)
+
+    async def _forward(self, turn: Turn, live: LiveRun) -> None:
+        async with aclosing(turn.drive()) as events:
+            async for event in events:
+                live.log.append(event)
+
+    async def _abandon_cancelled(self, turn: Turn, live: LiveRun) -> None:
+        if live.stopped == "cancel":
+            await self._abandon(turn, live, StopReason.CANCELLED, CANCELLED_NOTE, None)
+        else:
+            stop, failure = failure_of(Draining("the server was shut down before the run was finished"), 503)
+            await self._abandon(turn, live, stop, DRAINED_NOTE, failure)
+
+    async def _abandon_failed(self, turn: Turn, live: LiveRun, error: ReverieError) -> None:
+        log.info("run_failed", run_id=live.run.id, agent_id=live.run.agent_id, error=str(error))
+        stop, failure = failure_of(error, self._status_of(error))
+        note = DRAINED_NOTE if isinstance(error, Draining) else f"This call was not finished: {failure.message}"
+        await self._abandon(turn, live, stop, note, failure)
+
+    async def _abandon(
+        self, turn: Turn, live: LiveRun, stop: StopReason, note: str, failure: RunFailure | None
+    ) -> None:
+        try:
+            for event in await turn.abandon(stop, note, failure):
+                live.log.append(event)
+        except RunLost:
+            live.log.append(await self._end_of(live.run))
+
+    async def _end_of(self, run: Run) -> RunEnded:
+        """The last event of a run that somebody else ended."""
+        try:
+            now = await self._deps.database.read(lambda c: runs.get(c, run.organization_id, run.id))
+        except NotFound:  # deleted with its agent
+            now = replace(run, stop_reason=StopReason.CANCELLED)
+        return RunEnded(run_id=run.id, stop_reason=now.stop_reason or StopReason.CANCELLED, usage=now.usage)
+
+    async def _store_events(self, live: LiveRun) -> None:
+        """Store a background run's events, many at a time, until the last one is stored."""
+        place = 0
+        while True:
+            await live.log.wait_beyond(place)
+            if not live.log.ended:
+                await asyncio.sleep(FLUSH_S)
+            batch = live.log.since(place)
+            first = place + 1
+            try:
+                await self._deps.database.write(
+                    lambda c: run_events.append(c, live.run.id, first, batch)  # noqa: B023
+                )
+            except Exception:  # the log is a convenience of readers; the run itself is stored elsewhere
+                log.exception("events_not_stored", run_id=live.run.id)
+            place += len(batch)
+            live.log.show(place)
+            if isinstance(batch[-1], RunEnded):
+                return
+
+
+def _broken_end(run: Run) -> RunEnded:
+    failure = RunFailure(
+        error_type="internal_error", message="the run could not be ended properly; see the server's log"
+    )
+    return RunEnded(run_id=run.id, stop_reason=StopReason.ERROR, usage=run.usage, failure=failure)

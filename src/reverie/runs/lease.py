@@ -1,0 +1,113 @@
+"""This process's lease while it lives, and the end of what dead processes left."""
+
+import asyncio
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+from sqlalchemy import Connection
+
+from reverie.domain.clock import Clock
+from reverie.domain.ids import RunId
+from reverie.domain.run import Run
+from reverie.runs import workers
+from reverie.runs.live import LiveRuns
+from reverie.runs.workers import Worker
+from reverie.storage import runs
+from reverie.storage.database import Database
+from reverie.storage.workers import forget as forget_worker
+from reverie.storage.workers import others as other_workers
+
+log = structlog.get_logger(__name__)
+
+HEAR_S: Final = 1.0
+"""Longest time until a run hears that it was cancelled through another process."""
+
+
+class Lease:
+    """Says that this process lives, and ends the runs of those that do not. `alone`: there are no others."""
+
+    def __init__(self, database: Database, clock: Clock, live: LiveRuns, *, lease_s: float, alone: bool) -> None:
+        self.worker = Worker.here()
+        self._database = database
+        self._clock = clock
+        self._live = live
+        self._lease = timedelta(seconds=lease_s)
+        self._alone = alone
+        self._next_beat: datetime | None = None
+        self._pulse: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Take a lease, end what dead processes left, and keep the lease while runs live."""
+        await self._database.write(self._begin)
+        self._pulse = asyncio.create_task(self._keep(), name="lease")
+
+    async def close(self) -> None:
+        """Give the lease back."""
+        if self._pulse is not None:
+            self._pulse.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._pulse
+        await self._database.write(lambda c: forget_worker(c, self.worker.id))
+
+    def beat_if_due(self, c: Connection, now: datetime) -> None:
+        """Renew the lease within somebody's transaction, when a third of it has passed."""
+        if self._next_beat is None or now >= self._next_beat:
+            workers.beat(c, self.worker, now, self._lease)
+            self._next_beat = now + self._lease / 3
+
+    async def bury_dead(self) -> list[Run]:
+        """End the runs of processes that died since anyone looked; returns them as they ended."""
+
+        def look(c: Connection) -> list[str]:
+            return workers.dead_workers(c, self.worker, self._clock(), alone=self._alone)
+
+        dead = await self._database.read(look)
+        if not dead:
+            return []
+        return await self._database.write(lambda c: workers.bury(c, self.worker, dead, self._clock()))
+
+    async def bury_holder(self, run_id: RunId) -> bool:
+        """End a run that holds a conversation if its process is dead; tells whether it was, or has ended."""
+        if run_id in self._live:
+            return False
+
+        def look(c: Connection) -> bool:
+            now = self._clock()
+            holder = runs.worker_of(c, run_id)
+            known = {other for other, *_ in other_workers(c, self.worker.id)}
+            dead = workers.dead_workers(c, self.worker, now, alone=self._alone)
+            if holder is not None and (holder in dead or (holder not in known and holder != self.worker.id)):
+                workers.end_dead_run(c, self.worker, run_id, now)
+                return True
+            return holder is None
+
+        return await self._database.write(look)
+
+    def _begin(self, c: Connection) -> None:
+        now = self._clock()
+        workers.bury(c, self.worker, workers.dead_workers(c, self.worker, now, alone=self._alone), now)
+        if self._alone:
+            # Runs of workers nobody remembers: the database was copied or mended by hand.
+            for run in runs.live_runs(c):
+                workers.end_dead_run(c, self.worker, run.id, now)
+        self.beat_if_due(c, now)
+
+    async def _keep(self) -> None:
+        """Renew the lease while runs live, and hear cancels from other processes."""
+        while True:
+            await asyncio.sleep(min(self._lease.total_seconds() / 3, HEAR_S))
+            try:
+                if len(self._live) and not self._alone:
+                    await self._database.write(self._tend)
+            except Exception:  # a missed beat is made up by the next one
+                log.exception("lease_not_renewed")
+
+    def _tend(self, c: Connection) -> None:
+        now = self._clock()
+        self.beat_if_due(c, now)
+        for run in runs.live_runs(c, worker_ids=[self.worker.id]):
+            live = self._live.get(run.id)
+            if run.cancel_requested and live is not None:
+                self._live.stop(live, "cancel")
