@@ -12,7 +12,7 @@ from tests.support.replies import call, say
 from tests.support.server import ROOT, Server
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PAGES += sorted((ROOT / "examples").glob("*.md"))
+PAGES += [ROOT / "examples" / "README.md", ROOT / "examples" / "chat-app" / "README.md"]
 FACT = "Ada works on octopuses."
 REMEMBER = call("memory_replace", label="human", old_string="Nothing is known about the user yet.", new_string=FACT)
 
