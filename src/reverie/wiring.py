@@ -14,7 +14,7 @@ from math import inf
 from typing import Any, Final
 
 import structlog
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from reverie.api.app import create_app
 from reverie.api.context import ApiOptions
@@ -298,7 +298,7 @@ def _make_operations(
     )
 
 
-def _make_app(settings: Settings, stored: _Stored, tools: _Tools, operations: Operations) -> FastAPI:
+def _make_app(settings: Settings, stored: _Stored, tools: _Tools, operations: Operations) -> Starlette:
     gate = Gate(
         required=settings.keys_required,
         hasher=stored.secrets.hasher,

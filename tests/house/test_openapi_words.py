@@ -5,16 +5,15 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
-from tests.unit.api.test_app import the_app
 
-from reverie.api.describe import MEANINGS, body_name, routes_of
+from reverie.api.describe import MEANINGS, body_name, described_routes, openapi_page
 from reverie.api.errors import STATUS
 from reverie.api.examples import EXAMPLES, PARAMETERS
 
 
 @pytest.fixture(scope="module")
 def page() -> Any:
-    return the_app().openapi()
+    return openapi_page()
 
 
 def operations(page: Any) -> Iterator[tuple[str, Any]]:
@@ -51,7 +50,7 @@ def test_every_parameter_is_described(page: Any) -> None:
 def test_nothing_is_described_that_is_not_there(page: Any) -> None:
     used = {item["name"] for _, operation in operations(page) for item in operation.get("parameters", ())}
     assert set(PARAMETERS) - used == set()
-    assert set(EXAMPLES) - {body_name(route) for route in routes_of(the_app())} == set()
+    assert set(EXAMPLES) - {body_name(route) for route in described_routes()} == set()
 
 
 def test_every_body_has_an_example_that_it_takes(page: Any) -> None:
@@ -62,7 +61,7 @@ def test_every_body_has_an_example_that_it_takes(page: Any) -> None:
         if kind == "application/json" and "example" not in body
     ]
     assert silent == [], "add it to reverie.api.examples.EXAMPLES"
-    for route in routes_of(the_app()):
+    for route in described_routes():
         example = EXAMPLES.get(body_name(route) or "")
         if example is not None and route.body_field is not None:
             body: Any = route.body_field.field_info.annotation

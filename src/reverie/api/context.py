@@ -1,15 +1,15 @@
 """What every handler is given, and how a handler says what it answers with."""
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-import orjson
 import structlog
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.routing import APIRoute
-from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
+from reverie.api.reading import Handler, Plan
 from reverie.api.wire.agents import AgentFacts
 from reverie.api.wire.base import Order
 from reverie.auth.keys import LOCAL_CALLER, Caller
@@ -97,23 +97,22 @@ IntoProject: TypeAlias = Annotated[str | None, Depends(_into_project)]
 """The same for what is made; a project that is named and not there yet is made."""
 
 
-class _StrictRequest(Request):
-    """A request whose JSON is what can be stored: no half of a surrogate pair, no NaN."""
+class _PlannedRoute(APIRoute):
+    """A route that FastAPI describes, and that is served by a plan, made at its first request."""
 
-    async def json(self) -> Any:
-        """The body. What cannot be read raises `json.JSONDecodeError`, which is answered 422."""
-        return orjson.loads(await self.body())
+    def __init__(self, path: str, endpoint: Handler, **given: Any) -> None:
+        super().__init__(path, endpoint, **given)
+        self._plan: Plan | None = None
+        self.app = self._serve
 
-
-class _StrictRoute(APIRoute):
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Let the handler read a strict request."""
-        handler = super().get_route_handler()
-
-        async def strict(request: Request) -> Response:
-            return await handler(_StrictRequest(request.scope, request.receive))
-
-        return strict
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        plan = self._plan = self._plan or Plan(self.dependant)
+        request = Request(scope, receive, send)
+        try:
+            answer = await self.endpoint(**await plan.arguments(request))
+        finally:
+            await request.close()  # the files of a form
+        await answer(scope, receive, send)
 
 
 class Routes(APIRouter):
@@ -124,7 +123,7 @@ class Routes(APIRouter):
     """
 
     def __init__(self, tag: str) -> None:
-        super().__init__(tags=[tag], redirect_slashes=False, route_class=_StrictRoute)
+        super().__init__(tags=[tag], redirect_slashes=False, route_class=_PlannedRoute)
 
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **given: Any) -> None:
         """Add a handler; its answer is never serialised again."""

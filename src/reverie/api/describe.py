@@ -13,15 +13,16 @@ from itertools import chain, count, pairwise
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
-from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, TypeAdapter
 from typing_extensions import is_typeddict
 
+from reverie import __version__
 from reverie.api.encode.json import Json
 from reverie.api.encode.sse import EventStream, SentEvents, StreamEvent
 from reverie.api.examples import EXAMPLES, PARAMETERS
+from reverie.api.routes import ALL_ROUTES
 from reverie.api.security import OPEN_PATHS
 
 _REF: Final = "#/components/schemas/{model}"
@@ -73,25 +74,11 @@ Lists come in pages: `after` is the last id of the page before.
 """
 
 
-class DescribedApp(FastAPI):
-    """An application whose page tells what handlers really answer."""
-
-    def openapi(self) -> dict[str, Any]:
-        """The page, made once."""
-        if self.openapi_schema is None:
-            self.openapi_schema = _describe(self)
-        return self.openapi_schema
-
-
-def routes_of(app: FastAPI) -> Iterator[APIRoute]:
-    """Every API route of `app`."""
-    for routes in app.state.routes:
-        yield from (route for route in routes.routes if isinstance(route, APIRoute))
-
-
-def _describe(app: FastAPI) -> dict[str, Any]:
-    shown = [route for route in routes_of(app) if route.include_in_schema]
-    page = get_openapi(title=app.title, version=app.version, description=_DESCRIPTION, routes=app.routes)
+@cache
+def openapi_page() -> dict[str, Any]:
+    """The page, made once."""
+    shown = [route for route in described_routes() if route.include_in_schema]
+    page = get_openapi(title="Reverie", version=__version__, description=_DESCRIPTION, routes=shown)
     page["tags"] = list(_tags(shown))
     page["security"] = [{"key": []}, {}]
     parts = page.setdefault("components", {})
@@ -117,6 +104,12 @@ def _describe(app: FastAPI) -> dict[str, Any]:
                 operation["security"] = []
     _add_words(schemas, shown)
     return page
+
+
+def described_routes() -> Iterator[APIRoute]:
+    """Every route of the API."""
+    for routes in ALL_ROUTES:
+        yield from (route for route in routes.routes if isinstance(route, APIRoute))
 
 
 def _tags(routes: Iterable[APIRoute]) -> Iterator[dict[str, str]]:

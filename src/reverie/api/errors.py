@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import orjson
 import structlog
-from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -78,7 +79,7 @@ def answer(error: errors.ReverieError) -> Response:
     return Json({"detail": detail}, status_of(error), headers)
 
 
-def install(app: FastAPI) -> None:
+def install(app: Starlette) -> None:
     """Let `app` answer every failure in JSON."""
     app.add_exception_handler(errors.ReverieError, _on_ours)
     app.add_exception_handler(RequestValidationError, _on_malformed)

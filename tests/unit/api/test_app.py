@@ -11,7 +11,7 @@ from starlette.routing import Match
 from tests.support.sdk import NEWEST, sdk_operations
 
 from reverie.api.app import SecurityOptions, create_app
-from reverie.api.describe import routes_of
+from reverie.api.describe import described_routes
 from reverie.api.routes.later import LATER
 from reverie.auth.keys import Gate, NoKeys, TokenHasher
 from reverie.operations.base import Operations
@@ -66,7 +66,7 @@ def test_every_operation_of_the_sdk_has_a_route(method: str, path: str) -> None:
 
 async def test_the_page_describes_every_route_with_its_answer_and_its_errors(client: httpx.AsyncClient) -> None:
     page = (await client.get("/openapi.json")).json()
-    paths = {route.path_format for route in routes_of(the_app()) if route.include_in_schema}
+    paths = {route.path_format for route in described_routes() if route.include_in_schema}
     assert set(page["paths"]) == paths
     for path, methods in page["paths"].items():
         for method, operation in methods.items():

@@ -80,4 +80,3 @@ ALL_ROUTES: Final[tuple[Routes, ...]] = (
     sandboxes.routes,
     messages.routes,
 )
-"""In the order in which paths are tried; `later` comes before the last one."""
