@@ -6,6 +6,7 @@ Order, from the outside: `Paths`, `Doors`, `BodyLimit`, `Keys`.
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -143,6 +144,7 @@ def _method(scope: Scope) -> str:
     return "WEBSOCKET" if scope["type"] == "websocket" else str(scope["method"])
 
 
+@lru_cache(maxsize=1_000)
 def is_loopback_name(host: str) -> bool:
     """Whether `host` names this machine to itself only."""
     if host == "localhost" or host.endswith(".localhost"):

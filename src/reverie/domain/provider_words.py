@@ -1,5 +1,6 @@
 """The words that clients and agent files have for kinds of providers. Source: client SDK, read 2026-11."""
 
+from functools import cache
 from typing import Final, Literal, TypeAlias, TypeVar, get_args
 
 LlmEndpoint: TypeAlias = Literal[
@@ -110,21 +111,25 @@ def _among(allowed: tuple[W, ...], word: str) -> W:
     return known.get(word) or known.get(_SPEAKS_LIKE.get(word, "openai")) or known["openai"]
 
 
+@cache
 def llm_endpoint_word(provider_type: str) -> LlmEndpoint:
     """`model_endpoint_type` of a chat model."""
     return _among(_LLM_ENDPOINTS, provider_type)
 
 
+@cache
 def embedding_endpoint_word(provider_type: str) -> EmbeddingEndpoint:
     """`embedding_endpoint_type` of an embedding model."""
     return _among(_EMBEDDING_ENDPOINTS, provider_type)
 
 
+@cache
 def provider_type_word(provider_type: str) -> ProviderType:
     """The API's word for a kind of provider; the nearest one for kinds it does not know."""
     return _among(_PROVIDER_TYPES, provider_type)
 
 
+@cache
 def settings_word(provider_type: str) -> SettingsType:
     """`provider_type` of generation settings."""
     return _among(_SETTINGS_TYPES, provider_type)

@@ -51,11 +51,14 @@ class ProbeResult:
         return self.outcome == "reachable"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Answer:
     listing: Listing
     error: ModelError | None
     until: float
+    chat: list[ModelInfo] | None = None
+    """What is said of its chat models, once somebody asked; likewise of its embedding models."""
+    embedders: list[EmbedderInfo] | None = None
 
 
 @lru_cache(maxsize=1)
@@ -120,17 +123,14 @@ class Catalog:
 
     async def list_models(self) -> list[ModelInfo]:
         """All chat models, by provider in the order of configuration."""
-        found = []
-        for provider, listing in await self._listings():
-            found += [await self._info(provider, model) for model in listing.models if model.kind == "chat"]
-        return found
+        return [info for provider, answer in await self._listings() for info in await self._chat(provider, answer)]
 
     async def list_embedders(self) -> list[EmbedderInfo]:
         """All embedding models, the built-in one first."""
         found = [builtin.INFO] if builtin.is_installed() else []
-        for provider, listing in await self._listings():
+        for provider, answer in await self._listings():
             if kind_of(provider.type).embedder is not None:
-                found += [_embedder_info(provider, model) for model in listing.models if model.kind == "embedding"]
+                found += _embedders(provider, answer)
         return found
 
     async def chat_model(self, handle: str) -> ChatModel:
@@ -272,16 +272,28 @@ class Catalog:
 
     # Lists
 
-    async def _listings(self) -> list[tuple[ProviderOptions, Listing]]:
+    async def _listings(self) -> list[tuple[ProviderOptions, _Answer]]:
         providers = list(self._providers.values())
-        answers = await asyncio.gather(*(self._listing(provider) for provider in providers))
-        return [(provider, answer.listing) for provider, answer in zip(providers, answers, strict=True)]
+        answers = [self._fresh(provider) for provider in providers]
+        if None in answers:
+            answers = list(await asyncio.gather(*(self._listing(provider) for provider in providers)))
+        return [(provider, answer) for provider, answer in zip(providers, answers, strict=True) if answer is not None]
+
+    def _fresh(self, provider: ProviderOptions) -> _Answer | None:
+        answer = self._answers.get(provider.name)
+        return answer if answer is not None and answer.until > self._clock() else None
+
+    async def _chat(self, provider: ProviderOptions, answer: _Answer) -> list[ModelInfo]:
+        if answer.chat is None:
+            listed = [model for model in answer.listing.models if model.kind == "chat"]
+            answer.chat = [await self._info(provider, model) for model in listed]
+        return answer.chat
 
     async def _listing(self, provider: ProviderOptions) -> _Answer:
         """What the provider lists; asked once by however many want to know."""
+        if (fresh := self._fresh(provider)) is not None:
+            return fresh
         answer = self._answers.get(provider.name)
-        if answer is not None and answer.until > self._clock():
-            return answer
         task = self._asking.get(provider.name)
         if task is None:
             task = asyncio.create_task(self._refresh(provider, answer), name=f"list-{provider.name}")
@@ -363,6 +375,13 @@ def _untagged(provider: ProviderOptions, listing: Listing, name: str) -> Listed 
 
 def _unlisted(name: str) -> Listed:
     return Listed(name=name, reasoning=can_reason(name), vision=can_see(name))
+
+
+def _embedders(provider: ProviderOptions, answer: _Answer) -> list[EmbedderInfo]:
+    if answer.embedders is None:
+        listed = [model for model in answer.listing.models if model.kind == "embedding"]
+        answer.embedders = [_embedder_info(provider, model) for model in listed]
+    return answer.embedders
 
 
 def _embedder_info(provider: ProviderOptions, model: Listed) -> EmbedderInfo:

@@ -1,6 +1,7 @@
 """Models, and the two config objects of old clients. Source: `Model`, `LlmConfig`, client SDK, read 2026-11."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import Field
@@ -117,6 +118,7 @@ class EmbeddingModelState(EmbeddingConfig):
     model_type: Literal["embedding"]
 
 
+@lru_cache(maxsize=1_000)
 def guessed_model(handle: str) -> ModelInfo:
     """What can be said of a handle that the catalog does not list."""
     provider, _, name = handle.partition("/")
@@ -130,6 +132,7 @@ def guessed_model(handle: str) -> ModelInfo:
     )
 
 
+@lru_cache(maxsize=1_000)
 def guessed_embedder(handle: str, dimensions: int = 0) -> EmbedderInfo:
     """What can be said of an embedding handle that the catalog does not list."""
     provider, _, name = handle.partition("/")
