@@ -300,10 +300,18 @@ def test_secrets_reach_the_tool_and_are_nowhere_in_clear(client: Letta, server: 
     assert secret not in str(provider.requests[0].body)
 
 
-def test_tools_are_found_by_words(client: Letta) -> None:
+def test_tools_are_found_by_words_and_by_meaning(client: Letta) -> None:
     word = f"zebra{uuid4().hex[:8]}"
     made = client.tools.create(source_code=echo_source(f"echo_{word}"), description=f"Counts every {word} there is")
-    (hit,) = client.tools.search(query=word)
-    assert hit.tool.id == made.id
-    assert hit.combined_score > 0
-    assert client.tools.search(query=word, tool_types=["letta_core"]) == []
+    (hit,) = client.tools.search(query=word, search_mode="fts")
+    assert (hit.tool.id, hit.fts_rank, hit.vector_rank) == (made.id, 1, None)
+    assert client.tools.search(query=word, search_mode="fts", tool_types=["letta_core"]) == []
+    assert client.tools.search(query=word)[0].tool.id == made.id
+    weather = client.tools.create(source_code=echo_source(f"get_{word}"), description="Tells whether it will rain")
+    near = client.tools.search(query="meteorological forecast", search_mode="vector", limit=3, tool_types=["custom"])
+    assert weather.id in [hit.tool.id for hit in near]
+    assert near[0].vector_rank is not None and near[0].embedded_text
+    client.tools.update(weather.id, description=f"Peels potatoes for {word}")
+    near = client.tools.search(query="cooking vegetables", search_mode="vector", limit=3, tool_types=["custom"])
+    assert weather.id in [hit.tool.id for hit in near]  # its vector is made anew
+    assert weather.id in [hit.tool.id for hit in client.tools.search(query=f"peel {word}", search_mode="fts")]

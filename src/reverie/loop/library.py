@@ -46,7 +46,10 @@ class Library:
         wish = SearchQuery(
             text=query,
             vector=await self._embed(
-                handle, await self._database.read(lambda c: file_passages.wish(c, folder_ids, query))
+                handle,
+                await self._database.read(
+                    lambda c: file_passages.wish(c, self._agent.organization_id, folder_ids, query)
+                ),
             ),
             limit=limit,
         )

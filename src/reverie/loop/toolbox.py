@@ -219,7 +219,9 @@ class Toolbox:
         def wish(c: Connection) -> str:
             if among == "messages":
                 return search.message_wish(c, agent.organization_id, text, MessageScope(agent_id=agent.id))
-            return passages.wish(c, passages.archive_ids_of(c, agent.organization_id, agent.id), text)
+            return passages.wish(
+                c, agent.organization_id, passages.archive_ids_of(c, agent.organization_id, agent.id), text
+            )
 
         told = await self._database.read(wish)
         if among == "passages":

@@ -178,15 +178,15 @@ async def _search(
         wants_vector = query.mode != "text" and query.vector is None
         vector = query.vector
         if wants_vector and handle is not None and query.text:
-            wish = await ops.database.read(partial(_wish, ids, query.text))
+            wish = await ops.database.read(partial(_wish, caller.organization_id, ids, query.text))
             vector = await embed_query(ops, caller, handle, wish)
         whole = replace(query, vector=vector)
         found += await ops.database.read(partial(_search_group, caller.organization_id, ids, whole))
     return sorted(found, key=lambda item: -item[1].score)[: query.limit]
 
 
-def _wish(archive_ids: Sequence[ArchiveId], text: str, c: Connection) -> str:
-    return passages.wish(c, archive_ids, text)
+def _wish(organization_id: OrganizationId, archive_ids: Sequence[ArchiveId], text: str, c: Connection) -> str:
+    return passages.wish(c, organization_id, archive_ids, text)
 
 
 def _search_group(

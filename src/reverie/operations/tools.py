@@ -1,25 +1,32 @@
 """What callers can ask for about tools."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, Final
 
+import structlog
 from sqlalchemy import Connection
 
 from reverie.auth.keys import Caller, Scope
-from reverie.domain.errors import Conflict, InvalidInput
+from reverie.domain.errors import Conflict, InvalidInput, ModelError, NotFound
 from reverie.domain.ids import ToolId, make_id
 from reverie.domain.json import JsonObject
 from reverie.domain.paging import Page
-from reverie.domain.passage import SearchHit
+from reverie.domain.passage import SearchHit, SearchQuery
 from reverie.domain.tool import Tool, ToolChanges, ToolDraft, ToolFilter, ToolType
 from reverie.domain.unset import UNSET
 from reverie.operations.base import Operations
 from reverie.operations.builtin import ensure_builtin
+from reverie.storage import search as search_rows
 from reverie.storage import tools
 from reverie.tools.base import ToolOutcome, ToolRun
 from reverie.tools.source_schema import derive_schema
+
+log = structlog.get_logger(__name__)
+
+_EMBEDDED_PER_SEARCH: Final = 256
+"""Tools that get their vector in one search, which waits for it; others are found by words until the next."""
 
 
 async def create(ops: Operations, caller: Caller, draft: ToolDraft) -> Tool:
@@ -160,37 +167,38 @@ async def run(
 
 
 async def search(
-    ops: Operations,
-    caller: Caller,
-    query: str | None,
-    *,
-    tool_types: tuple[ToolType, ...] | None = None,
-    tags: tuple[str, ...] = (),
-    limit: int = 50,
+    ops: Operations, caller: Caller, query: SearchQuery, *, tool_types: tuple[ToolType, ...] | None = None
 ) -> list[tuple[Tool, SearchHit]]:
-    """Tools whose name or description holds words of `query`, best first; without words the newest."""
+    """Tools whose name and description fit the query, best first; without words the newest."""
     caller.require(Scope.READ)
-    await ensure_builtin(ops, caller.organization_id)
-    where = ToolFilter(tool_types=tool_types, tags=tags)
-    found = await ops.database.read(lambda c: tools.list_page(c, caller.organization_id, where, Page(limit=None)))
-    words = frozenset(_words(query or ""))
-    scored = [(tool, _score(tool, words)) for tool in found]
-    best = sorted((item for item in scored if item[1] > 0 or not words), key=lambda item: -item[1])[:limit]
-    return [(tool, SearchHit(id=tool.id, score=score, text_rank=rank)) for rank, (tool, score) in enumerate(best, 1)]
+    organization = caller.organization_id
+    await ensure_builtin(ops, organization)
+    where = ToolFilter(tool_types=tool_types, tags=query.tags)
+    vector = await _search_vector(ops, caller, query.text) if query.text and query.mode != "text" else None
+    whole = replace(query, vector=vector)
+    return await ops.database.read(lambda c: tools.search(c, organization, whole, where))
 
 
-def _score(tool: Tool, words: frozenset[str]) -> float:
-    """The share of `words` that the tool speaks of; its name counts for more than its description."""
-    if not words:
-        return 0.0
-    in_name = len(words & frozenset(_words(tool.name)))
-    in_description = len(words & frozenset(_words(tool.description)))
-    return (2 * in_name + in_description) / (3 * len(words))
-
-
-def _words(text: str) -> list[str]:
-    # Underscores part words in names; a trailing s is the plural that descriptions differ by most.
-    return [word.rstrip("s") for word in re.findall(r"[^\W_]+", text.lower())]
+async def _search_vector(ops: Operations, caller: Caller, text: str) -> Sequence[float] | None:
+    """What to search with; the tools that have no vector yet get one. None: words must do."""
+    organization = caller.organization_id
+    try:
+        embedder = await (await ops.catalogs.of(organization)).default_embedder()
+        if embedder is None:
+            return None
+        wish = await ops.database.read(lambda c: search_rows.tool_wish(c, organization, text))
+        (vector,) = await embedder.embed([wish])
+        bare = await ops.database.read(
+            lambda c: tools.without_vector(c, organization, len(vector), _EMBEDDED_PER_SEARCH)
+        )
+        if bare:
+            made = await embedder.embed([said for _, said in bare])
+            placed = [(place, vector) for (place, _), vector in zip(bare, made, strict=True)]
+            await ops.database.write(lambda c: tools.add_vectors(c, organization, placed))
+    except (ModelError, NotFound) as error:
+        log.warning("embedding_failed", error=str(error))
+        return None
+    return vector
 
 
 def _make_tool(ops: Operations, caller: Caller, draft: ToolDraft, name: str | None = None) -> Tool:

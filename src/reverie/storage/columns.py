@@ -87,11 +87,11 @@ class Vector(TypeDecorator[Sequence[float]]):
         return array("f", value) if isinstance(value, bytes) else value
 
 
-class Signs(TypeDecorator[Sequence[float]]):
+class Signs(TypeDecorator[Sequence[float] | bytes]):
     """The signs of a vector, a bit for each number, filled up to whole bytes; `bit varying` on PostgreSQL.
 
-    Given as the vector itself. How many bits of two of them differ tells roughly how far the
-    vectors are apart, from a thirty-second part of the data.
+    Given as the vector itself, or as the bytes that were read. How many bits of two of them differ tells
+    roughly how far the vectors are apart, from a thirty-second part of the data.
     """
 
     impl = LargeBinary
@@ -100,11 +100,16 @@ class Signs(TypeDecorator[Sequence[float]]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return dialect.type_descriptor(BIT(varying=True) if dialect.name == "postgresql" else LargeBinary())
 
-    def process_bind_param(self, value: Sequence[float] | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: Sequence[float] | bytes | None, dialect: Dialect) -> Any:
         if value is None:
             return None
+        if isinstance(value, bytes):
+            return BitString.from_bytes(value) if dialect.name == "postgresql" else value
         digits = "".join(["1" if number > 0 else "0" for number in value])
         digits += "0" * (-len(digits) % 8)
         if dialect.name == "postgresql":
             return BitString(digits)
         return int(digits or "0", 2).to_bytes(len(digits) // 8)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> bytes | None:
+        return int(value, 2).to_bytes(len(value) // 8) if isinstance(value, str) else value

@@ -16,8 +16,7 @@ from reverie.storage.search import (
     add_file_vectors,
     drop_folder_vectors,
     file_wish,
-    index_file_passages,
-    search_file_passages,
+    search_files,
 )
 
 _map = RowMap(file_passages, FilePassage, {}, absent=frozenset({"file_name"}))
@@ -40,7 +39,6 @@ def insert_passages(c: Connection, file: File, chunks: Sequence[tuple[int, str]]
         for line, text in chunks
     ]
     _map.insert(c, *added)
-    index_file_passages(c, added)
 
 
 def clear(c: Connection, file_id: FileId) -> None:
@@ -92,7 +90,7 @@ def search(
     c: Connection, organization_id: OrganizationId, folder_ids: Sequence[str], query: SearchQuery
 ) -> list[tuple[FilePassage, SearchHit]]:
     """Search these folders, best first. The caller has checked that they are its own."""
-    hits = search_file_passages(c, folder_ids, query)
+    hits = search_files(c, organization_id, folder_ids, query)
     wanted = _named().where(
         file_passages.c.organization_id == organization_id, file_passages.c.id.in_([hit.id for hit in hits])
     )
@@ -100,9 +98,9 @@ def search(
     return [(found[hit.id], hit) for hit in hits if hit.id in found]
 
 
-def wish(c: Connection, folder_ids: Sequence[str], text: str) -> str:
+def wish(c: Connection, organization_id: OrganizationId, folder_ids: Sequence[str], text: str) -> str:
     """What of `text` to make a vector of, to search these folders with."""
-    return file_wish(c, folder_ids, text)
+    return file_wish(c, organization_id, folder_ids, text)
 
 
 def _named() -> Select[tuple[object, ...]]:

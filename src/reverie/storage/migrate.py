@@ -67,6 +67,8 @@ def _sqlite(options: DatabaseOptions, progress: Progress) -> None:
         # Altering a table may mean building it anew and dropping the old one, which would
         # cascade into everything that refers to it. Has no effect inside a transaction.
         connection.execute("PRAGMA foreign_keys=OFF")
+        # Views over such a table would be errors for as long as it is away.
+        connection.execute("PRAGMA legacy_alter_table=ON")
 
     try:
         with engine.begin() as connection:  # the write lock: another server that starts waits here

@@ -32,6 +32,8 @@ def _clean(value: Any) -> Any:
     if isinstance(value, str):
         return value.replace("\x00", "") if "\x00" in value else value
     if isinstance(value, tuple | list):
+        if value and type(value[0]) in (float, int):
+            return value  # a vector, or places: hundreds of numbers
         fresh = [_clean(item) for item in value]
         return type(value)(fresh) if any(new is not old for new, old in zip(fresh, value, strict=True)) else value
     if isinstance(value, dict):

@@ -15,7 +15,7 @@ from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import TUPLE, RowMap
 from reverie.storage.schema import agent_archives, passage_tags, passage_vectors, passage_vectors_due, passages
 from reverie.storage.schema import archives as archive_rows
-from reverie.storage.search import index_passages, passage_wish, search_passages, vector_length
+from reverie.storage.search import index_vectors, passage_wish, search_passages, vector_length
 
 _map = RowMap(passages, Passage, {"tags": TUPLE}, absent=frozenset({"vector"}))
 
@@ -36,7 +36,7 @@ def insert_passages(
     if tags:
         c.execute(insert(passage_tags), tags)
     archives.grow(c, archive, len(added), [len(item.vector) for item in added if item.vector is not None], now)
-    index_passages(c, added)
+    index_vectors(c, added)
     return added
 
 
@@ -103,7 +103,7 @@ def update_passage(c: Connection, archive: Archive, before: Passage, after: Pass
         c.execute(delete(passages).where(passages.c.id == before.id))
         _map.insert(c, after)
         archives.grow(c, archive, 0, [] if after.vector is None else [len(after.vector)], after.updated_at)
-        index_passages(c, [after])
+        index_vectors(c, [after])
     else:
         _map.update(c, before, after)
         c.execute(delete(passage_tags).where(passage_tags.c.passage_id == after.id))
@@ -140,14 +140,14 @@ def search(
     c: Connection, organization_id: OrganizationId, archive_ids: Sequence[str], query: SearchQuery
 ) -> list[tuple[Passage, SearchHit]]:
     """Search these archives, best first, with what made each rank where it does."""
-    hits = search_passages(c, archive_ids, query)
+    hits = search_passages(c, organization_id, archive_ids, query)
     found = {item.id: item for item in get_many(c, organization_id, [hit.id for hit in hits])}
     return [(found[PassageId(hit.id)], hit) for hit in hits if hit.id in found]
 
 
-def wish(c: Connection, archive_ids: Sequence[str], text: str) -> str:
+def wish(c: Connection, organization_id: OrganizationId, archive_ids: Sequence[str], text: str) -> str:
     """What of `text` to make a vector of, to search these archives with."""
-    return passage_wish(c, archive_ids, text)
+    return passage_wish(c, organization_id, archive_ids, text)
 
 
 def search_for_agent(

@@ -12,12 +12,14 @@ from reverie.domain.agent import Agent
 from reverie.domain.errors import Conflict, NotFound
 from reverie.domain.ids import AgentId, OrganizationId, ToolId
 from reverie.domain.paging import Page
+from reverie.domain.passage import SearchHit, SearchQuery
 from reverie.domain.tool import NOT_BUILTIN, Tool, ToolFilter, ToolType
 from reverie.storage.codec import requirements_adapter
 from reverie.storage.dialect import dialect_of
 from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import TUPLE, RowMap, contains, equals, loaded_by
-from reverie.storage.schema import agent_tools, tools
+from reverie.storage.schema import agent_tools, tool_vectors, tools
+from reverie.storage.search import add_tool_vectors, search_tools, vector_length
 
 _map = RowMap(
     tools,
@@ -125,6 +127,36 @@ def list_page(c: Connection, organization_id: OrganizationId, where: ToolFilter,
     """A page of the tools that meet `where`."""
     query = _filtered(c, select(tools), organization_id, where)
     return [_map.read(row) for row in fetch_rows(c, query, tools, page, organization_id, "tool")]
+
+
+def search(
+    c: Connection, organization_id: OrganizationId, query: SearchQuery, where: ToolFilter
+) -> list[tuple[Tool, SearchHit]]:
+    """Search the tools that meet `where`, best first, with what made each rank where it does."""
+    hits = search_tools(c, organization_id, query, _conditions(c, organization_id, where)[1:])
+    found = {tool.id: tool for tool in get_many(c, organization_id, [hit.id for hit in hits])}
+    return [(found[ToolId(hit.id)], hit) for hit in hits]
+
+
+def without_vector(
+    c: Connection, organization_id: OrganizationId, dimensions: int, limit: int
+) -> list[tuple[int, str]]:
+    """Place and text of tools that have no vector of this length."""
+    fits = (tool_vectors.c.seq == tools.c.seq) & (vector_length(c, tool_vectors.c.embedding) == dimensions)
+    query = (
+        select(tools.c.seq, tools.c.name + " " + tools.c.description)
+        .join(tool_vectors, fits, isouter=True)
+        .where(tools.c.organization_id == organization_id, tool_vectors.c.seq.is_(None))
+        .order_by(tools.c.seq.desc())
+        .limit(limit)
+    )
+    return [(seq, text) for seq, text in c.execute(query).all()]
+
+
+def add_vectors(c: Connection, organization_id: OrganizationId, placed: Sequence[tuple[int, Sequence[float]]]) -> None:
+    """Store vectors of tools, which are named by their places."""
+    there = set(c.execute(select(tools.c.seq).where(tools.c.seq.in_([seq for seq, _ in placed]))).scalars())
+    add_tool_vectors(c, [(seq, organization_id, vector) for seq, vector in placed if seq in there])
 
 
 def count(c: Connection, organization_id: OrganizationId, where: ToolFilter) -> int:
@@ -238,6 +270,10 @@ def _name_taken(c: Connection, tool: Tool, error: IntegrityError) -> Exception:
 
 
 def _filtered(c: Connection, query: Select[Any], organization_id: OrganizationId, where: ToolFilter) -> Select[Any]:
+    return query.where(*_conditions(c, organization_id, where))
+
+
+def _conditions(c: Connection, organization_id: OrganizationId, where: ToolFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [
         tools.c.organization_id == organization_id,
         *equals((tools.c.name, where.name)),
@@ -257,4 +293,4 @@ def _filtered(c: Connection, query: Select[Any], organization_id: OrganizationId
         conditions.append(tools.c.tool_type.not_in(NOT_BUILTIN))
     if where.exclude_builtin:
         conditions.append(tools.c.tool_type.in_(NOT_BUILTIN))
-    return query.where(*conditions)
+    return conditions

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from reverie.domain.ids import OrganizationId
 from reverie.domain.message import text_of
@@ -13,14 +13,17 @@ from reverie.storage.codec import body_of
 from reverie.storage.dialect import dialect_of
 from reverie.storage.schema import (
     archives,
-    message_bits,
-    message_vectors,
     message_vectors_due,
     messages,
     passage_vectors_due,
     passages,
 )
-from reverie.storage.search import add_message_vectors, add_passage_vectors, drop_archive_vectors
+from reverie.storage.search import (
+    add_message_vectors,
+    add_passage_vectors,
+    drop_archive_vectors,
+    drop_foreign_message_vectors,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,13 +123,9 @@ def keep_model_of_messages(c: Connection, dimensions: int) -> int:
 
     Only their length tells, so a change between models of equal length has to be asked for.
     """
-    foreign = select(message_bits.c.seq).where(message_bits.c.dimensions != dimensions)
-    if not c.execute(select(exists(foreign))).scalar_one():
-        return 0
-    places = c.execute(foreign).scalars().all()
-    c.execute(dialect_of(c).insert(message_vectors_due).on_conflict_do_nothing(), [{"seq": seq} for seq in places])
-    c.execute(delete(message_vectors).where(message_vectors.c.seq.in_(foreign)))
-    c.execute(delete(message_bits).where(message_bits.c.dimensions != dimensions))
+    places = drop_foreign_message_vectors(c, dimensions)
+    if places:
+        c.execute(dialect_of(c).insert(message_vectors_due).on_conflict_do_nothing(), [{"seq": seq} for seq in places])
     return len(places)
 
 

@@ -36,7 +36,8 @@ class Sample:
     count: int
     holding: Counter[str]
     """How many of the texts hold a word."""
-    mean_words: float
+    mean_size: float
+    """Of the texts, in characters."""
 
     def is_common(self, word: str) -> bool:
         """Whether `word` is in so many texts that it does not tell them apart."""
@@ -48,11 +49,11 @@ class Sample:
         return log(1 + (self.count - held + 0.5) / (held + 0.5))
 
 
-def sample_of(texts: Iterable[str]) -> Sample:
-    """Count words in `texts`."""
+def sample_of(texts: Iterable[str], sizes: Sequence[int]) -> Sample:
+    """Count words in beginnings of texts of these `sizes`."""
     sets = [frozenset(words_of(text)) for text in texts]
     holding = Counter(word for words in sets for word in words)
-    return Sample(len(sets), holding, sum(map(len, sets)) / len(sets) if sets else 1.0)
+    return Sample(len(sets), holding, sum(sizes) / len(sizes) if sizes else 1.0)
 
 
 def words_of(text: str) -> list[str]:

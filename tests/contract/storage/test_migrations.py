@@ -105,9 +105,20 @@ def _copies(directory: Path) -> list[Path]:
 def _back_to_the_first_revision(c: Connection) -> None:
     for statement in (
         "DROP TRIGGER messages_want_vectors",
+        *(f"DROP TRIGGER {name}_index_words" for name in ("passages", "file_passages", "tools")),
+        "DROP TRIGGER tools_forget_words",
+        "DROP TRIGGER tools_change_words",
+        *(f"DROP VIEW {name}_texts" for name in ("passage", "file_passage", "tool")),
         *(
             f"DROP TABLE {name}"
             for name in (
+                "passage_blocks",
+                "file_passage_blocks",
+                "message_blocks",
+                "tool_blocks",
+                "tool_bits",
+                "tool_vectors",
+                "tool_words",
                 "passage_bits",
                 "passage_vectors_due",
                 "file_passage_bits",

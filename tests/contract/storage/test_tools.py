@@ -8,6 +8,7 @@ from reverie.auth.keys import LOCAL_CALLER as ME
 from reverie.domain.agent import AgentDraft
 from reverie.domain.errors import Conflict, InvalidInput, NotFound
 from reverie.domain.paging import Page
+from reverie.domain.passage import SearchQuery
 from reverie.domain.tool import PipRequirement, Tool, ToolChanges, ToolDraft, ToolFilter, ToolType
 from reverie.operations import agents, tools
 from reverie.operations.base import Operations
@@ -119,7 +120,8 @@ async def test_filters(ops: Operations) -> None:
     assert await found(ToolFilter(tags=("game", "x"))) == [a]
     assert a not in await found(ToolFilter(only_builtin=True))
     assert await found(ToolFilter(exclude_tool_types=tuple(t for t in ToolType if t != ToolType.CUSTOM))) == [a, b]
-    assert [tool for tool, _ in await tools.search(ops, ME, "rolling a dice", tool_types=(ToolType.CUSTOM,))] == [a]
+    dice = SearchQuery(text="rolling a dice", mode="text")
+    assert [tool for tool, _ in await tools.search(ops, ME, dice, tool_types=(ToolType.CUSTOM,))] == [a]
 
 
 async def test_a_deleted_tool_leaves_its_agents(ops: Operations) -> None:

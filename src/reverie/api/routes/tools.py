@@ -100,20 +100,14 @@ async def add_base_tools(call: Ask) -> Json[list[ToolState]]:
 
 @routes.post("/v1/tools/search")
 async def search_tools(body: ToolSearch, call: Ask) -> Json[list[ToolSearchHit]]:
-    """Find tools by words."""
-    found = await tools.search(
-        call.ops,
-        call.caller,
-        body.query,
-        tool_types=None if body.tool_types is None else _tool_types("tool_types", body.tool_types),
-        tags=tuple(body.tags or ()),
-        limit=body.limit,
-    )
+    """Find tools by words of their names and descriptions, by meaning, or both."""
+    types = None if body.tool_types is None else _tool_types("tool_types", body.tool_types)
+    found = await tools.search(call.ops, call.caller, body.to_domain(), tool_types=types)
     return Json(
         [
             {
                 "tool": tool_state(tool),
-                "embedded_text": None,
+                "embedded_text": None if hit.vector_rank is None else f"{tool.name} {tool.description}",
                 "fts_rank": hit.text_rank,
                 "vector_rank": hit.vector_rank,
                 "combined_score": hit.score,

@@ -7,6 +7,7 @@ from typing_extensions import TypedDict
 
 from reverie.api.wire.base import MOST, Body, Metadata, changes_of
 from reverie.domain.json import JsonObject
+from reverie.domain.passage import SearchQuery
 from reverie.domain.tool import (
     DEFAULT_RETURN_CHAR_LIMIT,
     PipRequirement,
@@ -225,6 +226,11 @@ class ToolSearch(Body):
     tags: list[str] | None = None
     tool_types: list[str] | None = None
     limit: int = Field(default=50, ge=1, le=100)
+
+    def to_domain(self) -> SearchQuery:
+        """What is searched for."""
+        mode: Literal["vector", "text", "hybrid"] = "text" if self.search_mode == "fts" else self.search_mode
+        return SearchQuery(text=self.query or "", mode=mode, tags=tuple(self.tags or ()), limit=self.limit)
 
 
 class ToolRunFromSource(Body):

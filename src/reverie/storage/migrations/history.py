@@ -16,7 +16,7 @@ from reverie.storage.columns import Instant, Json, Serial, Vector
 from reverie.storage.migrations import VERSIONS
 from reverie.storage.schema import metadata
 
-_BESIDE = ("passage_words", "message_words", "file_passage_words")
+_BESIDE = ("passage_words", "message_words", "file_passage_words", "tool_words")
 """Tables that only the migrations know; FTS5 keeps several for each."""
 
 

@@ -2,8 +2,15 @@
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint, text
 
-from reverie.storage.columns import Instant, Json, Serial
-from reverie.storage.schema.base import authorship_columns, identity_columns, metadata, template_columns
+from reverie.storage.columns import Instant, Json, Serial, Vector
+from reverie.storage.schema.base import (
+    authorship_columns,
+    blocks_table,
+    identity_columns,
+    metadata,
+    signs_table,
+    template_columns,
+)
 
 agents = Table(
     "agents",
@@ -175,6 +182,18 @@ tools = Table(
     UniqueConstraint("organization_id", "name"),
     Index(None, "organization_id", "seq"),
 )
+
+tool_vectors = Table(
+    "tool_vectors",
+    metadata,
+    Column("seq", ForeignKey("tools.seq", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("organization_id", String, nullable=False),
+    Column("embedding", Vector, nullable=False),
+)
+"""Made when tools are searched, by the server's own embedder; a trigger removes those of tools that change."""
+
+tool_bits = signs_table("tool_bits", "tools")
+tool_blocks = blocks_table("tool_blocks", "organizations")
 
 agent_tools = Table(
     "agent_tools",

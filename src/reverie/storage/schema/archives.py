@@ -3,7 +3,14 @@
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, Text
 
 from reverie.storage.columns import Json, Vector
-from reverie.storage.schema.base import authorship_columns, due_table, identity_columns, metadata, signs_table
+from reverie.storage.schema.base import (
+    authorship_columns,
+    blocks_table,
+    due_table,
+    identity_columns,
+    metadata,
+    signs_table,
+)
 
 archives = Table(
     "archives",
@@ -53,6 +60,7 @@ passage_vectors = Table(
 """An ordinary table on both databases: vectors of any length, removed with their passage."""
 
 passage_bits = signs_table("passage_bits", "passages")
+passage_blocks = blocks_table("passage_blocks", "archives")
 
 passage_vectors_due = due_table("passage_vectors_due", "passages")
 """Passages whose archive changed its embedding model since, or whose model could not be reached."""
@@ -66,5 +74,5 @@ passage_tags = Table(
     Index(None, "archive_id", "tag", "passage_id"),
 )
 
-# Two tables of words stand beside these, `passage_words` and `message_words`, made by
-# the migrations alone: FTS5 on SQLite, tsvector on PostgreSQL. `search.py` is their only user.
+# Tables of words stand beside passages, messages, passages of files and tools, made by the
+# migrations alone: FTS5 on SQLite, tsvector on PostgreSQL. `search/` is their only user.

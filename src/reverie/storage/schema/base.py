@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table
+from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table
 
 from reverie.storage.columns import Instant, Serial, Signs
 
@@ -48,7 +48,7 @@ def template_columns() -> list[Column[Any]]:
 
 
 def signs_table(name: str, rows: str) -> Table:
-    """The signs of vectors of `rows`, side by side for each holder: what a search reads through."""
+    """The signs of the newest vectors of `rows`, side by side for each holder: what a search reads through."""
     return Table(
         name,
         metadata,
@@ -58,6 +58,21 @@ def signs_table(name: str, rows: str) -> Table:
         Column("bits", Signs, nullable=False),
         Index(None, "seq"),
         sqlite_with_rowid=False,
+    )
+
+
+def blocks_table(name: str, holders: str) -> Table:
+    """Signs of many vectors in a row that is written once: eight bytes of each place, whole eights of each signs."""
+    return Table(
+        name,
+        metadata,
+        Column("id", String, primary_key=True),
+        Column("holder", ForeignKey(f"{holders}.id", ondelete="CASCADE"), nullable=False),
+        Column("dimensions", Integer, nullable=False),
+        Column("count", Integer, nullable=False),
+        Column("places", LargeBinary, nullable=False),
+        Column("bits", LargeBinary, nullable=False),
+        Index(None, "holder", "dimensions"),
     )
 
 

@@ -3,7 +3,14 @@
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, text
 
 from reverie.storage.columns import Instant, Json, Vector
-from reverie.storage.schema.base import authorship_columns, due_table, identity_columns, metadata, signs_table
+from reverie.storage.schema.base import (
+    authorship_columns,
+    blocks_table,
+    due_table,
+    identity_columns,
+    metadata,
+    signs_table,
+)
 
 conversations = Table(
     "conversations",
@@ -99,6 +106,7 @@ message_vectors = Table(
 )
 
 message_bits = signs_table("message_bits", "messages")
+message_blocks = blocks_table("message_blocks", "agents")
 
 message_vectors_due = due_table("message_vectors_due", "messages")
 """What users and agents said, from the transaction that stores it until its vector is made; a trigger fills it."""

@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 
 from reverie.storage.columns import Instant, Json, Vector
-from reverie.storage.schema.base import authorship_columns, identity_columns, metadata, signs_table
+from reverie.storage.schema.base import authorship_columns, blocks_table, identity_columns, metadata, signs_table
 
 folders = Table(
     "folders",
@@ -95,6 +95,7 @@ file_passage_vectors = Table(
 """As `passage_vectors` are; `file_passage_words` stands beside it, made by the migrations alone."""
 
 file_passage_bits = signs_table("file_passage_bits", "file_passages")
+file_passage_blocks = blocks_table("file_passage_blocks", "folders")
 
 agent_folders = Table(
     "agent_folders",

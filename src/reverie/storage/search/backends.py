@@ -1,0 +1,224 @@
+"""What SQLite and PostgreSQL search with: tables of words, and distances between vectors."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import orjson
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Double,
+    Select,
+    String,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    select,
+    text,
+)
+from sqlalchemy import cast as sql_cast
+from sqlalchemy import column as sql_column
+from sqlalchemy import table as sql_table
+from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy.sql.expression import TextClause
+from sqlalchemy.types import UserDefinedType
+
+from reverie.storage.columns import Signs, Vector
+from reverie.storage.search.corpora import Corpus
+
+
+class Backend(ABC):
+    """What searching needs of one database; everything else is written once."""
+
+    add_message: TextClause
+    forget_message: TextClause
+
+    @abstractmethod
+    def postings(self, corpus: Corpus, number: int) -> Select[Any]:
+        """Place and size of the rows that hold the term of this number, for the parameters of `wanted`."""
+
+    @abstractmethod
+    def wanted(self, terms: Sequence[str], place: str, names: Sequence[str]) -> dict[str, str]:
+        """Parameters for `postings`: these terms, in the texts of some holders or of an organisation.
+
+        The index knows of each text whose it is, as words that stand beside its own: `place` says whether
+        `names` are of holders or organisations. So it reads on only where both lists meet, and what other
+        archives hold costs next to nothing.
+        """
+
+    @abstractmethod
+    def among(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Whether `column` is one of the parameter `places`: one value, for a thousand cost more than the search."""
+
+    @abstractmethod
+    def listed(self, places: Iterable[int]) -> Any:
+        """The value of `places`."""
+
+    @abstractmethod
+    def can_measure(self, c: Connection) -> bool:
+        """Whether vectors can be compared in this database."""
+
+    @abstractmethod
+    def distance(self, stored: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Cosine distance from the parameter `vector`."""
+
+    @abstractmethod
+    def bits_apart(self, stored: ColumnElement[Any]) -> ColumnElement[Any]:
+        """In how many signs two vectors differ, one of them the parameter `vector`."""
+
+    @abstractmethod
+    def length(self, stored: ColumnElement[Any]) -> ColumnElement[int]:
+        """How many numbers a stored vector has."""
+
+    @abstractmethod
+    def vector_support(self, c: Connection) -> str:
+        """For people: how vectors are compared here."""
+
+
+def token(holder: str) -> str:
+    """The word by which the index of words knows a holder."""
+    return holder.replace("-", "")
+
+
+class SqliteBackend(Backend):
+    """FTS5 with stemming; distances by sqlite-vec, or by Python where no extension can be loaded."""
+
+    add_message = text(
+        "INSERT INTO message_words (rowid, holder, organization, size, text) "
+        "SELECT seq, replace(agent_id, '-', ''), replace(organization_id, '-', ''), length(body), :text "
+        "FROM messages WHERE id = :id"
+    )
+    forget_message = text("DELETE FROM message_words WHERE rowid = (SELECT seq FROM messages WHERE id = :id)")
+
+    def postings(self, corpus: Corpus, number: int) -> Select[Any]:
+        words = sql_table(corpus.words, sql_column("rowid"), sql_column("size"))
+        matches = literal_column(corpus.words).op("MATCH")(bindparam(f"term{number}", type_=String))
+        return select(words.c.rowid.label("seq"), words.c.size).where(matches)
+
+    def wanted(self, terms: Sequence[str], place: str, names: Sequence[str]) -> dict[str, str]:
+        # Quoted, because FTS5 reads bare words such as AND or NEAR, and any punctuation, as syntax.
+        here = " OR ".join(f'"{token(name)}"' for name in names)
+        return {f"term{number}": f'text : "{term}" AND {place} : ({here})' for number, term in enumerate(terms)}
+
+    def among(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
+        listed = func.json_each(bindparam("places", type_=String)).table_valued("value")
+        return column.in_(select(listed.c.value))
+
+    def listed(self, places: Iterable[int]) -> Any:
+        return orjson.dumps([*places]).decode()
+
+    def can_measure(self, c: Connection) -> bool:
+        return True
+
+    def distance(self, stored: ColumnElement[Any]) -> ColumnElement[Any]:
+        return func.vec_distance_cosine(stored, bindparam("vector", type_=Vector))
+
+    def bits_apart(self, stored: ColumnElement[Any]) -> ColumnElement[Any]:
+        return func.vec_distance_hamming(func.vec_bit(stored), func.vec_bit(bindparam("vector", type_=Signs)))
+
+    def length(self, stored: ColumnElement[Any]) -> ColumnElement[int]:
+        return func.length(stored) // 4
+
+    def vector_support(self, c: Connection) -> str:
+        known = c.execute(text("SELECT 1 FROM pragma_function_list WHERE name = 'vec_version'")).first()
+        if known is None:
+            return (
+                "vectors are compared in Python, because this Python's SQLite loads no extensions: fine up to some "
+                "thousand passages; install a Python with loadable extensions, or use PostgreSQL, for more"
+            )
+        return f"sqlite-vec {c.execute(text('SELECT vec_version()')).scalar_one()}"
+
+
+class _Pgvector(UserDefinedType[Any]):
+    """The type of the `vector` extension, to cast to; nothing is stored in it."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "vector"
+
+
+class PostgresBackend(Backend):
+    """tsvector with English stemming; distances by pgvector, or none."""
+
+    add_message = text(
+        "INSERT INTO message_words (seq, size, words) "
+        "SELECT seq, length(CAST(body AS text)), to_tsvector('english', CAST(:text AS text)) || "
+        "array_to_tsvector(ARRAY[replace(agent_id, '-', ''), replace(organization_id, '-', '')]) "
+        "FROM messages WHERE id = :id"
+    )
+    forget_message = text("DELETE FROM message_words WHERE seq = (SELECT seq FROM messages WHERE id = :id)")
+
+    def postings(self, corpus: Corpus, number: int) -> Select[Any]:
+        words = sql_table(corpus.words, sql_column("seq"), sql_column("size"), sql_column("words"))
+        said: ColumnElement[Any] = func.plainto_tsquery(
+            literal_column("'english'"), bindparam(f"term{number}", type_=String)
+        )
+        here = sql_cast(bindparam("here", type_=String), TSQUERY)
+        # A word that PostgreSQL passes over would leave only the place, and everything is there.
+        wanted = case((func.numnode(said) > 0, said.op("&&")(here)), else_=said)
+        return select(words.c.seq, words.c.size).where(words.c.words.op("@@")(wanted))
+
+    def wanted(self, terms: Sequence[str], place: str, names: Sequence[str]) -> dict[str, str]:
+        here = " | ".join(f"'{token(name)}'" for name in names)
+        return {f"term{number}": term for number, term in enumerate(terms)} | {"here": here}
+
+    def among(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
+        return column == func.any(bindparam("places", type_=ARRAY(BigInteger)))
+
+    def listed(self, places: Iterable[int]) -> Any:
+        return [*places]
+
+    def distance(self, stored: ColumnElement[Any]) -> ColumnElement[Any]:
+        return sql_cast(stored, _Pgvector).op("<=>", return_type=Double())(
+            sql_cast(sql_cast(bindparam("vector", type_=Vector), Vector), _Pgvector)
+        )
+
+    def bits_apart(self, stored: ColumnElement[Any]) -> ColumnElement[Any]:
+        return stored.op("<~>", return_type=Double())(bindparam("vector", type_=Signs))
+
+    def length(self, stored: ColumnElement[Any]) -> ColumnElement[int]:
+        return func.cardinality(stored)
+
+    def vector_support(self, c: Connection) -> str:
+        found = c.execute(text("SELECT extversion FROM pg_extension WHERE extname = 'vector'")).scalar_one_or_none()
+        if found is not None:
+            return f"pgvector {found}"
+        offered = c.execute(text("SELECT 1 FROM pg_available_extensions WHERE name = 'vector'")).first()
+        remedy = (
+            "let a superuser run CREATE EXTENSION vector in this database"
+            if offered
+            else "install pgvector on the database server, then run CREATE EXTENSION vector in this database"
+        )
+        return f"no pgvector: search finds words only, not meaning; {remedy}"
+
+    def can_measure(self, c: Connection) -> bool:
+        # Remembered per connection: it is asked by every search and changes hardly ever.
+        if "pgvector" not in c.info:
+            c.info["pgvector"] = (
+                c.execute(text("SELECT 1 FROM pg_extension WHERE extname = 'vector'")).first() is not None
+            )
+        return bool(c.info["pgvector"])
+
+
+_SQLITE: Final = SqliteBackend()
+_POSTGRES: Final = PostgresBackend()
+
+
+def backend_of(c: Connection) -> Backend:
+    """What the database behind `c` searches with."""
+    return _SQLITE if c.dialect.name == "sqlite" else _POSTGRES
+
+
+def vector_length(c: Connection, stored: ColumnElement[Any]) -> ColumnElement[int]:
+    """How many numbers a stored vector has."""
+    return backend_of(c).length(stored)
+
+
+def vector_support(c: Connection) -> str:
+    """One line on how vectors are compared in this database, and what to do where they are not."""
+    return backend_of(c).vector_support(c)

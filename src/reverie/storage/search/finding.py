@@ -1,0 +1,284 @@
+"""Search by words and by meaning, fused; the same for passages, messages, files and tools, on both databases."""
+
+import re
+import weakref
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import (
+    Connection,
+    Double,
+    Engine,
+    Integer,
+    Select,
+    String,
+    Subquery,
+    and_,
+    bindparam,
+    func,
+    select,
+    union_all,
+)
+from sqlalchemy import cast as sql_cast
+
+from reverie.domain.ids import MessageId, OrganizationId
+from reverie.domain.message import MessageScope
+from reverie.domain.passage import SearchHit, SearchQuery
+from reverie.storage.search.backends import Backend, backend_of
+from reverie.storage.search.corpora import (
+    FILES,
+    MESSAGES,
+    PASSAGES,
+    TOOLS,
+    Corpus,
+    Reach,
+    files_in,
+    messages_in,
+    passages_in,
+    tools_in,
+)
+from reverie.storage.search.fusing import fuse
+from reverie.storage.search.signs import Nearness
+from reverie.storage.wording import Sample, sample_of, telling_words, words_of
+
+_DEPTH: Final = 4
+"""How many times the wanted number each way of searching contributes before they are fused."""
+_LEAST_DEPTH: Final = 100
+_RESCORED: Final = 4
+"""Likewise of vectors whose signs are compared before the vectors themselves are."""
+_WIDER: Final = 8
+"""How many times more signs are looked at, when too few of the nearest rows are wanted or still there."""
+_NAMED_HOLDERS: Final = 16
+"""More holders than this are looked for by their organisation, and sorted out row by row."""
+_MOST_TERMS: Final = 32
+"""Words of a query that are looked for: whole pages are searched for by meaning."""
+_SAMPLE_TEXTS: Final = 200
+_SAMPLE_CHARS: Final = 300
+_SAMPLE_PLACES: Final = 8
+_FIELD: Final = re.compile(r'"\w+": ?(?:"(?:text|user|assistant|system|tool_return|image)")?')
+"""What stands in the JSON of every message and is none of its words."""
+_SAMPLES_KEPT: Final = 256
+
+
+def passage_wish(c: Connection, organization_id: OrganizationId, archive_ids: Sequence[str], text: str) -> str:
+    """What of `text` to make a vector of, to search these archives with: common words point everywhere."""
+    return _wish(c, PASSAGES, passages_in(organization_id, archive_ids), text)
+
+
+def file_wish(c: Connection, organization_id: OrganizationId, folder_ids: Sequence[str], text: str) -> str:
+    """The same for folders."""
+    return _wish(c, FILES, files_in(organization_id, folder_ids), text)
+
+
+def message_wish(c: Connection, organization_id: OrganizationId, text: str, where: MessageScope) -> str:
+    """The same for messages."""
+    return _wish(c, MESSAGES, messages_in(organization_id, where), text)
+
+
+def tool_wish(c: Connection, organization_id: OrganizationId, text: str) -> str:
+    """The same for tools."""
+    return _wish(c, TOOLS, tools_in(organization_id), text)
+
+
+def search_passages(
+    c: Connection, organization_id: OrganizationId, archive_ids: Sequence[str], query: SearchQuery
+) -> list[SearchHit]:
+    """Search these archives, best first."""
+    return _search(c, PASSAGES, passages_in(organization_id, archive_ids, query), query) if archive_ids else []
+
+
+def search_files(
+    c: Connection, organization_id: OrganizationId, folder_ids: Sequence[str], query: SearchQuery
+) -> list[SearchHit]:
+    """Search these folders, best first."""
+    return _search(c, FILES, files_in(organization_id, folder_ids, query), query) if folder_ids else []
+
+
+def search_tools(
+    c: Connection, organization_id: OrganizationId, query: SearchQuery, filters: Sequence[Any]
+) -> list[SearchHit]:
+    """Search the organisation's tools that meet `filters`, best first."""
+    return _search(c, TOOLS, tools_in(organization_id, filters), query)
+
+
+def search_messages(
+    c: Connection, organization_id: OrganizationId, query: SearchQuery, where: MessageScope
+) -> list[MessageId]:
+    """Ids of messages, best first."""
+    return [MessageId(hit.id) for hit in rank_messages(c, organization_id, query, where)]
+
+
+def rank_messages(
+    c: Connection, organization_id: OrganizationId, query: SearchQuery, where: MessageScope
+) -> list[SearchHit]:
+    """The same with what made each rank where it does."""
+    return _search(c, MESSAGES, messages_in(organization_id, where, query), query)
+
+
+def _wish(c: Connection, corpus: Corpus, reach: Reach, text: str) -> str:
+    return " ".join(telling_words(text, _sample(c, corpus, reach))) or text
+
+
+def _search(c: Connection, corpus: Corpus, reach: Reach, query: SearchQuery) -> list[SearchHit]:
+    """Ask in both ways as far as the query allows, and fuse; a query without words gives the newest."""
+    wordy = bool(words_of(query.text))
+    if not wordy and (query.mode != "vector" or query.vector is None):
+        rows = corpus.rows
+        newest = select(rows.c.id).where(*reach.bounds, *reach.filters).order_by(rows.c.seq.desc()).limit(query.limit)
+        ids = c.execute(newest).scalars().all()
+        return [SearchHit(id=item, score=1 / rank, text_rank=rank) for rank, item in enumerate(ids, 1)]
+    depth = max(query.limit * _DEPTH, _LEAST_DEPTH)
+    by_text: dict[int, float] = {}
+    near: dict[int, float] = {}
+    can_measure = query.mode != "text" and query.vector is not None and backend_of(c).can_measure(c)
+    if (query.mode != "vector" or not can_measure) and wordy:
+        by_text = _matching(c, corpus, reach, query.text, depth)
+    if can_measure and query.vector is not None:
+        near = _nearest(c, corpus, reach, query.vector, depth, list(by_text))
+    return fuse(c, corpus, reach, query, by_text, near)
+
+
+def _matching(c: Connection, corpus: Corpus, reach: Reach, text: str, limit: int) -> dict[int, float]:
+    """Scores of rows that hold words of `text`, by place.
+
+    It is BM25 for texts that say a word once, with the weights of words from a sample of what is searched:
+    the databases' own rankings know nothing of rare words (PostgreSQL) or count them in all archives (SQLite).
+    """
+    backend, sample = backend_of(c), _sample(c, corpus, reach)
+    terms = telling_words(text, sample)[:_MOST_TERMS]
+    named = reach.holders is not None and len(reach.holders) <= _NAMED_HOLDERS
+    place, names = ("holder", reach.holders or ()) if named else ("organization", (reach.organization_id,))
+    matching, found = _matching_statement(backend, corpus, len(terms))
+    if narrowing := [*reach.filters, *(() if named else reach.bounds)]:
+        matching = matching.join(corpus.rows, corpus.rows.c.seq == found.c.seq).where(*narrowing)
+    values: dict[str, Any] = {f"weight{number}": sample.weight(term) for number, term in enumerate(terms)}
+    values |= backend.wanted(terms, place, names) | {"mean_size": max(sample.mean_size, 1.0), "most": limit}
+    return {row.seq: row.score for row in c.execute(matching, values).all()}
+
+
+@cache
+def _matching_statement(backend: Backend, corpus: Corpus, terms: int) -> tuple[Select[Any], Subquery]:
+    """Built once: with SQLAlchemy that takes longer than the search. So it is with the statements below."""
+    found = union_all(
+        *(
+            backend.postings(corpus, number).add_columns(bindparam(f"weight{number}", type_=Double).label("weight"))
+            for number in range(terms)
+        )
+    ).subquery()
+    length = 0.25 + 0.75 * found.c.size / bindparam("mean_size", type_=Double)
+    score = (func.sum(found.c.weight) * 2.2 / (1.0 + 1.2 * length)).label("score")
+    matching = select(found.c.seq, score).group_by(found.c.seq, found.c.size)
+    return matching.order_by(score.desc(), found.c.seq.desc()).limit(bindparam("most", type_=Integer)), found
+
+
+def _nearest(
+    c: Connection, corpus: Corpus, reach: Reach, vector: Sequence[float], limit: int, besides: Sequence[int]
+) -> dict[int, float]:
+    """Likeness of the nearest rows and of those at `besides`, by place.
+
+    Two steps: the signs of all vectors in reach, 48 bytes of 1,536, give the candidates, and only these are
+    measured. Archives of other models have vectors of other lengths, which cannot be compared.
+    """
+    wanted = limit * _RESCORED
+    sealed = Nearness(c, corpus, reach, vector)
+    near: dict[int, float] = {}
+    places = {*besides, *_loose(c, corpus, reach, vector, wanted)}
+    start, end = 0, wanted
+    while True:
+        several = sealed.slice(start, end)
+        near |= _measured(c, corpus, reach, vector, {*places, *several})
+        if end >= len(sealed) or len(near.keys() & {*several}) >= limit:
+            break
+        places, start, end = set(), end, end * _WIDER
+    kept = sorted(near, key=lambda seq: -near[seq])[:limit]
+    return {seq: near[seq] for seq in {*kept, *besides} if seq in near}
+
+
+def _loose(c: Connection, corpus: Corpus, reach: Reach, vector: Sequence[float], limit: int) -> Sequence[int]:
+    """The nearest of the places whose signs are rows yet."""
+    signs = _loose_statement(backend_of(c), corpus, reach.holders is None)
+    if reach.filters:
+        wanted = select(corpus.rows.c.seq).where(*reach.bounds, *reach.filters)
+        signs = signs.where(corpus.bits.c.seq.in_(wanted))
+    values = {**reach.place, "dimensions": len(vector), "vector": vector, "most": limit}
+    return c.execute(signs, values).scalars().all()
+
+
+@cache
+def _loose_statement(backend: Backend, corpus: Corpus, everywhere: bool) -> Select[Any]:
+    bits = corpus.bits
+    found = select(bits.c.seq).where(
+        corpus.held(bits.c.holder, everywhere), bits.c.dimensions == bindparam("dimensions")
+    )
+    return found.order_by(backend.bits_apart(bits.c.bits)).limit(bindparam("most", type_=Integer))
+
+
+def _measured(
+    c: Connection, corpus: Corpus, reach: Reach, vector: Sequence[float], places: set[int]
+) -> dict[int, float]:
+    """Likeness of those of these places that are in reach, by place."""
+    query = _measured_statement(backend_of(c), corpus, reach.holders is None)
+    if reach.filters or reach.holders is None:
+        query = query.join(corpus.rows, corpus.rows.c.seq == corpus.vectors.c.seq).where(*reach.bounds, *reach.filters)
+    values = {
+        **reach.place,
+        "places": backend_of(c).listed(sorted(places)),
+        "dimensions": len(vector),
+        "vector": vector,
+    }
+    return {seq: 1.0 - distance for seq, distance in c.execute(query, values).all() if distance is not None}
+
+
+@cache
+def _measured_statement(backend: Backend, corpus: Corpus, everywhere: bool) -> Select[Any]:
+    vectors = corpus.vectors
+    return select(vectors.c.seq, backend.distance(vectors.c.embedding)).where(
+        backend.among(vectors.c.seq),
+        backend.length(vectors.c.embedding) == bindparam("dimensions"),
+        # Blocks of signs name rows that are gone, and the row numbers of those come round again.
+        corpus.held(corpus.owner, everywhere),
+    )
+
+
+_samples: "weakref.WeakKeyDictionary[Engine, OrderedDict[object, tuple[object, Sample]]]" = weakref.WeakKeyDictionary()
+"""Of each database; good as long as the same row is the newest in each place."""
+
+
+def _sample(c: Connection, corpus: Corpus, reach: Reach) -> Sample:
+    """Words of some of the newest texts: enough to tell which words are common here, and as quick in any archive."""
+    if not reach.holders:
+        return _drawn(c, corpus, [and_(*reach.bounds)])
+    # One place after the other: only within one does an index give the newest without sorting all.
+    held = reach.holders[:_SAMPLE_PLACES]
+    places = [corpus.holder == item for item in held]
+    state = tuple(c.execute(select(func.max(corpus.rows.c.seq)).where(place)).scalar_one() for place in places)
+    key, kept = (corpus.words, *held), _samples.setdefault(c.engine, OrderedDict())
+    known = kept.get(key)
+    if known is not None and known[0] == state:
+        return known[1]
+    sample = _drawn(c, corpus, places)
+    kept[key] = (state, sample)
+    while len(kept) > _SAMPLES_KEPT:
+        kept.popitem(last=False)
+    return sample
+
+
+def _drawn(c: Connection, corpus: Corpus, places: Sequence[Any]) -> Sample:
+    said = sql_cast(corpus.text, String)
+    texts: list[str] = []
+    sizes: list[int] = []
+    for place in places:
+        newest = (
+            select(func.substr(said, 1, _SAMPLE_CHARS), func.length(said))
+            .where(place)
+            .order_by(corpus.rows.c.seq.desc())
+            .limit(_SAMPLE_TEXTS // len(places))
+        )
+        for text, size in c.execute(newest).all():
+            texts.append(text)
+            sizes.append(size)
+    if corpus is MESSAGES:
+        texts = [re.sub(_FIELD, " ", body) for body in texts]
+    return sample_of(texts, sizes)

@@ -1,0 +1,171 @@
+"""Signs of vectors, a bit for each number: what tells, of very many vectors, which are worth measuring.
+
+The newest signs of a holder are rows. When there are a thousand they become one block, a row that never
+changes any more and has an id of its own: so a block that was read once is kept in memory, and no other
+process can make it wrong. What was deleted since stays in its block and is left out when it is measured.
+"""
+
+import importlib
+import threading
+import uuid
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, select
+
+from reverie.storage.search.corpora import Corpus, Reach
+
+SEALED: Final = 1024
+"""Rows that become a block."""
+_REMEMBERED_BYTES: Final = 64 << 20
+"""Blocks kept in memory: of about a million vectors of 384 numbers."""
+
+
+class _Remembered:
+    """Blocks by id, the least recently used dropped first; shared by all readers."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._blocks: OrderedDict[str, tuple[Any, Any]] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, block_id: str) -> tuple[Any, Any] | None:
+        with self._lock:
+            found = self._blocks.get(block_id)
+            if found is not None:
+                self._blocks.move_to_end(block_id)
+            return found
+
+    def keep(self, block_id: str, block: tuple[Any, Any]) -> None:
+        with self._lock:
+            if block_id not in self._blocks:
+                self._blocks[block_id] = block
+                self._bytes += sum(part.nbytes for part in block)
+            while self._bytes > _REMEMBERED_BYTES:
+                _, dropped = self._blocks.popitem(last=False)
+                self._bytes -= sum(part.nbytes for part in dropped)
+
+
+_REMEMBERED: Final = _Remembered()
+
+
+def _numpy() -> Any:
+    """Loaded with the first large archive: it takes 80 ms and 11 MB."""
+    return importlib.import_module("numpy")
+
+
+def seal(c: Connection, corpus: Corpus, holder: str, dimensions: int) -> None:
+    """Make blocks of a holder's rows of signs, where there are enough of them."""
+    bits = corpus.bits
+    mine = (bits.c.holder == holder, bits.c.dimensions == dimensions)
+    loose = c.execute(select(func.count()).select_from(bits).where(*mine)).scalar_one()
+    if loose < SEALED:
+        return
+    # Whoever removes a row seals it: two writers never put it into two blocks.
+    taken = sorted(c.execute(delete(bits).where(*mine).returning(bits.c.seq, bits.c.bits)).all())
+    whole = len(taken) - len(taken) % SEALED
+    if rest := taken[whole:]:
+        c.execute(
+            insert(bits),
+            [{"seq": seq, "holder": holder, "dimensions": dimensions, "bits": signs} for seq, signs in rest],
+        )
+    _insert(c, corpus, holder, dimensions, taken[:whole])
+    _clear_up(c, corpus, holder, dimensions)
+
+
+def _insert(
+    c: Connection, corpus: Corpus, holder: str, dimensions: int, signs: Sequence[tuple[int, bytes] | Any]
+) -> None:
+    made = [
+        {
+            "id": uuid.uuid4().hex,
+            "holder": holder,
+            "dimensions": dimensions,
+            "count": len(part),
+            "places": b"".join(seq.to_bytes(8, "little") for seq, _ in part),
+            "bits": b"".join(row.ljust(-(-len(row) // 8) * 8, b"\0") for _, row in part),
+        }
+        for part in (signs[start : start + SEALED] for start in range(0, len(signs), SEALED))
+    ]
+    if made:
+        c.execute(insert(corpus.blocks), made)
+
+
+def _clear_up(c: Connection, corpus: Corpus, holder: str, dimensions: int) -> None:
+    """Seal a holder's blocks anew when more than half of what they hold is gone."""
+    blocks, vectors = corpus.blocks, corpus.vectors
+    mine = (blocks.c.holder == holder, blocks.c.dimensions == dimensions)
+    sealed = c.execute(select(func.sum(blocks.c.count)).where(*mine)).scalar_one()
+    there = select(vectors.c.seq).where(corpus.owner == holder)
+    if sealed <= SEALED + 2 * c.execute(select(func.count()).select_from(there.subquery())).scalar_one():
+        return
+    live = set(c.execute(there).scalars())
+    kept = {seq: row for seq, row in _rows(c, corpus, mine) if seq in live}
+    c.execute(delete(blocks).where(*mine))
+    _insert(c, corpus, holder, dimensions, sorted(kept.items()))
+
+
+def _rows(c: Connection, corpus: Corpus, where: Iterable[ColumnElement[bool]]) -> Iterator[tuple[int, bytes]]:
+    blocks = corpus.blocks
+    for places, bits in c.execute(select(blocks.c.places, blocks.c.bits).where(*where)).all():
+        width = len(bits) * 8 // len(places)
+        for number in range(len(places) // 8):
+            place = int.from_bytes(places[number * 8 : number * 8 + 8], "little")
+            yield place, bits[number * width : (number + 1) * width]
+
+
+def places_of(c: Connection, corpus: Corpus, where: Iterable[ColumnElement[bool]]) -> list[int]:
+    """All places in these blocks, whether or not their rows are still there."""
+    return [place for place, _ in _rows(c, corpus, where)]
+
+
+class Nearness:
+    """All places of some blocks, nearest first."""
+
+    def __init__(self, c: Connection, corpus: Corpus, reach: Reach, vector: Sequence[float]) -> None:
+        blocks = corpus.blocks
+        ids = c.execute(_ids(corpus, reach.holders is None), {**reach.place, "dimensions": len(vector)}).scalars().all()
+        found = {item: block for item in ids if (block := _REMEMBERED.get(item)) is not None}
+        if missing := [item for item in ids if item not in found]:
+            query = select(blocks.c.id, blocks.c.places, blocks.c.bits).where(blocks.c.id.in_(missing))
+            for item, places, bits in c.execute(query).all():
+                found[item] = _decoded(places, bits)
+                _REMEMBERED.keep(item, found[item])
+        self._order = _sorted(list(found.values()), vector) if found else None
+
+    def __len__(self) -> int:
+        return 0 if self._order is None else len(self._order)
+
+    def slice(self, start: int, end: int) -> list[int]:
+        """Places from the `start`-nearest to the `end`-nearest."""
+        return [] if self._order is None else self._order[start:end].tolist()
+
+
+@cache
+def _ids(corpus: Corpus, everywhere: bool) -> Select[Any]:
+    blocks = corpus.blocks
+    return select(blocks.c.id).where(
+        corpus.held(blocks.c.holder, everywhere), blocks.c.dimensions == bindparam("dimensions")
+    )
+
+
+def _decoded(places: bytes, bits: bytes) -> tuple[Any, Any]:
+    """Places, and signs column by column: each eight bytes of all of them lie together."""
+    numpy = _numpy()
+    seqs = numpy.frombuffer(places, "<i8")
+    return seqs, numpy.ascontiguousarray(numpy.frombuffer(bits, "<u8").reshape(len(seqs), -1).T)
+
+
+def _sorted(blocks: Sequence[tuple[Any, Any]], vector: Sequence[float]) -> Any:
+    numpy = _numpy()
+    own = numpy.packbits(numpy.asarray(vector) > 0)
+    width = len(blocks[0][1])
+    own = numpy.pad(own, (0, width * 8 - len(own))).view("<u8")
+    apart = []
+    for _, signs in blocks:
+        differing = numpy.bitwise_count(signs ^ own[:, None])
+        apart.append(differing.sum(axis=0, dtype="u2"))
+    order = numpy.argsort(numpy.concatenate(apart), kind="stable")  # of sixteen bits: a radix sort
+    return numpy.concatenate([seqs for seqs, _ in blocks])[order]
