@@ -527,13 +527,14 @@ class Settings(BaseSettings):
         expects="a handle, such as openai/gpt-5-mini",
         note="Model of agents that name none.",
     )
-    message_vectors: bool = _setting(
-        False,
+    message_vectors: bool | None = _setting(
+        None,
         "REVERIE_MESSAGE_VECTORS",
         section=_MODELS,
         expects="true or false",
-        note="Embed what users and agents say, in the background, so that it is found by meaning too, not by its "
-        "words alone. With the built-in embedder about 10 ms of CPU for a message and 200 MB of memory.",
+        note="Embed what users and agents say, while no turn runs, so that it is found by meaning too, not by its "
+        "words alone. Unset: with the built-in embedder yes (some 7 ms of CPU for a short message, and 150 MB of "
+        "memory while there is work), with `REVERIE_DEFAULT_EMBEDDING` no, for that model may cost money.",
     )
     default_embedding: str | None = _setting(
         None,
@@ -791,6 +792,11 @@ class Settings(BaseSettings):
     def mcp_stdio_allowed(self) -> bool:
         """Whether MCP servers may be started as processes on this machine."""
         return self.is_loopback if self.mcp_disable_stdio is None else not self.mcp_disable_stdio
+
+    @property
+    def embeds_messages(self) -> bool:
+        """Whether messages get vectors."""
+        return self.default_embedding is None if self.message_vectors is None else self.message_vectors
 
     def database_options(self) -> DatabaseOptions:
         """The options of the storage room."""

@@ -264,9 +264,17 @@ async def _start_background(
     reader = SubprocessReader(settings.document_options())
     ingest = Ingest(database, reader, catalogs, worker_id=engine.worker_id, clock=utc_now, fault=runs.fault)
     rounds = await stack.enter_async_context(ingest.rounds(_INGEST_INTERVAL_S))
-    vectors = Vectors(database, catalogs, of_messages=settings.message_vectors, fault=runs.fault).rounds()
+    of_messages = settings.embeds_messages
+    vectors = Vectors(
+        database,
+        catalogs,
+        worker_id=engine.worker_id,
+        of_messages=of_messages,
+        is_quiet=lambda: engine.is_quiet,
+        fault=runs.fault,
+    ).rounds()
     await stack.enter_async_context(vectors)
-    if settings.message_vectors:
+    if of_messages:
         engine.tell(lambda _run, _: vectors.ring())
     await stack.enter_async_context(Sleeptime(engine, database, settings.sleeptime_interval_s))
     due = ScheduleOptions(grace_s=settings.schedule_grace_s)

@@ -4,27 +4,32 @@ What waits stands in the database since the transaction that stored or changed i
 process loses nothing. Words find the texts meanwhile.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 import structlog
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table
 
 from reverie.background.rounds import Rounds
 from reverie.domain.errors import ModelError, NotFound
 from reverie.models.base import Embedder, ModelCatalogs
 from reverie.storage import vectors
 from reverie.storage.database import Database
+from reverie.storage.schema import message_vectors_due, passage_vectors_due
 from reverie.storage.vectors import Due
 
 log = structlog.get_logger(__name__)
 
-BATCH: Final = 32
-"""Texts embedded in one call."""
+BATCH: Final = 8
+"""Texts embedded in one call: a search that comes meanwhile waits for no more."""
 _LONGEST: Final = 8_000
 """Characters of one text that are embedded: what follows changes the vector little, if the model reads it at all."""
 _INTERVAL_S: Final = 10.0
+_LOOK_S: Final = 0.2
+_MOST_LOOKS: Final = 25
+"""So often it is looked whether turns still run, before a batch is made all the same: nothing waits for ever."""
 
 Settle = Callable[[Connection, Mapping[int, Sequence[float]], Sequence[Due]], None]
 
@@ -37,13 +42,20 @@ class Vectors:
         database: Database,
         catalogs: ModelCatalogs,
         *,
+        worker_id: str,
         of_messages: bool,
+        is_quiet: Callable[[], bool],
         fault: Callable[[str], None],
     ) -> None:
-        """`of_messages`: whether messages get vectors at all; without, they wait until it is turned on."""
+        """`of_messages`: whether messages get vectors at all; without, they wait until it is turned on.
+
+        `is_quiet`: whether no turn runs here. Turns come first.
+        """
         self._database = database
         self._catalogs = catalogs
+        self._worker_id = worker_id
         self._of_messages = of_messages
+        self._is_quiet = is_quiet
         self._fault = fault
         self._checked = False
 
@@ -59,7 +71,7 @@ class Vectors:
 
     async def _messages(self) -> int:
         done = 0
-        while self._of_messages and (batch := await self._database.read(lambda c: vectors.messages_due(c, BATCH))):
+        while self._of_messages and (batch := await self._claim(message_vectors_due, vectors.claim_messages)):
             catalog = await self._catalogs.of(batch[0].organization_id)
             embedder = await catalog.default_embedder()
             if embedder is None or not await self._make(embedder, batch, vectors.settle_messages):
@@ -71,9 +83,19 @@ class Vectors:
                 await self._database.write(renew)
         return done
 
+    async def _claim(self, due: Table, claim: Callable[..., list[Due]]) -> list[Due]:
+        """The next batch, when there is one and turns leave room for it."""
+        if not await self._database.read(lambda c: vectors.any_due(c, due)):
+            return []
+        for _ in range(_MOST_LOOKS):
+            if self._is_quiet():
+                break
+            await asyncio.sleep(_LOOK_S)
+        return await self._database.write(lambda c: claim(c, self._worker_id, limit=BATCH))
+
     async def _passages(self) -> int:
         done = above = 0
-        while batch := await self._database.read(partial(vectors.passages_due, limit=BATCH, above=above)):
+        while batch := await self._claim(passage_vectors_due, partial(vectors.claim_passages, above=above)):
             above = batch[-1].seq
             embedder = await self._embedder(batch[0])
             if embedder is not None and await self._make(embedder, batch, vectors.settle_passages):

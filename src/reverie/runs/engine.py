@@ -87,6 +87,11 @@ class RunEngine:
         return self._lease.worker.id
 
     @property
+    def is_quiet(self) -> bool:
+        """Whether this process drives no run at the moment."""
+        return not self._live
+
+    @property
     def draining(self) -> bool:
         """Whether new runs are refused."""
         return self._draining

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Table, delete, exists, func, insert, or_, select, update
 
 from reverie.domain.ids import OrganizationId
 from reverie.domain.message import text_of
@@ -17,6 +18,7 @@ from reverie.storage.schema import (
     messages,
     passage_vectors_due,
     passages,
+    workers,
 )
 from reverie.storage.search import (
     add_message_vectors,
@@ -39,35 +41,56 @@ class Due:
     text: str
 
 
-def messages_due(c: Connection, limit: int) -> list[Due]:
-    """Messages that wait, the newest first: they are looked for most."""
-    query = (
-        select(messages.c.seq, messages.c.agent_id, messages.c.organization_id, messages.c.body)
-        .join(message_vectors_due, message_vectors_due.c.seq == messages.c.seq)
-        .order_by(message_vectors_due.c.seq.desc())
-        .limit(limit)
+def any_due(c: Connection, due: Table) -> bool:
+    """Whether anything waits, claimed or not."""
+    return bool(c.execute(select(exists(select(due.c.seq)))).scalar_one())
+
+
+def claim_messages(c: Connection, worker_id: str, limit: int) -> list[Due]:
+    """Take messages that wait, the newest first: they are looked for most."""
+    query = _free(message_vectors_due, worker_id).order_by(message_vectors_due.c.seq.desc()).limit(limit)
+    return messages_at(c, _claim(c, message_vectors_due, query, worker_id))
+
+
+def claim_passages(c: Connection, worker_id: str, limit: int, above: int = 0) -> list[Due]:
+    """Take passages that wait, of one archive at a time, behind place `above`."""
+    due = passage_vectors_due
+    first = (
+        select(passages.c.archive_id)
+        .join(due, due.c.seq == passages.c.seq)
+        .where(due.c.seq > above, _unclaimed(due, worker_id))
+        .order_by(due.c.seq)
+        .limit(1)
+    )
+    query = _free(due, worker_id).join(passages, passages.c.seq == due.c.seq)
+    query = query.where(due.c.seq > above, passages.c.archive_id == first.scalar_subquery())
+    places = _claim(c, due, query.order_by(due.c.seq).limit(limit), worker_id)
+    texts = (
+        select(passages.c.seq, passages.c.archive_id, passages.c.organization_id, archives.c.embedding, passages.c.text)
+        .join(archives, archives.c.id == passages.c.archive_id)
+        .where(passages.c.seq.in_(places))
+        .order_by(passages.c.seq)
     )
     return [
-        Due(seq=seq, holder=agent, organization_id=owner, handle=None, text=text_of(body_of(body)))
-        for seq, agent, owner, body in c.execute(query).all()
-    ]
-
-
-def passages_due(c: Connection, limit: int, above: int = 0) -> list[Due]:
-    """Passages that wait, of one archive at a time, behind place `above`."""
-    query = (
-        select(passages.c.seq, passages.c.archive_id, passages.c.organization_id, archives.c.embedding, passages.c.text)
-        .join(passage_vectors_due, passage_vectors_due.c.seq == passages.c.seq)
-        .join(archives, archives.c.id == passages.c.archive_id)
-        .where(passage_vectors_due.c.seq > above)
-        .order_by(passage_vectors_due.c.seq)
-        .limit(limit)
-    )
-    found = [
         Due(seq=seq, holder=archive, organization_id=owner, handle=handle, text=text)
-        for seq, archive, owner, handle, text in c.execute(query).all()
+        for seq, archive, owner, handle, text in c.execute(texts).all()
     ]
-    return [item for item in found if item.holder == found[0].holder]
+
+
+def _unclaimed(due: Table, worker_id: str) -> ColumnElement[bool]:
+    """Whether nobody else works on it: nobody does, or somebody did whose process is forgotten."""
+    alive = select(workers.c.id).where(workers.c.id != worker_id)
+    return or_(due.c.worker_id.is_(None), due.c.worker_id.not_in(alive))
+
+
+def _free(due: Table, worker_id: str) -> Select[Any]:
+    return select(due.c.seq).where(_unclaimed(due, worker_id)).with_for_update(of=due, skip_locked=True)
+
+
+def _claim(c: Connection, due: Table, query: Select[Any], worker_id: str) -> Sequence[int]:
+    places = c.execute(query).scalars().all()
+    c.execute(update(due).where(due.c.seq.in_(places)).values(worker_id=worker_id))
+    return places
 
 
 def settle_messages(c: Connection, vectors: Mapping[int, Sequence[float]], embedded: Sequence[Due]) -> None:
@@ -79,9 +102,11 @@ def settle_messages(c: Connection, vectors: Mapping[int, Sequence[float]], embed
 
 
 def messages_at(c: Connection, places: Sequence[int]) -> list[Due]:
-    """These messages as they are now."""
-    query = select(messages.c.seq, messages.c.agent_id, messages.c.organization_id, messages.c.body).where(
-        messages.c.seq.in_(places)
+    """These messages as they are now, the newest first."""
+    query = (
+        select(messages.c.seq, messages.c.agent_id, messages.c.organization_id, messages.c.body)
+        .where(messages.c.seq.in_(places))
+        .order_by(messages.c.seq.desc())
     )
     return [
         Due(seq=seq, holder=agent, organization_id=owner, handle=None, text=text_of(body_of(body)))

@@ -1,8 +1,15 @@
 """What waits for a vector gets one in the background, and is found by its words until then; on both databases."""
 
-from collections.abc import Sequence
+import asyncio
+import math
+import random
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from operator import mul
+from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 
 from reverie.auth.keys import LOCAL_CALLER as ME
 from reverie.background.vectors import Vectors
@@ -12,15 +19,34 @@ from reverie.domain.errors import ModelUnreachable
 from reverie.domain.ids import AgentId
 from reverie.domain.inputs import SayInput
 from reverie.domain.message import MessageKind, MessageScope
+from reverie.domain.paging import Page
 from reverie.domain.passage import ArchiveChanges, ArchiveDraft, PassageDraft, SearchQuery
 from reverie.operations import agents, archives, messages, passages
 from reverie.operations.base import Operations
-from reverie.storage import vectors
+from reverie.storage import archives as archive_rows
+from reverie.storage import passages as passage_rows
+from reverie.storage import vectors, workers
+from reverie.storage.schema import passage_blocks
+from reverie.storage.search import finding, signs
 from tests.support.operations import Everyone, Models, WordEmbedder
 
 
-def worker(ops: Operations, *, of_messages: bool = True, catalogs: Everyone | None = None) -> Vectors:
-    return Vectors(ops.database, catalogs or Everyone(Models()), of_messages=of_messages, fault=lambda _: None)
+def worker(
+    ops: Operations,
+    *,
+    of_messages: bool = True,
+    catalogs: Everyone | None = None,
+    name: str = "worker-1",
+    fault: Callable[[str], None] = lambda _: None,
+) -> Vectors:
+    return Vectors(
+        ops.database,
+        catalogs or Everyone(Models()),
+        worker_id=name,
+        of_messages=of_messages,
+        is_quiet=lambda: True,
+        fault=fault,
+    )
 
 
 async def waiting(ops: Operations) -> tuple[int, int]:
@@ -76,7 +102,7 @@ async def test_what_a_killed_process_left_is_made_by_the_next(ops: Operations) -
         raise Killed
 
     with pytest.raises(Killed):
-        await Vectors(ops.database, Everyone(Models()), of_messages=True, fault=die).work()
+        await worker(ops, fault=die).work()
     assert await waiting(ops) == (1, 0)
     assert await worker(ops).work() == 1
     assert await heard(ops, agent_id, "feline", "vector") == ["My kitten sleeps"]
@@ -130,3 +156,82 @@ async def test_a_model_that_fails_leaves_everything_waiting(ops: Operations) -> 
     models.embedders["toy/words"] = Broken()
     assert await worker(ops, catalogs=Everyone(models)).work() == 0
     assert await waiting(ops) == (1, 0)
+
+
+async def test_two_servers_make_no_vector_twice(ops: Operations) -> None:
+    made: list[str] = []
+
+    class Slow(WordEmbedder):
+        async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+            made.extend(texts)
+            await asyncio.sleep(0)  # where a real one waits, the other server comes by
+            return await super().embed(texts)
+
+    models = Models()
+    models.embedders["toy/words"] = Slow()
+    await an_agent_that_heard(ops, *(f"kitten number {number}" for number in range(60)))
+    for name in ("worker-1", "worker-2"):
+        until = ops.clock() + timedelta(hours=1)
+        await ops.database.write(lambda c, name=name, until=until: workers.beat(c, name, "host", 1, until))  # type: ignore[misc]
+    servers = [worker(ops, catalogs=Everyone(models), name=name) for name in ("worker-1", "worker-2")]
+    assert sum(await asyncio.gather(*(server.work() for server in servers))) == 60
+    assert sorted(made) == sorted({*made}), "each once"
+    # What a server has taken is another one's as soon as its process is forgotten.
+    await an_agent_that_heard(ops, "one more")
+    await ops.database.write(lambda c: vectors.claim_messages(c, "worker-1", 8))
+    assert await servers[1].work() == 0
+    await ops.database.write(lambda c: workers.forget(c, "worker-1"))
+    assert await servers[1].work() == 1
+
+
+async def test_large_archives_are_searched_as_exactly_as_small_ones(
+    ops: Operations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signs, "SEALED", 16)
+    monkeypatch.setattr(finding, "_LEAST_DEPTH", 4)
+    rng = random.Random(5)
+    points = {f"point {n}": [rng.gauss(0, 1) for _ in range(64)] for n in range(150)}
+    archive = await archives.create(ops, ME, ArchiveDraft(name="large", embedding="toy/words"))
+    other = await archives.create(ops, ME, ArchiveDraft(name="other", embedding="toy/words"))
+
+    async def add(to: str, names: Sequence[str]) -> None:
+        drafts = [
+            PassageDraft(text=name, vector=points[name], tags=("odd",) if name[-1] in "13579" else ()) for name in names
+        ]
+        await ops.database.write(
+            lambda c: passage_rows.insert_passages(c, archive_rows.get(c, ME.organization_id, to), drafts, ops.clock())
+        )
+
+    async def nearest(to: Sequence[float], count: int, **filters: Any) -> list[str]:
+        query = SearchQuery(text="", vector=to, mode="vector", limit=count, **filters)
+        return [item.text for item, _ in await passages.search(ops, ME, query, archive_id=archive.id)]
+
+    def exact(to: Sequence[float], among: Sequence[str], count: int) -> list[str]:
+        def likeness(name: str) -> float:
+            return float(sum(map(mul, to, points[name]))) / math.hypot(*points[name])
+
+        return sorted(among, key=likeness, reverse=True)[:count]
+
+    names = list(points)
+    for start in range(0, 150, 10):  # two archives grow side by side
+        await add(archive.id, names[start : start + 9])
+        await add(other.id, names[start + 9 : start + 10])
+    mine = [name for number, name in enumerate(names) if number % 10 != 9]
+    for place in ("point 3", "point 77", "point 140"):
+        assert await nearest(points[place], 1) == [place]
+        odd = [name for name in mine if name[-1] in "13579"]
+        assert (await nearest(points[place], 3, tags=("odd",)))[:1] == exact(points[place], odd, 1)
+    # Most of it goes, and others get the numbers of rows that went: nothing is found in the wrong archive.
+    everything = await ops.database.read(
+        lambda c: passage_rows.list_page(c, ME.organization_id, [archive.id], Page(limit=None))
+    )
+    for passage in everything:
+        if passage.text not in mine[:5]:
+            await archives.delete_passage(ops, ME, archive.id, passage.id)
+    await add(other.id, mine[5:])
+    assert set(await nearest(points["point 77"], 50)) == {*mine[:5]}
+    await add(archive.id, mine[5:])
+    assert await nearest(points["point 77"], 1) == ["point 77"]
+    await archives.delete(ops, ME, archive.id)
+    left = select(func.count()).select_from(passage_blocks).where(passage_blocks.c.holder == archive.id)
+    assert await ops.database.read(lambda c: c.execute(left).scalar_one()) == 0

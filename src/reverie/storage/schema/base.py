@@ -77,9 +77,10 @@ def blocks_table(name: str, holders: str) -> Table:
 
 
 def due_table(name: str, rows: str) -> Table:
-    """Which of `rows` wait for a vector."""
+    """Which of `rows` wait for a vector, and which process makes it."""
     return Table(
         name,
         metadata,
         Column("seq", ForeignKey(f"{rows}.seq", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+        Column("worker_id", String),
     )
