@@ -470,6 +470,15 @@ class Settings(BaseSettings):
         note="How late a message that was scheduled for one time is still sent when the server was down then.",
         ge=0,
     )
+    approval_timeout_s: float = _setting(
+        0.0,
+        "REVERIE_APPROVAL_TIMEOUT_S",
+        section=_RUNS,
+        expects="a number of seconds, 0 or more",
+        note="After how many seconds calls that wait for an approval, or for a client's result, are denied. 0: never. "
+        "An agent's metadata `approval_timeout_s` goes before it.",
+        ge=0,
+    )
     peer_depth: int = _setting(
         5,
         "REVERIE_PEER_DEPTH",

@@ -23,6 +23,7 @@ from reverie.api.security import SecurityOptions
 from reverie.auth.call_keys import CallKeys
 from reverie.auth.keys import Gate
 from reverie.auth.secrets import ServerSecrets, load_secrets
+from reverie.background.approvals import ApprovalOptions, ApprovalTimeouts
 from reverie.background.batches import Batches
 from reverie.background.callbacks import Callbacks
 from reverie.background.ingest import Ingest
@@ -277,6 +278,8 @@ async def _start_background(
     if of_messages:
         engine.tell(lambda _run, _: vectors.ring())
     await stack.enter_async_context(Sleeptime(engine, database, settings.sleeptime_interval_s))
+    limit = ApprovalOptions(timeout_s=settings.approval_timeout_s)
+    await stack.enter_async_context(ApprovalTimeouts(database, engine, utc_now, limit).rounds())
     due = ScheduleOptions(grace_s=settings.schedule_grace_s)
     await stack.enter_async_context(Schedules(database, engine, utc_now, due))
     return _Background(batches=batches, ingest=rounds, vectors=vectors)
@@ -300,6 +303,7 @@ def _make_operations(
         ring_batches=around.batches.ring,
         settle_traces=nothing if runs.traces is None else runs.traces.flush,
         default_model=settings.default_model,
+        approval_timeout_s=settings.approval_timeout_s,
         max_file_bytes=settings.file_max_bytes,
         ring_ingest=around.ingest.ring,
         ring_vectors=around.vectors.ring,

@@ -8,6 +8,8 @@ from letta_client import APIStatusError, ConflictError, Letta
 from letta_client.types import AgentState
 from tests.support.provider import Provider
 from tests.support.replies import call, reply, say
+from tests.support.server import Server
+from tests.support.waiting import until
 from tests.wire.samples import bare_agent, echo_source, kinds
 
 WHERE: Any = {
@@ -153,6 +155,49 @@ def test_approval_can_be_switched_for_one_agent(client: Letta, provider: Provide
     client.agents.messages.create(agent.id, messages=_answer("c1"))
     tool_id = next(tool.id for tool in agent.tools if tool.name == asks)
     assert client.tools.retrieve(tool_id).default_requires_approval is True
+
+
+def test_what_waits_is_listed_across_agents_and_denied_when_its_time_is_over(
+    client: Letta, server: Server, provider: Provider
+) -> None:
+    patient, asks, free = _gated(client)
+    hasty, gated, _ = _gated(client, metadata={"approval_timeout_s": 1})
+    talk = client.conversations.create(agent_id=patient.id)
+    mine = {patient.id, hasty.id}
+
+    def waiting(**query: Any) -> list[Any]:
+        found = server.http.get("/v1/approvals", params={"limit": 1000, **query})
+        assert found.status_code == 200, found.text
+        return [item for item in found.json() if item["agent_id"] in mine]
+
+    provider.script(reply(call(asks, text="a", id="c1"), call(free, text="f"), call(asks, text="b", id="c2")))
+    asked: Any = client.agents.messages.create(patient.id, input="go").messages[-1]
+    provider.script(call(asks, text="t", id="c3"))
+    client.conversations.messages.create(talk.id, messages=[{"role": "user", "content": "go"}], streaming=False)
+    provider.script(call(gated, text="h", id="c4"), say("Another time, then."))
+    client.agents.messages.create(hasty.id, input="go")
+    first, second, third = waiting()
+    assert [item["agent_id"] for item in (first, second, third)] == [patient.id, patient.id, hasty.id]
+    assert (first["id"], first["agent_name"], first["expires_at"]) == (asked.id, patient.name, None)
+    assert [item["tool_call_id"] for item in first["tool_calls"]] == ["c1", "c2"]
+    assert (second["conversation_id"], first["conversation_id"]) == (talk.id, patient.id)
+    assert third["expires_at"] > third["created_at"]
+    assert waiting(conversation_id=talk.id) == [second]
+    assert waiting(agent_id=patient.id, limit=1) == [first]
+    assert waiting(agent_id=patient.id, after=first["id"]) == [second]
+    answer = client.agents.messages.create(patient.id, messages=_answer("c1"))  # one of two
+    assert answer.stop_reason.stop_reason == "requires_approval"
+    assert [item["tool_call_id"] for item in waiting(agent_id=patient.id)[0]["tool_calls"]] == ["c2"]
+
+    until(lambda: not waiting(agent_id=hasty.id))
+    (denied,) = [run for run in client.runs.list(agent_id=hasty.id) if run.background]
+    until(lambda: client.runs.retrieve(denied.id).status == "completed")
+    assert kinds(client.runs.messages.list(denied.id)) == [
+        "approval_response_message", "tool_return_message", "assistant_message",
+    ]  # fmt: skip
+    assert "nobody answered within 1 s" in str(provider.requests[-1].turns[-1].results)
+    provider.script(say("hello"))
+    assert client.agents.messages.create(hasty.id, input="hi").stop_reason.stop_reason == "end_turn"
 
 
 def test_a_cancelled_approval_lets_the_next_message_in(client: Letta, provider: Provider) -> None:

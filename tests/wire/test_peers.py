@@ -12,9 +12,9 @@ from letta_client.types import AgentState
 from tests.support.provider import Provider, Request, Say
 from tests.support.replies import call, fail, hang, reply, say
 from tests.support.server import Server
+from tests.support.waiting import until
 from tests.wire.conftest import StartServer
 from tests.wire.samples import bare_agent
-from tests.wire.test_sleeptime import until
 
 ASK = "send_message_to_agent_and_wait_for_reply"
 TELL = "send_message_to_agent_async"

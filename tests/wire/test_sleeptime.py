@@ -1,7 +1,5 @@
 """Sleeptime agents: made, counted, run in the background over what was said, and taken away."""
 
-import time
-from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -11,6 +9,7 @@ from letta_client.types import AgentState
 from tests.support.provider import Provider, Request
 from tests.support.replies import call, fail, hang, reply, say
 from tests.support.server import Server
+from tests.support.waiting import until
 from tests.wire.samples import new_agent
 from tests.wire.test_groups import ask
 
@@ -21,16 +20,6 @@ VOICE_CARETAKER = "agent that talks by voice"
 def sleeps(request: Request) -> bool:
     """Whether a request is one of a sleeptime agent."""
     return CARETAKER in request.system or VOICE_CARETAKER in request.system
-
-
-def until(check: Callable[[], Any], timeout_s: float = 20.0) -> Any:
-    """What `check` gives as soon as that is something."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if found := check():
-            return found
-        time.sleep(0.02)
-    raise TimeoutError("it did not happen")
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from fastapi.dependencies.utils import get_flat_params
 from fastapi.params import Query
 from fastapi.routing import APIRoute
 from tests.conftest import MODEL
+from tests.support.replies import call
 from tests.support.server import ROOT, Server
 from tests.wire.conftest import StartServer
 from tests.wire.samples import echo_source, stored_bytes
@@ -56,6 +57,7 @@ class Call:
 TEXT = {"role": "user", "content": "{marker}"}
 SAY = Call(body={"messages": [TEXT]})
 AGENT = {"model": MODEL, "name": "{marker}", "include_base_tools": False}
+ASK_ME: dict[str, Any] = {"name": "ask_me", "description": "Ask.", "parameters": {"type": "object", "properties": {}}}
 PROJECT = frozenset({"project_id"})
 """Templates lie in projects that are made by naming them; another organisation's has the same name and other things."""
 FILE = "the file of the caller's agent"
@@ -147,6 +149,7 @@ ROUTES: dict[str, Call] = {
     "PATCH /v1/agents/{agent_id}/files/close-all": Call(),
     "PATCH /v1/agents/{agent_id}/files/{file_id}/open": Call(),
     "PATCH /v1/agents/{agent_id}/files/{file_id}/close": Call(),
+    "GET /v1/approvals": Call(lists="approval_id"),
     "GET /v1/agents/{agent_id}/tools": Call(lists="tool_id"),
     "PATCH /v1/agents/{agent_id}/tools/attach/{tool_id}": Call(),
     "PATCH /v1/agents/{agent_id}/tools/detach/{tool_id}": Call(),
@@ -502,6 +505,9 @@ class World:
         self.file = self.http.get(f"{base}/export").json()
         sandbox = self._post("/v1/sandbox-config/local/default")
         variable = self._post(f"/v1/sandbox-config/{sandbox['id']}/environment-variable", {"key": "A", "value": "1"})
+        asking = self._post("/v1/agents", {**AGENT, "name": f"asking of {name}"})
+        asked = {"messages": [{"role": "user", "content": "ask"}], "client_tools": [ASK_ME]}
+        approval = self._post(f"/v1/agents/{asking['id']}/messages", asked)["messages"][-1]
         self._wait(run["id"], base)
         user_message = next(
             item for item in self.http.get(f"{base}/messages").json() if item["message_type"] == "user_message"
@@ -523,6 +529,7 @@ class World:
             "run_id": run["id"],
             "step_id": self._first(f"/v1/runs/{run['id']}/steps")["id"],
             "message_id": user_message["id"],
+            "approval_id": approval["id"],
             "scheduled_message_id": schedule["id"],
             "token": self.http.get("/v1/client-side-access-tokens").json()["tokens"][0]["token"],
             "device_id": f"device-{agent['id']}",
@@ -616,6 +623,7 @@ def test_every_route_says_how_it_is_called() -> None:
 @pytest.fixture
 def worlds(start_server: StartServer, provider: Any) -> tuple[Server, World, World]:
     server = start_server("--host", "0.0.0.0", REVERIE_ALLOW_PRIVATE_ADDRESSES="true")
+    provider.script(*[call("ask_me")] * 2, when=lambda request: "ask_me" in request.tools)
     return server, World(server, "owner", provider.openai_url), World(server, "intruder", provider.openai_url)
 
 

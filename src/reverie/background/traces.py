@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -15,6 +15,7 @@ from reverie.background.rounds import Rounds
 from reverie.domain.clock import Clock
 from reverie.domain.ids import OrganizationId
 from reverie.domain.sandbox import SandboxVariable
+from reverie.domain.secrecy import hiding
 from reverie.domain.trace import Exchange
 from reverie.storage import sandboxes, traces
 from reverie.storage.database import Database
@@ -27,8 +28,6 @@ MOST_BYTES: Final = 64 * 1024 * 1024
 """Requests waiting to be stored; beyond it they are dropped, and the log says so."""
 SWEEP_S: Final = 3600.0
 BATCH: Final = 200
-SHORTEST_SECRET: Final = 6
-"""Shorter values stand in too many texts by chance to be taken out of all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,29 +127,13 @@ def _without_secrets(exchange: Exchange, shared: Sequence[SandboxVariable], ciph
     sealed_values += [(name, sealed, exchange.agent_id) for name, sealed in exchange.sealed_secrets.items()]
     secrets: dict[str, str] = {}
     for name, sealed, bound_to in sealed_values:
-        try:
-            value = cipher.decrypt(sealed, bound_to)
-        except Unreadable:
-            continue
-        if len(value) >= SHORTEST_SECRET:
-            secrets[value] = f"[secret {name}]"
-    if not secrets:
+        with suppress(Unreadable):
+            secrets[name] = cipher.decrypt(sealed, bound_to)
+    hide = hiding(secrets)
+    if hide is None:
         return exchange
-    hide = _hiding(secrets)
     request = orjson.dumps(_mapped(orjson.loads(exchange.request), hide))
     return replace(exchange, request=request, response=_mapped(exchange.response, hide))
-
-
-def _hiding(secrets: Mapping[str, str]) -> Callable[[str], str]:
-    # Arguments and results are often JSON within a text, where a value stands escaped.
-    found = [*secrets.items(), *((orjson.dumps(value).decode()[1:-1], mark) for value, mark in secrets.items())]
-
-    def hide(text: str) -> str:
-        for value, mark in found:
-            text = text.replace(value, mark)
-        return text
-
-    return hide
 
 
 def _mapped(value: Any, change: Callable[[str], str]) -> Any:

@@ -32,7 +32,7 @@ from reverie.models.base import ModelCatalogs
 from reverie.storage import passages, search
 from reverie.storage.database import Database
 from reverie.tools.arguments import parse_arguments
-from reverie.tools.base import Among, BuiltinTool, StateTool, ToolExecutor, ToolOutcome, ToolRun
+from reverie.tools.base import AGENT_ID, Among, BuiltinTool, StateTool, ToolExecutor, ToolOutcome, ToolRun
 from reverie.tools.limits import cut
 from reverie.tools.rules import Executed, allowed_tools, args_override, requires_approval, violation
 
@@ -263,7 +263,7 @@ class Toolbox:
     async def _execute(self, view: View, run: Run, tool: Tool, arguments: JsonObject) -> ToolOutcome:
         agent = view.agent
         environment = {name: self._cipher.decrypt(sealed, agent.id) for name, sealed in agent.sealed_secrets.items()}
-        environment["LETTA_AGENT_ID"] = agent.id
+        environment[AGENT_ID] = agent.id
         try:
             return await self._executor.run(
                 ToolRun(

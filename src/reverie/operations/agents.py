@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from reverie.auth.keys import Caller, Scope
 from reverie.domain.agent import Agent, AgentChanges, AgentDetails, AgentDraft, AgentFilter
 from reverie.domain.block import Block, BlockChanges
-from reverie.domain.errors import InvalidInput, NotAllowed
+from reverie.domain.errors import InvalidInput, NotAllowed, ToolError
 from reverie.domain.folder import file_limits
 from reverie.domain.ids import AgentId, ArchiveId, BlockId, ConversationId, FolderId, IdentityId, McpServerId, ToolId
 from reverie.domain.json import JsonObject
@@ -46,7 +46,8 @@ from reverie.storage import (
 )
 from reverie.storage.agents import EVERYTHING, Related
 from reverie.storage.identities import AGENTS
-from reverie.tools.base import ToolOutcome, ToolRun
+from reverie.tools.arguments import fit_arguments
+from reverie.tools.base import AGENT_ID, ToolOutcome, ToolRun
 from reverie.tools.rules import check_rules
 
 
@@ -345,12 +346,16 @@ async def run_tool(ops: Operations, caller: Caller, agent_id: AgentId, tool_name
             f"tool {tool_name!r} works on the agent's own memory and runs in its conversations only; "
             "edit blocks and passages over their own endpoints"
         )
+    try:
+        arguments = fit_arguments(args, tool.spec)
+    except ToolError as error:
+        return ToolOutcome.error(str(error))
     environment = {name: ops.cipher.decrypt(sealed, agent.id) for name, sealed in agent.sealed_secrets.items()}
-    environment["LETTA_AGENT_ID"] = agent.id
+    environment[AGENT_ID] = agent.id
     return await ops.executor.run(
         ToolRun(
             tool=tool,
-            arguments=args,
+            arguments=arguments,
             environment=environment,
             agent_id=agent.id,
             user_id=caller.user_id,

@@ -46,6 +46,8 @@ class Operations:
     """Stores what was said to providers and is still on its way to the database."""
     default_model: str | None = None
     """Handle for agents that name no model."""
+    approval_timeout_s: float = 0.0
+    """After how many seconds calls that nobody answers are denied, where their agent does not say; 0: never."""
     max_file_bytes: int = 40_000_000
     """Larger files are not read."""
     ring_ingest: Callable[[], None] = lambda: None

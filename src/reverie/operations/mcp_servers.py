@@ -40,7 +40,7 @@ from reverie.operations.mcp_access import (
     target_of_draft,
 )
 from reverie.storage import agents, mcp_servers
-from reverie.tools.arguments import parse_arguments
+from reverie.tools.arguments import fit_arguments
 from reverie.tools.base import ToolOutcome
 from reverie.tools.mcp import AuthorizationNeeded, McpTarget, as_the_server_says
 
@@ -220,7 +220,7 @@ async def run_tool(
     caller.require(Scope.TOOLS)
     server, tool, link = await _find_tool(ops, caller, server_id, tool_id)
     try:
-        checked = parse_arguments(json.dumps(args), tool.spec)
+        checked = fit_arguments(args, tool.spec)
     except ToolError as error:
         return ToolOutcome.error(str(error))
     target = target_of(ops.cipher, server).filled({})

@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy import Connection
 
 from reverie.auth.keys import Caller, Scope
-from reverie.domain.errors import Conflict, InvalidInput, ModelError, NotFound
+from reverie.domain.errors import Conflict, InvalidInput, ModelError, NotFound, ToolError
 from reverie.domain.ids import ToolId, make_id
 from reverie.domain.json import JsonObject
 from reverie.domain.paging import Page
@@ -20,6 +20,7 @@ from reverie.operations.base import Operations
 from reverie.operations.builtin import ensure_builtin
 from reverie.storage import search as search_rows
 from reverie.storage import tools
+from reverie.tools.arguments import fit_arguments
 from reverie.tools.base import ToolOutcome, ToolRun
 from reverie.tools.source_schema import derive_schema
 
@@ -155,10 +156,14 @@ async def run(
     """
     caller.require(Scope.TOOLS)
     tool = _make_tool(ops, caller, draft, name)
+    try:
+        arguments = fit_arguments(args, tool.spec)
+    except ToolError as error:
+        return ToolOutcome.error(str(error))
     return await ops.executor.run(
         ToolRun(
             tool=tool,
-            arguments=args,
+            arguments=arguments,
             environment=environment,
             user_id=caller.user_id,
             scopes=frozenset(caller.scopes),

@@ -15,7 +15,6 @@ from sqlalchemy import (
     exists,
     func,
     insert,
-    literal_column,
     select,
 )
 
@@ -24,16 +23,14 @@ from reverie.domain.errors import NotFound
 from reverie.domain.folder import AttachedFolder
 from reverie.domain.ids import AgentId, FolderId, OrganizationId, is_id
 from reverie.domain.inputs import SayInput
-from reverie.domain.message import ApprovalResponseBody, Body, Message, MessageKind, ToolReturnBody, calls_of
 from reverie.domain.paging import Page
 from reverie.domain.stop_reason import StopReason
 from reverie.domain.template import TemplateRef
-from reverie.storage import blocks, file_views, folders, groups, identities, messages, templates, tools
+from reverie.storage import approvals, blocks, file_views, folders, groups, identities, messages, templates, tools
 from reverie.storage.codec import compaction_adapter, said_adapter, tool_rules_adapter
 from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import TUPLE, RowMap, contains, equals, loaded_by
 from reverie.storage.schema import agent_archives, agent_folders, agent_openings, agent_tags, agents, archives
-from reverie.storage.schema import messages as message_rows
 
 _map = RowMap(
     agents,
@@ -224,7 +221,7 @@ def _complete(
     of_folders = folders.of_agents(c, ids) if Related.SOURCES in related else {}
     of_groups = groups.managed_by(c, ids) if Related.MANAGED_GROUP in related else {}
     context = messages.context_ids(c, ids) if Related.MESSAGE_IDS in related else None
-    pending = _pending_approvals(c, organization_id, ids) if Related.PENDING_APPROVAL in related else {}
+    pending = approvals.of_threads(c, ids) if Related.PENDING_APPROVAL in related else {}
     return [
         AgentDetails(
             agent=_map.read(row, message_ids=None if context is None else context.get(agent_id, ())),
@@ -237,51 +234,6 @@ def _complete(
         )
         for agent_id, row in zip(ids, rows, strict=True)
     ]
-
-
-def _pending_approvals(
-    c: Connection, organization_id: OrganizationId, agent_ids: Sequence[AgentId]
-) -> dict[str, Message]:
-    """The unanswered approval request of each agent's own thread that has one."""
-    requests = (
-        select(message_rows.c.conversation_id, func.max(message_rows.c.seq))
-        .where(
-            message_rows.c.conversation_id.in_(agent_ids),
-            message_rows.c.kind == literal_column("'approval_request'"),
-            message_rows.c.in_context,
-        )
-        .group_by(message_rows.c.conversation_id)
-    )
-    found: dict[str, Message] = {}
-    for conversation_id, seq in c.execute(requests).all():
-        # Seldom more than a few: only threads that asked for an approval which is still in context.
-        since_then = (
-            select(message_rows.c.id)
-            .where(
-                message_rows.c.conversation_id == conversation_id,
-                message_rows.c.seq >= seq,
-                message_rows.c.kind.in_(_APPROVAL_KINDS),
-            )
-            .order_by(message_rows.c.seq)
-        )
-        since = messages.get_many(c, organization_id, c.execute(since_then).scalars().all())
-        answered = {call_id for message in since for call_id in _answers(message.body)}
-        if any(call.id not in answered for call in calls_of(since[0].body)):
-            found[conversation_id] = since[0]
-    return found
-
-
-_APPROVAL_KINDS = (MessageKind.APPROVAL_REQUEST, MessageKind.APPROVAL_RESPONSE, MessageKind.TOOL_RETURN)
-
-
-def _answers(body: Body) -> list[str]:
-    match body:
-        case ApprovalResponseBody():
-            return [*(item.tool_call_id for item in body.decisions), *(item.tool_call_id for item in body.returns)]
-        case ToolReturnBody():
-            return [item.tool_call_id for item in body.returns]
-        case _:
-            return []
 
 
 def list_tags(c: Connection, organization_id: OrganizationId, page: Page, search: str | None = None) -> list[str]:

@@ -27,7 +27,15 @@ def parse_arguments(text: str, spec: ToolSpec) -> JsonObject:
     Raises:
         ToolError: they do not fit; the text tells the model what to change.
     """
-    given = _decode(text, spec)
+    return fit_arguments(_decode(text, spec), spec)
+
+
+def fit_arguments(given: JsonObject, spec: ToolSpec) -> JsonObject:
+    """The same for arguments that are read already.
+
+    Raises:
+        ToolError: they do not fit; the text tells what to change.
+    """
     properties: JsonObject = spec.parameters.get("properties") or {}
     required = spec.parameters.get("required") or []
     arguments: JsonObject = {}

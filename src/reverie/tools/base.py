@@ -17,7 +17,7 @@ run, behind the same `ToolExecutor`: the loop need not know who answers.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import ClassVar, Final, Literal, Protocol
 
@@ -30,7 +30,11 @@ from reverie.domain.json import JsonObject, JsonValue
 from reverie.domain.message import Message
 from reverie.domain.passage import Passage, SearchQuery
 from reverie.domain.run import Run
+from reverie.domain.secrecy import hiding
 from reverie.domain.tool import Tool, ToolSpec, ToolType
+
+AGENT_ID: Final = "LETTA_AGENT_ID"
+"""The variable that tells a tool which agent called it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,24 @@ class ToolOutcome:
     def error(text: str) -> "ToolOutcome":
         """A failure the model is told about."""
         return ToolOutcome(status="error", content=(TextPart(text=text),))
+
+    def discreet(self, environment: Mapping[str, str]) -> "ToolOutcome":
+        """The outcome without the values of `environment` in its errors and in what was printed.
+
+        What a tool returns stays as it is: it may be made to return one.
+        """
+        hide = hiding({name: value for name, value in environment.items() if name != AGENT_ID})
+        if hide is None:
+            return self
+        content = self.content
+        if self.status == "error":
+            content = tuple(replace(part, text=hide(part.text)) if part.type == "text" else part for part in content)
+        return replace(
+            self,
+            content=content,
+            stdout=tuple(map(hide, self.stdout)),
+            stderr=tuple(map(hide, self.stderr)),
+        )
 
 
 class MemoryPort(Protocol):

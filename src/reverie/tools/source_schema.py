@@ -3,7 +3,7 @@
 import ast
 import importlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
@@ -49,6 +49,10 @@ _CONSTRAINTS: Final[Mapping[str, str]] = {
     "lt": "exclusiveMaximum",
     "multiple_of": "multipleOf",
     "pattern": "pattern",
+}
+_LENGTHS: Final[Mapping[str, Mapping[str, str]]] = {
+    "string": {"min_length": "minLength", "max_length": "maxLength"},
+    "array": {"min_length": "minItems", "max_length": "maxItems"},
 }
 
 
@@ -156,6 +160,12 @@ def _parameters(function: _Function, scope: _Scope, doc: _Doc) -> JsonObject:
     arguments = function.args
     if arguments.posonlyargs:
         raise InvalidInput(f"parameter {arguments.posonlyargs[0].arg!r} is positional-only; tools are called by name")
+    for stars, open_ended in (("*", arguments.vararg), ("**", arguments.kwarg)):
+        if open_ended is not None:
+            raise InvalidInput(
+                f"parameter '{stars}{open_ended.arg}' takes arguments without names or types, of which a model cannot "
+                "be told; write each one as a parameter of its own, or give args_json_schema"
+            )
     first_default = len(arguments.args) - len(arguments.defaults)
     defaults: list[ast.expr | None] = [None] * first_default + list(arguments.defaults) + list(arguments.kw_defaults)
     properties: JsonObject = {}
@@ -184,6 +194,8 @@ class _TypeReader:
         self._what = what
         self._open: list[str] = []
         """Classes and aliases being read, outermost first."""
+        self._bound: dict[str, JsonObject] = {}
+        """What the type variables of the generic class being read stand for."""
 
     def field(self, annotation: ast.expr, default: ast.expr | None) -> JsonObject:
         """The schema of a parameter or class field.
@@ -211,15 +223,21 @@ class _TypeReader:
                 return self._union(list(_flatten(node)))
             case ast.Subscript(value=value, slice=inner):
                 arguments = list(inner.elts) if isinstance(inner, ast.Tuple) else [inner]
+                if isinstance(value, ast.Name) and value.id in self._scope.classes:
+                    return self._class(self._scope.classes[value.id], arguments)
                 return self._generic(self._name(value), arguments, node)
             case ast.Call(func=called, args=[_, base]) if self._name(called) == "NewType":
                 return self.type(base)
             case ast.Call(func=called) if self._name(called) == "TypeVar":
                 return {}
+            case ast.Call(func=ast.Name(id="type"), args=[ast.Constant(value=None)]):
+                return {"type": "null"}
         raise self._unknown(node)
 
     def _named(self, node: ast.expr) -> JsonObject:
         name = self._name(node)
+        if isinstance(node, ast.Name) and node.id in self._bound:
+            return dict(self._bound[node.id])
         if isinstance(node, ast.Name) and node.id in self._scope.classes:
             return self._class(self._scope.classes[node.id])
         if isinstance(node, ast.Name) and node.id in self._scope.aliases:
@@ -246,7 +264,7 @@ class _TypeReader:
         if name == "Literal":
             return self._literal(arguments)
         if name == "Annotated":
-            return self.type(arguments[0]) | self._annotated(arguments[1:])
+            return _with_facts(self.type(arguments[0]), self._annotated(arguments[1:]))
         if name in _WRAPPERS:
             return self.type(arguments[0])
         if name in _ARRAYS:
@@ -295,10 +313,13 @@ class _TypeReader:
                     found |= _facts(note)
         return found
 
-    def _class(self, node: ast.ClassDef) -> JsonObject:
+    def _class(self, node: ast.ClassDef, arguments: Sequence[ast.expr] = ()) -> JsonObject:
+        given = [self.type(argument) for argument in arguments]
         if node.name in self._open:
             return {"type": "object"}  # a model within itself; the sandbox checks what the schema does not say
         self._open.append(node.name)
+        outside, variables = self._bound, self._type_variables(node)
+        self._bound = {**outside, **{name: {} for name in variables}, **dict(zip(variables, given, strict=False))}
         try:
             kinds = set(self._ancestry(node))
             if kinds & _ENUMS:
@@ -309,18 +330,33 @@ class _TypeReader:
                     f"{self._what} has type {node.name!r}, which is no Pydantic model, dataclass or Enum"
                 )
             schema: JsonObject = {"type": "object", "properties": {}, "required": []}
-            if text := ast.get_docstring(node):
+            if text := _parse_docstring(ast.get_docstring(node)).description:
                 schema["description"] = text
             self._add_fields(node, schema)
             return schema
         finally:
+            self._bound = outside
             self._open.pop()
+
+    def _type_variables(self, node: ast.ClassDef) -> list[str]:
+        """Names of a generic class's variables, in their order."""
+        own = [item.name for item in getattr(node, "type_params", ())]  # Python 3.12's `class Box[T]`
+        for base in node.bases:
+            if isinstance(base, ast.Subscript) and self._name(base.value) in ("Generic", "Protocol"):
+                inner = base.slice.elts if isinstance(base.slice, ast.Tuple) else [base.slice]
+                own += [item.id for item in inner if isinstance(item, ast.Name)]
+        return own
 
     def _add_fields(self, node: ast.ClassDef, schema: JsonObject) -> None:
         for base in node.bases:
             if isinstance(base, ast.Name) and base.id in self._scope.classes:
                 self._add_fields(self._scope.classes[base.id], schema)
         body = list(node.body)
+        described = _parse_docstring(ast.get_docstring(node)).parameters
+        may_lack = any(
+            item.arg == "total" and isinstance(item.value, ast.Constant) and item.value.value is False
+            for item in node.keywords
+        )
         for position, item in enumerate(body):
             if not isinstance(item, ast.AnnAssign) or not isinstance(item.target, ast.Name):
                 continue
@@ -337,11 +373,14 @@ class _TypeReader:
             match following:
                 case ast.Expr(value=ast.Constant(value=str() as text)):
                     facts.setdefault("description", text.strip())
-            described, self._what = self._what, f"{self._what}, field {node.name}.{name}"
+            if name in described:
+                facts.setdefault("description", described[name])
+            outside, self._what = self._what, f"{self._what}, field {node.name}.{name}"
             name = facts.pop("alias", name)
-            schema["properties"][name] = self.field(item.annotation, default) | facts
-            self._what = described
+            schema["properties"][name] = _with_facts(self.field(item.annotation, default), facts)
+            self._what = outside
             optional = default is not None or self._name(inner) == "NotRequired"
+            optional = optional or (may_lack and self._name(inner) != "Required")
             schema["required"] = [entry for entry in schema["required"] if entry != name] + ([] if optional else [name])
 
     def _ancestry(self, node: ast.ClassDef, depth: int = 0) -> Iterator[str]:
@@ -419,11 +458,18 @@ def _facts(call: ast.Call) -> JsonObject:
         value = _constant(keyword.value)
         if value is None or keyword.arg is None:
             continue
-        if keyword.arg in ("description", "alias"):
+        if keyword.arg in ("description", "alias", "min_length", "max_length"):
             found[keyword.arg] = value
         elif keyword.arg in _CONSTRAINTS:
             found[_CONSTRAINTS[keyword.arg]] = value
     return found
+
+
+def _with_facts(schema: JsonObject, facts: JsonObject) -> JsonObject:
+    """`schema` with what `Field(…)` said; how long a value may be has a name of its own for each kind of value."""
+    lengths = _LENGTHS.get(schema.get("type", ""), {})
+    said = {lengths.get(name, name): value for name, value in facts.items()}
+    return schema | {name: value for name, value in said.items() if name not in ("min_length", "max_length")}
 
 
 def _default_of(call: ast.Call) -> ast.expr | None:

@@ -306,7 +306,7 @@ def _shown(message: Message, view: View) -> Iterator[WireMessage]:  # noqa: C901
         case ToolCallBody():
             yield from _calls(message, body.calls, view)
         case ApprovalRequestBody():
-            calls = [_call(call) for call in body.calls]
+            calls = [wire_call(call) for call in body.calls]
             yield {
                 **_base(message),
                 "message_type": "approval_request_message",
@@ -382,7 +382,8 @@ def _reasoning(message: Message, body: ReasoningBody) -> ReasoningMessage | Hidd
     }
 
 
-def _call(call: ToolCall) -> WireToolCall:
+def wire_call(call: ToolCall) -> WireToolCall:
+    """A call as messages hold it."""
     return {"name": call.name, "arguments": call.arguments, "tool_call_id": call.id}
 
 
@@ -392,7 +393,7 @@ def _calls(message: Message, calls: Sequence[ToolCall], view: View) -> Iterator[
     for call in calls:
         said = spoken(call.arguments, view.tool_kwarg) if _speaks(call.name, view) else None
         if said is None:
-            waiting.append(_call(call))
+            waiting.append(wire_call(call))
             continue
         if waiting:
             yield _call_message(message, waiting)

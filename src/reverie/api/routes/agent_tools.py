@@ -1,6 +1,6 @@
 """An agent's tools."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Body
 
@@ -16,9 +16,11 @@ from reverie.api.wire.tools import (
     ToolState,
     tool_state,
 )
+from reverie.domain.content import ImagePart
 from reverie.domain.errors import MalformedInput
 from reverie.domain.ids import AgentId, ToolId
 from reverie.operations import agents
+from reverie.tools.base import ToolOutcome
 
 routes = Routes("agents")
 
@@ -68,10 +70,16 @@ async def run_tool(
     return Json(
         {
             "status": outcome.status,
-            "func_return": outcome.value if outcome.status == "success" else content_of(outcome.content),
+            "func_return": _returned(outcome),
             "stdout": list(outcome.stdout),
             "stderr": list(outcome.stderr),
             "agent_state": None,
             "sandbox_config_fingerprint": None,
         }
     )
+
+
+def _returned(outcome: ToolOutcome) -> Any:
+    """The value itself where there is one; what went wrong, or pictures, as the model is shown them."""
+    has_pictures = any(isinstance(part, ImagePart) for part in outcome.content)
+    return outcome.value if outcome.status == "success" and not has_pictures else content_of(outcome.content)

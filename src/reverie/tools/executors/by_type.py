@@ -18,7 +18,8 @@ class ExecutorByType:
 
     async def run(self, call: ToolRun) -> ToolOutcome:
         """Execute; see `ToolExecutor.run`."""
-        return await self._by_type.get(call.tool.tool_type, self._others).run(call)
+        outcome = await self._by_type.get(call.tool.tool_type, self._others).run(call)
+        return outcome.discreet(call.environment)
 
     async def aclose(self) -> None:
         """Nothing of its own to end."""

@@ -11,17 +11,23 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from reverie.domain.errors import InvalidInput, ToolError
+from reverie.domain.json import JsonObject
 from reverie.domain.tool import PipRequirement, Tool
 from reverie.tools.executors import launch
 
 BASE: Final = ("pydantic", "letta-client")
 """Importable by every tool, with all that they need themselves."""
+TYPESCRIPT_SDK: Final = PipRequirement(name="@letta-ai/letta-client", version="1.12.1")
+"""What `client` is made of in TypeScript."""
 INSTALL_TIMEOUT_S: Final = 300.0
+_TRY_AGAIN_S: Final = 300.0
 _DENO_CACHE: Final = ".deno"
 _TEMPORARY: Final = ".tmp"
 _SIZE_CHECK_S: Final = 0.25
@@ -30,6 +36,10 @@ _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(\[[A-Za-z0-9._,-]+
 _VERSION = re.compile(r"(?P<operator>===|==|>=|<=|~=|!=|>|<)?\s*(?P<rest>[A-Za-z0-9][A-Za-z0-9.*+!_,<>=~ -]*)")
 _NPM_NAME = re.compile(r"(@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~-][a-z0-9._~-]*")
 _NPM_VERSION = re.compile(r"[~^]?[0-9A-Za-z][0-9A-Za-z.+-]*")
+_USE_OF_CLIENT = re.compile(r"(?<![\w$.])client\s*(\?\.|\.|\[)")
+_OWN_CLIENT = re.compile(
+    r"\b(?:const|let|var|function|class)\s+client\b|\bimport\b[^;\n]*\bclient\b|[({,]\s*client\s*[:,)=]"
+)
 _RUNNER = Path(__file__).with_name("runner.py")
 _RUNNER_OF_DENO = Path(__file__).with_name("runner.ts")
 
@@ -88,6 +98,16 @@ def requirement_lines(requirements: Sequence[PipRequirement]) -> tuple[str, ...]
     return tuple(sorted(lines, key=str.lower))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """What a tool finds in its sandbox beside the packages of all tools."""
+
+    folder: str | None = None
+    """Name of the folder with what it requires; None where it requires nothing."""
+    client: JsonObject | None = None
+    """For TypeScript that uses `client`: `{"problem"}`, which says why there is none; None: it does not use it."""
+
+
 class Environments:
     """Installed requirements, one folder for each different list of them."""
 
@@ -96,13 +116,30 @@ class Environments:
         self._max_bytes = max_bytes
         self._installer_environment = dict(installer_environment)
         self._locks: dict[str, asyncio.Lock] = {}
+        self._no_client: tuple[float, str] | None = None
+        """When the TypeScript SDK could not be had, and why."""
 
-    async def ensure(self, tool: Tool) -> str | None:
-        """Return the name of the folder that holds what `tool` requires; None where it requires nothing.
+    async def ensure(self, tool: Tool) -> Installed:
+        """Make what `tool` requires, if it is not there yet.
+
+        TypeScript that uses `client` gets the SDK, where that can be had: it runs without it too.
 
         Raises:
             ToolError: a package cannot be had; the text says which and why.
         """
+        if tool.source_type != "typescript" or not uses_client(tool.source_code or ""):
+            return Installed(folder=await self._folder_for(tool))
+        if any(item.name == TYPESCRIPT_SDK.name for item in tool.npm_requirements):
+            return Installed(folder=await self._folder_for(tool), client={"problem": None})
+        if self._no_client is None or time.monotonic() - self._no_client[0] > _TRY_AGAIN_S:
+            try:
+                whole = replace(tool, npm_requirements=(*tool.npm_requirements, TYPESCRIPT_SDK))
+                return Installed(folder=await self._folder_for(whole), client={"problem": None})
+            except ToolError as error:
+                self._no_client = time.monotonic(), str(error)
+        return Installed(folder=await self._folder_for(tool), client={"problem": self._no_client[1]})
+
+    async def _folder_for(self, tool: Tool) -> str | None:
         try:
             npm = npm_imports(tool.npm_requirements) if tool.source_type == "typescript" else None
             lines = requirement_lines(tool.pip_requirements) if npm is None else tuple(npm.values())
@@ -182,6 +219,11 @@ def _size_of(folder: Path) -> int:
             with contextlib.suppress(OSError):  # installers move what they have just written
                 total += os.lstat(os.path.join(place, name)).st_blocks * 512
     return total
+
+
+def uses_client(source: str) -> bool:
+    """Whether TypeScript source uses the `client` that tools are given, rather than one of its own."""
+    return _USE_OF_CLIENT.search(source) is not None and _OWN_CLIENT.search(source) is None
 
 
 def npm_imports(requirements: Sequence[PipRequirement]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from reverie.domain.content import join_text
 from reverie.domain.errors import AddressRefused, BadGateway, TimedOut, ToolError
 from reverie.domain.json import JsonObject
-from reverie.tools.arguments import parse_arguments
+from reverie.tools.arguments import fit_arguments
 from reverie.tools.base import ToolExecutor, ToolOutcome, ToolRun
 from reverie.tools.builtin.online import OnlineOptions
 from reverie.web.addresses import WebOptions
@@ -57,7 +57,7 @@ class OnlineExecutor:
         if tool is None:
             return ToolOutcome.error(f"this server has no tool {call.tool.name!r}")
         try:
-            return await tool(call, parse_arguments(json.dumps(call.arguments), call.tool.spec))
+            return await tool(call, fit_arguments(call.arguments, call.tool.spec))
         except ToolError as error:
             return ToolOutcome.error(str(error))
 

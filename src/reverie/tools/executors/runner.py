@@ -28,6 +28,12 @@ import typing
 from typing import Any, get_args, get_origin
 
 _JSON_TYPES = {"string": str, "integer": int, "number": float, "boolean": bool, "object": dict, "null": None}
+_PICTURES = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF8": "image/gif",
+    b"RIFF": "image/webp",
+}
 _PLAIN = {str, int, float, bool, list, dict, type(None), Any, object, typing.Literal, typing.Union, types.UnionType}
 
 
@@ -71,9 +77,17 @@ def _limit(limits: dict[str, int], *, spares_addresses: bool) -> None:
 
 
 def _way_out(socket: str, key: str) -> dict[str, str]:
-    """Lead a port of the sandbox's own loopback to the server's proxy; return the environment that names it.
+    """The environment that names the server's proxy to programs."""
+    url = f"http://call:{key}@127.0.0.1:{_led(socket)}"
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    inside = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    return inside | {name: url for known in names for name in (known, known.lower())}
 
-    Programs know proxies by host and port; what crosses the sandbox's border is a socket in a folder.
+
+def _led(socket: str) -> int:
+    """Lead a port of the sandbox's own loopback to a socket of the server; return its number.
+
+    Programs know hosts and ports; what crosses the sandbox's border is a socket in a folder.
     """
     import socket as sockets  # costs 5 ms, and most calls have no network
     import threading
@@ -97,9 +111,8 @@ def _way_out(socket: str, key: str) -> dict[str, str]:
                 threading.Thread(target=pump, args=pair, daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
-    url = f"http://call:{key}@127.0.0.1:{listener.getsockname()[1]}"
-    names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-    return {name: url for known in names for name in (known, known.lower())}
+    port: int = listener.getsockname()[1]
+    return port
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -144,10 +157,15 @@ def _answer_of_deno(request: dict[str, Any]) -> bytes:
         command += ["--config", f"{deno['npm']}/deno.json", "--node-modules-dir=manual"]
         readable.append(deno["npm"])
     command += [f"--allow-read={','.join(readable)}", "--allow-write=/tmp"]
+    client = deno["client"]
+    if client is not None and request["api"] is not None:
+        port = _led(request["api"]["socket"])
+        client |= {"url": f"http://127.0.0.1:{port}", "key": request["api"]["key"]}
+        command.append(f"--allow-net=127.0.0.1:{port}")
     if request["proxy"] is not None:
         command.append("--allow-net")  # of the sandbox, where nothing but the proxy is
     environment = {**os.environ, **request["environment"], "DENO_DIR": "/tmp/.deno", "NO_COLOR": "1"}
-    call = {"name": name, "parameters": deno["parameters"], "arguments": request["arguments"]}
+    call = {"name": name, "parameters": deno["parameters"], "arguments": request["arguments"], "client": client}
     done = subprocess.run(
         [*command, deno["runner"], "/tmp/tool.ts", "/tmp/.answer"],
         input=json.dumps(call).encode(),
@@ -280,9 +298,40 @@ def plain(value: Any, depth: int = 0) -> Any:
         return {key if isinstance(key, str) else str(key): plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item, depth + 1) for item in value]
-    if isinstance(value, bytes | bytearray):
-        return bytes(value).decode("utf-8", "replace")
-    return str(value)
+    return _drawn_or_text(value)
+
+
+def _drawn_or_text(value: Any) -> Any:
+    drawn = value if isinstance(value, type | bytes | bytearray) else _drawn(value)
+    if isinstance(drawn, bytes | bytearray):
+        return _picture(bytes(drawn)) or bytes(drawn).decode("utf-8", "replace")
+    return str(drawn)
+
+
+def _drawn(value: Any) -> Any:
+    """The PNG of what can be drawn: images of Pillow, figures of matplotlib and of all that notebooks show."""
+    if callable(draw := getattr(value, "_repr_png_", None)):
+        picture = draw()
+        return value if picture is None else picture
+    if callable(save := getattr(value, "savefig", None)):
+        import io
+
+        save(buffer := io.BytesIO(), format="png")
+        return buffer.getvalue()
+    return value
+
+
+def _picture(data: bytes) -> dict[str, Any] | None:
+    """`data` as messages hold a picture; None where it is none that models can look at."""
+    kind = next((kind for start, kind in _PICTURES.items() if data.startswith(start)), None)
+    if kind == "image/webp" and data[8:12] != b"WEBP":
+        kind = None
+    if kind is None:
+        return None
+    import base64  # costs 2 ms, and most tools return no picture
+
+    text = base64.b64encode(data).decode()
+    return {"type": "image", "source": {"type": "base64", "media_type": kind, "data": text}}
 
 
 def _describe(error: BaseException, filename: str) -> str:

@@ -4,7 +4,13 @@
 // path in the first argument and writes the answer, JSON too, to the path in the second: what the
 // tool prints never mixes with what it returns.
 
-type Request = { name: string; parameters: string[]; arguments: Record<string, unknown> };
+type ClientOptions = { problem?: string | null; url?: string; key?: string };
+type Request = {
+  name: string;
+  parameters: string[];
+  arguments: Record<string, unknown>;
+  client: ClientOptions | null;
+};
 type Tool = (...values: unknown[]) => unknown;
 
 const [modulePath, answerPath] = Deno.args;
@@ -37,11 +43,37 @@ function describe(error: unknown): string {
   return [`${error.name}: ${error.message}`, ...frames].join("\n").replaceAll(`file://${modulePath}`, `${request.name}.ts`);
 }
 
+/** The SDK's client, which reaches the server through the sandbox's door; or what says why there is none. */
+async function client({ problem, url, key }: ClientOptions): Promise<unknown> {
+  if (url === undefined) problem ??= "the server's API cannot be reached from here";
+  if (problem) return new Proxy({}, { get: () => { throw new Error(`there is no client for this tool: ${problem}`); } });
+  const { default: Letta } = await import("@letta-ai/letta-client");
+  // No second try: what a call does to agents must not be done twice because it was slow.
+  return new Letta({ baseURL: url, apiKey: key, maxRetries: 0 });
+}
+
+const pictures: [string, number[]][] = [
+  ["image/png", [0x89, 0x50, 0x4e, 0x47]],
+  ["image/jpeg", [0xff, 0xd8, 0xff]],
+  ["image/gif", [0x47, 0x49, 0x46, 0x38]],
+];
+
+/** Bytes of a picture as messages hold one; what JSON cannot say becomes text. */
+function said(_: string, item: unknown): unknown {
+  if (typeof item === "bigint") return item.toString();
+  if (!(item instanceof Uint8Array)) return item;
+  const kind = pictures.find(([, start]) => start.every((byte, place) => item[place] === byte))?.[0];
+  if (kind === undefined) return new TextDecoder().decode(item);
+  const data = btoa(Array.from(item, (byte) => String.fromCharCode(byte)).join(""));
+  return { type: "image", source: { type: "base64", media_type: kind, data } };
+}
+
 let answer: unknown;
 try {
+  if (request.client !== null) Object.assign(globalThis, { client: await client(request.client) });
   const tool = entry(await import(`file://${modulePath}`));
   const value = (await tool(...values(tool))) ?? null;
-  const plain = JSON.parse(JSON.stringify(value, (_, item) => typeof item === "bigint" ? item.toString() : item) ?? "null");
+  const plain = JSON.parse(JSON.stringify(value, said) ?? "null");
   answer = { ok: true, text: typeof plain === "string" ? plain : JSON.stringify(plain), value: plain };
 } catch (error) {
   answer = { ok: false, error: describe(error) };

@@ -14,9 +14,10 @@ from reverie.domain.errors import ToolError
 from reverie.domain.json import JsonObject
 from reverie.domain.tool import Tool
 from reverie.tools import source_schema
-from reverie.tools.base import NETWORK_TAG, KeysOfCalls, SandboxOptions, SandboxReport, ToolOutcome, ToolRun
+from reverie.tools.base import AGENT_ID, NETWORK_TAG, KeysOfCalls, SandboxOptions, SandboxReport, ToolOutcome, ToolRun
 from reverie.tools.executors import environments, launch
 from reverie.tools.executors.door import API, PROXY, Door
+from reverie.tools.executors.environments import Installed
 from reverie.tools.executors.launch import Launch
 from reverie.tools.executors.worker import Worker
 
@@ -87,12 +88,13 @@ class SandboxExecutor:
         self._refill()
         try:
             with self._issued(call) as key:
-                return await worker.call(
+                outcome = await worker.call(
                     self._request(call, ready.launch, installed, key),
                     timeout_s=timeout_s,
                     output_bytes=self._options.output_bytes,
                     memory_bytes=self._options.memory_bytes,
                 )
+            return outcome.discreet(call.environment)
         finally:
             self._refill()
 
@@ -140,12 +142,12 @@ class SandboxExecutor:
             case "tagged":
                 return NETWORK_TAG in call.tool.tags
 
-    def _request(self, call: ToolRun, worker: Launch, installed: str | None, key: str | None) -> JsonObject:
+    def _request(self, call: ToolRun, worker: Launch, installed: Installed, key: str | None) -> JsonObject:
         options, tool = self._options, call.tool
         environment = dict(call.environment)
         if call.agent_id is not None:
-            environment["LETTA_AGENT_ID"] = call.agent_id
-        environment_folder = f"{worker.environments}/{installed}" if installed else None
+            environment[AGENT_ID] = call.agent_id
+        environment_folder = f"{worker.environments}/{installed.folder}" if installed.folder else None
         is_python = tool.source_type == "python"
         timeout_s = call.timeout_s or options.timeout_s
         limits = {
@@ -169,7 +171,7 @@ class SandboxExecutor:
             "limits": limits,
             "api": {"socket": f"{worker.door}/{API}", "key": key} if worker.door and key else None,
             "proxy": {"socket": f"{worker.door}/{PROXY}", "key": key} if worker.door and self._goes_out(call) else None,
-            "deno": None if is_python else _deno(tool, worker, environment_folder),
+            "deno": None if is_python else _deno(tool, worker, environment_folder, installed.client),
         }
 
     async def _prepare(self) -> _Ready | None:
@@ -244,10 +246,11 @@ class SandboxExecutor:
                 return  # out of processes or descriptors; the next call tries again, and says so
 
 
-def _deno(tool: Tool, worker: Launch, npm: str | None) -> JsonObject:
+def _deno(tool: Tool, worker: Launch, npm: str | None, client: JsonObject | None) -> JsonObject:
     return {
         "program": worker.deno,
         "runner": f"{worker.packages}/runner.ts",
         "npm": npm,
+        "client": client,
         "parameters": list(tool.spec.parameters.get("properties") or ()),
     }

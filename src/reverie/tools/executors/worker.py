@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -14,6 +15,7 @@ from reverie.domain.content import TextPart
 from reverie.domain.json import JsonObject, JsonValue
 from reverie.tools.base import ToolOutcome
 from reverie.tools.executors.launch import Launch
+from reverie.tools.executors.pictures import shown_parts
 
 MEMORY_CHECK_S: Final = 0.25
 _CHUNK: Final = 65536
@@ -202,7 +204,11 @@ def _read(answer: bytes, stdout: bytes, stderr: bytes, code: int | None) -> Tool
     try:
         parsed = json.loads(answer)
         if parsed["ok"] is True:
-            return _outcome(ok=True, text=str(parsed["text"]), value=parsed["value"], stdout=stdout, stderr=stderr)
+            value = parsed["value"]
+            outcome = _outcome(ok=True, text=str(parsed["text"]), value=value, stdout=stdout, stderr=stderr)
+            parts = shown_parts(outcome.value)
+            # Pictures are in the content already; no rule looks at one.
+            return outcome if parts is None else replace(outcome, content=parts, value=None)
         text = str(parsed["error"])
     except (ValueError, KeyError, TypeError, RecursionError):
         text = f"The tool's process ended with code {code} before it returned a value."
