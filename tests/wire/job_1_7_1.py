@@ -7,6 +7,7 @@ from typing import Any
 
 import letta_client
 from letta_client import APIStatusError, ConflictError, Letta, NotFoundError
+from letta_client.types.tool import BaseTool  # type: ignore[attr-defined]  # gone from the present SDK
 from pydantic import BaseModel
 
 MODEL = "openai/gpt-4o-mini"
@@ -17,6 +18,34 @@ class Guest(BaseModel):
 
     name: str
     age: int
+
+
+class Entry(BaseModel):
+    """A movement of stock."""
+
+    guest: Guest
+    at: int
+
+
+class EntryArgs(BaseModel):
+    """What the tool of this name takes."""
+
+    data: Entry
+    change: int
+
+
+class StockTool(BaseTool):  # type: ignore[misc]  # of the SDK's older version
+    """A tool that is a class."""
+
+    name: str = "change_stock"
+    args_schema: type[BaseModel] = EntryArgs
+    description: str = "Change the stock."
+    tags: list[str] = ["stock"]  # noqa: RUF012 - as the SDK's guide has it
+
+    def run(self, data: Entry, change: int) -> bool:
+        """Change the stock."""
+        print(f"{data.guest.name}: {change}")
+        return data.at > change
 
 
 def greet_guest(guest: Guest, loud: bool = False) -> str:
@@ -92,6 +121,8 @@ def main() -> None:
 
     greet = client.tools.upsert_from_function(func=greet_guest, args_schema=GreetArgs)
     assert set(greet.json_schema["parameters"]["properties"]) == {"guest", "loud"}
+    stock = client.tools.add(tool=StockTool(id="tool-1"))
+    assert (stock.name, stock.tags, stock.description) == ("change_stock", ["stock"], "Change the stock.")
     assert die.id in [tool.id for tool in client.tools.list(limit=200)]
 
     agent = client.agents.create(

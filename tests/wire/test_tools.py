@@ -9,7 +9,7 @@ from letta_client.types import Tool
 from tests.support.provider import Provider
 from tests.support.replies import call, say
 from tests.support.server import Server
-from tests.wire.samples import bare_agent, echo_source, stored_bytes
+from tests.wire.samples import ANTHROPIC_MODEL, PIXEL, bare_agent, echo_source, stored_bytes
 
 RICH = '''
 from typing import Literal, Optional
@@ -50,6 +50,54 @@ def {name}(guest: Guest, table: int) -> str:
 UNDOCUMENTED = """
 def {name}(x: float, y):
     return x
+"""
+
+
+KINDS = '''
+from dataclasses import dataclass
+from datetime import date
+from enum import Enum
+from typing import Generic, NamedTuple, TypedDict, TypeVar
+from pydantic import BaseModel
+
+T = TypeVar("T")
+
+class Colour(Enum):
+    RED = "red"
+
+@dataclass
+class Point:
+    x: int
+
+class Options(TypedDict, total=False):
+    a: int
+
+class Pair(NamedTuple):
+    a: int
+    b: str = "x"
+
+class Box(BaseModel, Generic[T]):
+    inside: T
+
+def helper(value):
+    return type(value).__name__
+
+def {name}(colour: Colour, point: Point, options: Options, pair: Pair, box: Box[Point], day: date,
+           numbers: set[int], both: tuple[int, Point], maybe: Point | None = None) -> dict:
+    """Build."""
+    kinds = [colour, point, options, pair, box.inside, day, numbers, both, both[1], maybe]
+    return {{"kinds": [helper(item) for item in kinds], "box": box, "point": point, "pair": pair, "colour": colour}}
+'''
+
+PICTURES = """
+import base64
+
+def {name}(how: str):
+    data = "{data}"
+    if how == "bytes":
+        return base64.b64decode(data)
+    picture = {{"type": "image", "source": {{"type": "base64", "media_type": "image/png", "data": data}}}}
+    return ["Look:", picture]
 """
 
 
@@ -97,6 +145,38 @@ def test_pydantic_arguments_are_described_and_built(client: Letta, provider: Pro
     provider.script(call(name, guest={"name": "Ada", "age": 36}, table=2), say("done"))
     answer = client.agents.messages.create(agent.id, input="seat Ada")
     assert answer.messages[1].tool_return == "Ada (37) sits at 2"  # type: ignore[union-attr]
+
+
+def test_arguments_of_every_kind_are_built(client: Letta) -> None:
+    name = _name("kinds")
+    tool = client.tools.create(source_code=KINDS.format(name=name))
+    agent = bare_agent(client, tool_ids=[tool.id])
+    given: dict[str, Any] = {"colour": "red", "point": {"x": "1"}, "options": {}, "pair": {"a": 1}, "day": "2026-11-26"}
+    given |= {"box": {"inside": {"x": 2}}, "numbers": [1, 2], "both": [1, {"x": 3}]}
+    ran: Any = client.agents.tools.run(name, agent_id=agent.id, args=given)
+    assert ran.status == "success", ran
+    kinds = ["Colour", "Point", "dict", "Pair", "Point", "date", "set", "tuple", "Point", "NoneType"]
+    assert ran.func_return == {
+        "kinds": kinds, "box": {"inside": {"x": 2}}, "point": {"x": 1}, "pair": [1, "x"], "colour": "red",
+    }  # fmt: skip
+    wrong = client.agents.tools.run(name, agent_id=agent.id, args={**given, "colour": "green", "point": {}})
+    assert wrong.status == "error"
+    assert "point: 'x' is a required property" in str(wrong.func_return)
+
+
+@pytest.mark.parametrize("how", ["bytes", "parts"])
+def test_pictures_that_tools_return_are_shown(client: Letta, provider: Provider, how: str) -> None:
+    name = _name("draw")
+    tool = client.tools.create(source_code=PICTURES.format(name=name, data=PIXEL))
+    agent = bare_agent(client, tool_ids=[tool.id], model=ANTHROPIC_MODEL)
+    provider.script(call(name, how=how), say("A dot."))
+    (_, returned, _) = client.agents.messages.create(agent.id, input="draw").messages
+    parts: Any = returned.tool_returns[0].tool_return  # type: ignore[union-attr,index]
+    assert [part.type for part in parts] == (["image"] if how == "bytes" else ["text", "image"])
+    assert (parts[-1].source.media_type, parts[-1].source.data) == ("image/png", PIXEL)
+    assert PIXEL in str(provider.requests[-1].body["messages"][-1])
+    by_hand: Any = client.agents.tools.run(name, agent_id=agent.id, args={"how": how})
+    assert by_hand.func_return[-1]["source"]["data"] == PIXEL
 
 
 def test_a_tool_without_docstring_or_with_undescribed_parameters_is_accepted(client: Letta) -> None:

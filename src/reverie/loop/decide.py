@@ -17,7 +17,7 @@ from reverie.domain.message import (
     ToolReturnBody,
 )
 from reverie.domain.stop_reason import StopReason
-from reverie.tools.rules import Executed, allowed_tools, is_terminal
+from reverie.tools.rules import Executed, allowed_tools, is_terminal, missing_before_exit
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,10 @@ def decide(
         return End(StopReason.REQUIRES_APPROVAL) if waiting.undecided else RunTools(waiting)
     last = next((item for item in reversed(context) if not isinstance(item.body, SummaryBody | EventBody)), None)
     if last is not None and last.run_id == run_id:
-        if isinstance(last.body, ToolReturnBody) and (reason := _after_tools(last.body, agent)) is not None:
-            return End(reason)
+        if isinstance(last.body, ToolReturnBody):
+            history = executed(context, run_id)
+            if (reason := _after_tools(history, agent, tool_names)) is not None:
+                return End(reason)
         if isinstance(last.body, AssistantBody | ReasoningBody) and last.step_id is not None:
             return _after_words(context, agent, tool_names, run_id, spent=steps >= max_steps)
     return End(StopReason.MAX_STEPS) if steps >= max_steps else CallModel()
@@ -68,15 +70,22 @@ def decide(
 def executed(context: Sequence[Message], run_id: RunId) -> tuple[Executed, ...]:
     """What ran in this run so far, in order. Rules count anew in each run."""
     return tuple(
-        Executed(name=item.name, value=item.value if item.status == "success" else item.text)
+        Executed(
+            name=item.name,
+            value=item.value if item.status == "success" else item.text,
+            succeeded=item.status == "success",
+        )
         for message in context
         if message.run_id == run_id and isinstance(message.body, ToolReturnBody)
         for item in message.body.returns
     )
 
 
-def _after_tools(body: ToolReturnBody, agent: Agent) -> StopReason | None:
-    succeeded = [item.name for item in body.returns if item.status == "success"]
+def _after_tools(history: Sequence[Executed], agent: Agent, tool_names: Sequence[str]) -> StopReason | None:
+    """Whether the turn ends with what ran in it; it does not while a rule still waits for a tool."""
+    if missing_before_exit(agent.tool_rules, tool_names, history):
+        return None
+    succeeded = [item.name for item in history if item.succeeded]
     if any(is_terminal(agent.tool_rules, name) for name in succeeded):
         return StopReason.TOOL_RULE if SPEAKING_TOOL not in succeeded else StopReason.END_TURN
     if agent.agent_type.speaks_through_tool and SPEAKING_TOOL in succeeded:

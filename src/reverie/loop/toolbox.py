@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeAlias
 
@@ -96,6 +96,11 @@ class Toolbox:
             return view.agent.approvals[name]
         tool = _find(view, name)
         return bool(tool is not None and tool.default_requires_approval)
+
+    def as_rules_have_it(self, view: View, run: Run, call: ToolCall) -> ToolCall:
+        """`call` with the arguments that rules fix, so that whoever is asked about it sees what would run."""
+        fixed = args_override(view.agent.tool_rules, call.name, executed(view.context, run.id))
+        return replace(call, arguments=_overridden(call.arguments, fixed)) if fixed else call
 
     async def prepare(self, view: View, run: Run, pending: OpenCalls) -> list[Prepared]:
         """Do everything that must happen outside a transaction, for all calls, in their order.

@@ -24,7 +24,7 @@ from reverie.domain.errors import (
 )
 from reverie.domain.events import Event, MessageSaved, RunEnded, RunFailure
 from reverie.domain.ids import StepId, make_id
-from reverie.domain.message import EventBody, Message, SystemBody, calls_of, text_parts
+from reverie.domain.message import ApprovalRequestBody, Body, EventBody, Message, SystemBody, calls_of, text_parts
 from reverie.domain.provider import ModelInfo
 from reverie.domain.run import Step, Usage
 from reverie.domain.stop_reason import StopReason
@@ -461,7 +461,7 @@ class Turn:
         return [
             new_message(
                 view,
-                item.body,
+                self._settled(item.body),
                 now,
                 run=self.state.run,
                 step_id=draft.step_id,
@@ -473,6 +473,12 @@ class Turn:
             )
             for item in draft.written(with_calls=with_calls)
         ]
+
+    def _settled(self, body: Body) -> Body:
+        if not isinstance(body, ApprovalRequestBody):
+            return body
+        calls = (self._toolbox.as_rules_have_it(self.state.view, self.state.run, call) for call in body.calls)
+        return replace(body, calls=tuple(calls))
 
     def _usage(self, draft: Draft, view: View) -> Usage:
         told = draft.usage

@@ -31,6 +31,7 @@ class Executed:
     name: str
     value: JsonValue = None
     """Its real return value, or its text where there is no other."""
+    succeeded: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,14 +55,11 @@ def allowed_tools(rules: Sequence[ToolRule], tool_names: Iterable[str], history:
     that can neither go on nor end.
     """
     owned = frozenset(tool_names)
-    ran = {item.name for item in history}
-    missing = tuple(
-        dict.fromkeys(
-            rule.tool_name
-            for rule in rules
-            if isinstance(rule, RequiredBeforeExitToolRule) and rule.tool_name in owned - ran
-        )
-    )
+    missing = missing_before_exit(rules, owned, history)
+    if missing and any(item.succeeded and is_terminal(rules, item.name) for item in history):
+        # Nothing but what the rules still ask for stands between the turn and its end.
+        names = frozenset(missing) - _hidden(rules, history) or frozenset(missing)
+        return Allowed(names=names, forced=_only(names), must_continue=True, missing_before_exit=missing)
     first = frozenset(rule.tool_name for rule in rules if isinstance(rule, InitToolRule)) & owned
     if first and not history:
         return Allowed(names=first, forced=_only(first), must_continue=True, missing_before_exit=missing)
@@ -74,6 +72,24 @@ def allowed_tools(rules: Sequence[ToolRule], tool_names: Iterable[str], history:
         forced=_only(names) if chosen and must_continue else None,
         must_continue=must_continue,
         missing_before_exit=missing,
+    )
+
+
+def missing_before_exit(
+    rules: Sequence[ToolRule], tool_names: Iterable[str], history: Sequence[Executed]
+) -> tuple[str, ...]:
+    """Tools the turn may not end without, in the rules' order; those that can never run are not waited for."""
+    owned = frozenset(tool_names)
+    ran = {item.name for item in history}
+    parents = _parents(rules)
+    return tuple(
+        dict.fromkeys(
+            rule.tool_name
+            for rule in rules
+            if isinstance(rule, RequiredBeforeExitToolRule)
+            and rule.tool_name in owned - ran
+            and (rule.tool_name not in parents or parents[rule.tool_name] & owned)
+        )
     )
 
 
@@ -147,10 +163,49 @@ def check_rules(rules: Sequence[ToolRule], tool_names: Iterable[str] = ()) -> No
             raise MalformedInput(
                 field, f"the turn cannot both end after {rule.tool_name!r} and go on; remove one of the two rules"
             )
+    _check_parents(rules)
     for name in {rule.tool_name for rule in rules if isinstance(rule, ChildToolRule)}:
         sets = [set(rule.children) for rule in rules if isinstance(rule, ChildToolRule) and rule.tool_name == name]
         if not set.intersection(*sets):
             raise MalformedInput("tool_rules", f"the child rules of {name!r} have no tool in common; none could run")
+
+
+def _check_parents(rules: Sequence[ToolRule]) -> None:
+    """Refuse rules that call for a tool where the rules of its parents hide it."""
+    parents = _parents(rules)
+
+    def hidden_after(child: str, caller: str | None) -> bool:
+        return child in parents and caller not in parents[child]
+
+    for place, rule in enumerate(rules):
+        name = rule.tool_name
+        match rule:
+            case InitToolRule():
+                lost = name if hidden_after(name, None) else None
+            case ChildToolRule(children=children):
+                lost = children[0] if all(hidden_after(child, name) for child in children) else None
+            case ConditionalToolRule():
+                targets = (*rule.child_output_mapping.values(), *filter(None, (rule.default_child,)))
+                lost = next((child for child in targets if hidden_after(child, name)), None)
+            case _:
+                lost = None
+        if lost is not None:
+            allowed = " or ".join(sorted(parents[lost]))
+            when = "first" if isinstance(rule, InitToolRule) else f"after {name!r}"
+            raise MalformedInput(
+                f"tool_rules[{place}]",
+                f"{lost!r} shall run {when}, but another rule lets it run only right after {allowed}; remove one",
+            )
+
+
+def _parents(rules: Sequence[ToolRule]) -> dict[str, set[str]]:
+    """For each tool that is hidden until another one ran, which those are."""
+    found: dict[str, set[str]] = {}
+    for rule in rules:
+        if isinstance(rule, ParentToolRule):
+            for child in rule.children:
+                found.setdefault(child, set()).add(rule.tool_name)
+    return found
 
 
 def _chosen(rules: Sequence[ToolRule], history: Sequence[Executed], owned: frozenset[str]) -> frozenset[str] | None:

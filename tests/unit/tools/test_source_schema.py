@@ -42,7 +42,7 @@ def test_a_signature_and_its_docstring_become_a_schema() -> None:
                     "items": {
                         "type": "object",
                         "properties": {
-                            "name": {"type": "string", "description": "Its name"},
+                            "name": {"type": "string", "description": "Its name", "minLength": 1},
                             "size": {"type": "integer"},
                         },
                         "required": ["name"],
@@ -59,6 +59,103 @@ def test_a_signature_and_its_docstring_become_a_schema() -> None:
     }
 
 
+KINDS = '''
+from __future__ import annotations
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NotRequired, TypedDict, TypeVar
+from pydantic import BaseModel, Field
+
+T = TypeVar("T")
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+class Level(IntEnum):
+    LOW = 1
+    HIGH = 2
+
+@dataclass
+class Point:
+    """A place.
+
+    Attributes:
+        x: to the right
+    """
+    x: int
+    tags: list[str] = field(default_factory=list)
+
+class Options(TypedDict, total=False):
+    a: int
+
+class Pair(NamedTuple):
+    a: int
+    b: str = "x"
+
+class Box(BaseModel, Generic[T]):
+    inside: T
+    more: Annotated[list[T], Field(max_length=2)] = []
+
+class Node(BaseModel):
+    value: int
+    children: list[Node] = []
+
+def helper(x: int) -> int:
+    return x
+
+def build(colour: Colour, level: Level, point: Point, options: Options, pair: Pair, box: Box[Point], node: Node,
+          anything: Any, bare: list, nothing: type(None) = None, some: dict = None) -> str:
+    """DOC"""
+    return ""
+
+def _private(x): ...
+'''
+DOCS = {
+    "google": "Build.\n\n    Args:\n        colour (Colour): of the box\n            and its lid\n",
+    "numpy": "Build.\n\n    Parameters\n    ----------\n    colour : Colour\n        of the box\n        and its lid\n",
+    "rest": "Build.\n\n    :param colour: of the box\n        and its lid\n    :type colour: Colour\n    ",
+}
+
+
+@pytest.mark.parametrize("style", DOCS)
+def test_every_kind_of_type_and_docstring_is_read(style: str) -> None:
+    schema = derive_schema(KINDS.replace("DOC", DOCS[style]))
+    assert (schema["name"], schema["description"]) == ("build", "Build.")
+    point = {
+        "type": "object",
+        "properties": {
+            "x": {"type": "integer", "description": "to the right"},
+            "tags": {"type": "array", "items": {"type": "string"}},
+        },
+        "required": ["x"],
+        "description": "A place.",
+    }
+    pair = {"a": {"type": "integer"}, "b": {"type": "string"}}
+    inside = {"inside": point, "more": {"type": "array", "items": point, "maxItems": 2}}
+    children = {"type": "array", "items": {"type": "object"}}
+    assert schema["parameters"]["properties"] == {
+        "colour": {"type": "string", "enum": ["red", "blue"], "description": "of the box\nand its lid"},
+        "level": {"type": "integer", "enum": [1, 2]},
+        "point": point,
+        "options": {"type": "object", "properties": {"a": {"type": "integer"}}, "required": []},
+        "pair": {"type": "object", "properties": pair, "required": ["a"]},
+        "box": {"type": "object", "properties": inside, "required": ["inside"]},
+        "node": {
+            "type": "object",
+            "properties": {"value": {"type": "integer"}, "children": children},
+            "required": ["value"],
+        },
+        "anything": {},
+        "bare": {"type": "array", "items": {}},
+        "nothing": {"type": "null"},
+        "some": {"type": "object", "additionalProperties": True},
+    }
+    assert schema["parameters"]["required"] == [
+        "colour", "level", "point", "options", "pair", "box", "node", "anything", "bare",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("source", "named"),
     [
@@ -66,6 +163,9 @@ def test_a_signature_and_its_docstring_become_a_schema() -> None:
         ("def f(x: Foo):\n    pass", "Foo"),
         ("def f(:\n    pass", "line 1"),
         ("x = 1", "no public function"),
+        ("def f(x: int, *rest: str):\n    pass", r"'\*rest' takes arguments without names"),
+        ("def f(x: int, **more):\n    pass", r"'\*\*more' takes .* or give args_json_schema"),
+        ("def f(x: int, /):\n    pass", "'x' is positional-only"),
     ],
 )
 def test_what_is_missing_is_named(source: str, named: str) -> None:

@@ -13,6 +13,7 @@ prints never mixes with what it returns.
 """
 
 import dataclasses
+import enum
 import functools
 import inspect
 import json
@@ -122,6 +123,10 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     module = types.ModuleType("tool")
     sys.modules["tool"] = module  # Pydantic and dataclasses look names up there
     try:
+        if sys.version_info < (3, 12) and "TypedDict" in source:
+            import typing_extensions  # Pydantic takes no other TypedDict before Python 3.12
+
+            typing.TypedDict = typing_extensions.TypedDict
         os.environ.update(request["environment"])
         module.__dict__.update(_unimported(source, request["models"]))
         if request["api"] is not None and "client" in source:
@@ -298,7 +303,7 @@ def plain(value: Any, depth: int = 0) -> Any:
         return {key if isinstance(key, str) else str(key): plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item, depth + 1) for item in value]
-    return _drawn_or_text(value)
+    return plain(value.value, depth + 1) if isinstance(value, enum.Enum) else _drawn_or_text(value)
 
 
 def _drawn_or_text(value: Any) -> Any:
