@@ -37,6 +37,15 @@ def {name}(agent_id: str, question: str) -> str:
     return reply.messages[-1].content
 '''
 
+REMEMBER_IN_TYPESCRIPT = """
+export async function {name}(fact: string): Promise<string> {{
+  const agent_id = Deno.env.get("LETTA_AGENT_ID")!;
+  const block = await client.agents.blocks.retrieve("human", {{ agent_id }});
+  await client.agents.blocks.update("human", {{ agent_id, value: `${{block.value}}\\n${{fact}}` }});
+  return `kept; ${{(await client.agents.messages.list(agent_id)).items.length > 0}}`;
+}}
+"""
+
 KEY = '''
 def {name}() -> str:
     """Say which key the client has."""
@@ -53,6 +62,22 @@ def test_a_tool_edits_its_agents_memory_while_the_turn_waits(client: Letta, prov
     assert returned.tool_return == "kept; Client True"
     assert client.agents.blocks.retrieve("human", agent_id=agent.id).value == "Name: unknown\nLikes tea"
     assert "Likes tea" in provider.requests[1].system  # the very next request of the same turn
+
+
+def test_a_tool_in_typescript_edits_its_agents_memory(client: Letta, provider: Provider) -> None:
+    name = f"remember_{uuid4().hex[:8]}"
+    parameters = {"type": "object", "properties": {"fact": {"type": "string"}}, "required": ["fact"]}
+    tool = client.tools.create(
+        source_type="typescript",
+        source_code=REMEMBER_IN_TYPESCRIPT.format(name=name),
+        json_schema={"name": name, "description": "Keep a fact.", "parameters": parameters},
+    )
+    agent = new_agent(client, tool_ids=[tool.id])
+    provider.script(call(name, fact="Likes tea"), say("Noted."))
+    reply = client.agents.messages.create(agent.id, input="I like tea")
+    returned = next(item for item in reply.messages if item.message_type == "tool_return_message")
+    assert returned.tool_return == "kept; true", returned
+    assert client.agents.blocks.retrieve("human", agent_id=agent.id).value == "Name: unknown\nLikes tea"
 
 
 def test_a_tool_talks_to_another_agent(client: Letta, provider: Provider) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from letta_client import Letta
+from letta_client import Letta, UnprocessableEntityError
 from letta_client.types import AgentState
 from tests.support.provider import Provider
 from tests.support.replies import call, reply, say
@@ -95,6 +95,90 @@ def test_arguments_of_a_rule_override_the_models(client: Letta, provider: Provid
     provider.script(call("first_step", text="free"), say("ok"))
     answer = client.agents.messages.create(agent.id, input="go")
     assert answer.messages[1].tool_return == "echo: fixed"  # type: ignore[union-attr]
+
+
+def test_rules_act_together_and_a_broken_one_is_told(client: Letta, provider: Provider) -> None:
+    first, second, third = NAMES
+    left: Any = {"type": "conditional", "tool_name": second, "child_output_mapping": {"echo: left": third}}
+    rules: list[Any] = [
+        {"type": "run_first", "tool_name": first, "args": {"text": "fixed"}, "prompt_template": "1: {{ tool_name }}"},
+        {"type": "constrain_child_tools", "tool_name": first, "children": [second],
+         "child_arg_nodes": [{"name": second, "args": {"text": "left"}}]},
+        {**left, "default_child": first, "require_output_mapping": False},
+        {"type": "parent_last_tool", "tool_name": second, "children": [third]},
+        {"type": "max_count_per_step", "tool_name": third, "max_count_limit": 1},
+        {"type": "required_before_exit", "tool_name": third},
+        {"type": "continue_loop", "tool_name": third},
+        {"type": "requires_approval", "tool_name": second},
+    ]  # fmt: skip
+    agent = _agent(client, *rules)
+    provider.script(
+        call(third, text="too early"), call(first, text="free"), call(second, text="right", id="gated"),
+        call(third, text="last"), reply(call(third, text="once too often"), call(first, text="again")),
+        call(second, text="x", id="again"),
+    )  # fmt: skip
+    asked = client.agents.messages.create(agent.id, input="go")
+    request: Any = asked.messages[-1]
+    assert request.tool_call.arguments == '{"text":"left"}'  # what would run, not what the model wrote
+    answer = {"type": "approval", "tool_call_id": "gated", "approve": True}
+    done = client.agents.messages.create(agent.id, messages=[{"type": "approval", "approvals": [answer]}])  # type: ignore[list-item]
+    results = [item for turn in provider.requests[-1].turns for _, item in turn.results]
+    assert results[0].startswith(f"{third} may not be called now by your tool rules, and it was not run. ")
+    assert f"You may call: {first}." in results[0]
+    assert results[1:3] == ["echo: fixed", "echo: left"]
+    offered = [(request.tools, request.body.get("tool_choice")) for request in provider.requests]
+    forced = {"type": "function", "function": {"name": first}}
+    assert offered[0] == offered[1] == ((first,), forced)
+    assert [tools for tools, _ in offered[2:4]] == [(second,), (third,)]
+    assert third not in offered[4][0]
+    assert "1: first_step" in provider.requests[0].system
+    assert done.stop_reason.stop_reason == "requires_approval"
+
+
+def test_a_terminal_tool_waits_for_what_is_required(client: Letta, provider: Provider) -> None:
+    first, second, _ = NAMES
+    terminal, required = (
+        {"type": "exit_loop", "tool_name": first},
+        {"type": "required_before_exit", "tool_name": second},
+    )
+    agent = _agent(client, terminal, required)
+    provider.script(call(first, text="a"), call(second, text="b"))
+    answer = client.agents.messages.create(agent.id, input="go")
+    assert (answer.stop_reason.stop_reason, len(answer.messages)) == ("tool_rule", 4)
+    assert provider.requests[1].tools == (second,)
+
+
+def test_contradictions_are_422_and_a_rule_of_a_missing_tool_waits_for_it(client: Letta, provider: Provider) -> None:
+    first, second, third = NAMES
+    ends = {"type": "exit_loop", "tool_name": first}
+    contradictions: list[list[Any]] = [
+        [ends, {"type": "continue_loop", "tool_name": first}],
+        [
+            {"type": "run_first", "tool_name": second},
+            {"type": "parent_last_tool", "tool_name": first, "children": [second]},
+        ],
+        [
+            {"type": "constrain_child_tools", "tool_name": first, "children": [third]},
+            {"type": "parent_last_tool", "tool_name": second, "children": [third]},
+        ],
+        [{"type": "max_count_per_step", "tool_name": first, "max_count_limit": 0}],
+    ]
+    agent = _agent(client, ends)
+    for rules in contradictions:
+        with pytest.raises(UnprocessableEntityError, match="tool_rules"):
+            _agent(client, *rules)
+        with pytest.raises(UnprocessableEntityError, match="tool_rules"):
+            client.agents.update(agent.id, tool_rules=rules)
+    rules_now = client.agents.retrieve(agent.id).tool_rules or []
+    assert [rule.type for rule in rules_now] == ["exit_loop"]
+
+    later = client.tools.upsert(source_code=echo_source("fourth_step"))
+    client.agents.update(agent.id, tool_rules=[{"type": "run_first", "tool_name": "fourth_step"}])
+    client.agents.messages.create(agent.id, input="go")
+    client.agents.tools.attach(later.id, agent_id=agent.id)
+    provider.script(call("fourth_step", text="now"), say("ok"))
+    client.agents.messages.create(agent.id, input="go")
+    assert [request.tools for request in provider.requests[:2]] == [NAMES, ("fourth_step",)]
 
 
 def test_what_was_put_away_is_found_by_meaning_and_counted_in_the_prompt(client: Letta, provider: Provider) -> None:

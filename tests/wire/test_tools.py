@@ -1,6 +1,7 @@
 """Tools from source: schemas, updates, lists, runs."""
 
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -9,6 +10,7 @@ from letta_client.types import Tool
 from tests.support.provider import Provider
 from tests.support.replies import call, say
 from tests.support.server import Server
+from tests.wire.conftest import StartServer
 from tests.wire.samples import ANTHROPIC_MODEL, PIXEL, bare_agent, echo_source, stored_bytes
 
 RICH = '''
@@ -88,6 +90,18 @@ def {name}(colour: Colour, point: Point, options: Options, pair: Pair, box: Box[
     kinds = [colour, point, options, pair, box.inside, day, numbers, both, both[1], maybe]
     return {{"kinds": [helper(item) for item in kinds], "box": box, "point": point, "pair": pair, "colour": colour}}
 '''
+
+SPILL = """
+def spill(fails: bool) -> str:
+    import os, sys
+    from urllib.parse import quote
+    key = os.environ["TOKEN"]
+    print("out", key)
+    print("err", key, file=sys.stderr)
+    if fails:
+        raise RuntimeError(f"GET https://api.example/?key={quote(key, safe='')} with {key!r}")
+    return key
+"""
 
 PICTURES = """
 import base64
@@ -378,6 +392,35 @@ def test_secrets_reach_the_tool_and_are_nowhere_in_clear(client: Letta, server: 
     assert answer.messages[1].tool_return == f"{secret[::-1]} {agent.id}"  # type: ignore[union-attr]
     assert all(secret.encode() not in text for text in stored_bytes(server))
     assert secret not in str(provider.requests[0].body)
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_what_tools_let_slip_of_secrets_is_read_nowhere(start_server: StartServer, provider: Provider) -> None:
+    secret = f"s3cret/{uuid4().hex}&more"
+    server = start_server(REVERIE_LOG_LEVEL="debug", REVERIE_ACCESS_LOG="true")
+    client = server.client
+    tool = client.tools.create(source_code=SPILL)
+    agent = bare_agent(client, tool_ids=[tool.id], secrets={"TOKEN": secret})
+    other = bare_agent(client, tool_ids=[tool.id], secrets={"ANOTHER": "value of another"})
+    for owner, status in ((agent, "error"), (other, "error"), (agent, "success")):
+        provider.script(call("spill", fails=status == "error"), say("ok"))
+        (_, returned, _) = client.agents.messages.create(owner.id, input="go").messages
+        assert returned.status == status, returned  # type: ignore[union-attr]
+        if owner is agent:
+            assert (returned.stdout, returned.stderr) == (["out [secret TOKEN]\n"], ["err [secret TOKEN]\n"])  # type: ignore[union-attr]
+        if owner is agent and status == "error":
+            assert "?key=[secret TOKEN] with '[secret TOKEN]'" in str(returned.tool_return)  # type: ignore[union-attr]
+        if owner is other:
+            assert "KeyError: 'TOKEN'" in str(returned.tool_return)  # type: ignore[union-attr]
+    told = {"log": server.log}
+    with server.http as http:
+        for path in (f"/v1/agents/{agent.id}/export", "/v1/runs", "/v1/steps", "/v1/approvals"):
+            told[path] = http.get(path).text
+        for step in http.get("/v1/steps").json():
+            told[f"trace of {step['id']}"] = http.get(f"/v1/steps/{step['id']}/trace").text
+            told[f"spans of {step['run_id']}"] = http.get(f"/v1/runs/{step['run_id']}/trace").text
+    assert [place for place, text in told.items() for form in (secret, quote(secret, safe="")) if form in text] == []
+    assert "spill" in told[f"/v1/agents/{agent.id}/export"]
 
 
 def test_tools_are_found_by_words_and_by_meaning(client: Letta) -> None:

@@ -1,11 +1,11 @@
 """Keeps what was said to model providers, beside the turns that said it, and forgets it in time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import orjson
 import structlog
@@ -15,7 +15,7 @@ from reverie.background.rounds import Rounds
 from reverie.domain.clock import Clock
 from reverie.domain.ids import OrganizationId
 from reverie.domain.sandbox import SandboxVariable
-from reverie.domain.secrecy import hiding
+from reverie.domain.secrecy import hiding, without
 from reverie.domain.trace import Exchange
 from reverie.storage import sandboxes, traces
 from reverie.storage.database import Database
@@ -132,17 +132,5 @@ def _without_secrets(exchange: Exchange, shared: Sequence[SandboxVariable], ciph
     hide = hiding(secrets)
     if hide is None:
         return exchange
-    request = orjson.dumps(_mapped(orjson.loads(exchange.request), hide))
-    return replace(exchange, request=request, response=_mapped(exchange.response, hide))
-
-
-def _mapped(value: Any, change: Callable[[str], str]) -> Any:
-    match value:
-        case str():
-            return change(value)
-        case list():
-            return [_mapped(item, change) for item in value]
-        case dict():
-            return {name: _mapped(item, change) for name, item in value.items()}
-        case _:
-            return value
+    request = orjson.dumps(without(orjson.loads(exchange.request), hide))
+    return replace(exchange, request=request, response=without(exchange.response, hide))

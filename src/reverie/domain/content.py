@@ -62,6 +62,8 @@ class ToolReturn:
     stderr: tuple[str, ...] = ()
     value: JsonValue = None
     """The raw value a custom tool returned, for rules that look at it; not shown to the model."""
+    admitted: bool = True
+    """False: refused before it could run, so that no rule counts it."""
 
     @property
     def text(self) -> str:

@@ -1,8 +1,9 @@
 """Texts without the secrets that somebody let slip into them."""
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
 SHORTEST_SECRET: Final = 6
@@ -28,6 +29,22 @@ def hiding(secrets: Mapping[str, str]) -> Callable[[str], str] | None:
         return text
 
     return hide
+
+
+def without(value: Any, hide: Callable[[str], str]) -> Any:
+    """`value`, of JSON or of records, with `hide` done to each text in it."""
+    match value:
+        case str():
+            return hide(value)
+        case list() | tuple():
+            return type(value)(without(item, hide) for item in value)
+        case dict():
+            return {name: without(item, hide) for name, item in value.items()}
+        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            names = (field.name for field in dataclasses.fields(value) if field.init)
+            return dataclasses.replace(value, **{name: without(getattr(value, name), hide) for name in names})
+        case _:
+            return value
 
 
 def _forms(value: str) -> Iterator[str]:

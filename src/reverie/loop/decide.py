@@ -9,6 +9,7 @@ from reverie.context.transcript import SPEAKING_TOOL
 from reverie.domain.agent import Agent
 from reverie.domain.ids import RunId
 from reverie.domain.message import (
+    ApprovalResponseBody,
     AssistantBody,
     EventBody,
     Message,
@@ -68,7 +69,8 @@ def decide(
 
 
 def executed(context: Sequence[Message], run_id: RunId) -> tuple[Executed, ...]:
-    """What ran in this run so far, in order. Rules count anew in each run."""
+    """What ran in this turn so far, in order. Rules count anew in each turn."""
+    turn = _runs_of_turn(context, run_id)
     return tuple(
         Executed(
             name=item.name,
@@ -76,9 +78,26 @@ def executed(context: Sequence[Message], run_id: RunId) -> tuple[Executed, ...]:
             succeeded=item.status == "success",
         )
         for message in context
-        if message.run_id == run_id and isinstance(message.body, ToolReturnBody)
+        if message.run_id in turn and isinstance(message.body, ToolReturnBody)
         for item in message.body.returns
+        if item.admitted
     )
+
+
+def _runs_of_turn(context: Sequence[Message], run_id: RunId) -> set[RunId | None]:
+    """The run, and those before it whose calls it has the answers to: an approval goes on with a turn."""
+    found: set[RunId | None] = {run_id}
+    wanted: set[str] = set()
+    for message in reversed(context):
+        if message.id in wanted:
+            found.add(message.run_id)
+            wanted.discard(message.id)
+        elif message.run_id in found:
+            if isinstance(message.body, ApprovalResponseBody) and message.body.request_id is not None:
+                wanted.add(message.body.request_id)
+        elif not wanted and message.run_id is not None:
+            break
+    return found
 
 
 def _after_tools(history: Sequence[Executed], agent: Agent, tool_names: Sequence[str]) -> StopReason | None:

@@ -120,7 +120,7 @@ class Toolbox:
             try:
                 tool, arguments = self._admit(view, call, history)
             except ToolError as error:
-                results[place] = _Settled(call, ToolOutcome.error(str(error)))
+                results[place] = _Settled(call, replace(ToolOutcome.error(str(error)), admitted=False))
                 continue
             history.append(Executed(name=call.name, value=None))
             own = self._builtin.get(tool.name) if tool.is_builtin else None
@@ -175,6 +175,7 @@ class Toolbox:
                     stdout=outcome.stdout,
                     stderr=outcome.stderr,
                     value=outcome.value,
+                    admitted=outcome.admitted,
                 )
             )
         return returns

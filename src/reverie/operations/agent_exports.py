@@ -1,14 +1,18 @@
 """What callers can ask for about agent files."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 
 from sqlalchemy import Connection
 
+from reverie.auth.cipher import Cipher, Unreadable
 from reverie.auth.keys import Caller, Scope
-from reverie.domain.agent_file import AgentFile, FileSkill
+from reverie.domain.agent import Agent, AgentDetails
+from reverie.domain.agent_file import AgentFile, FileAgent, FileSkill
 from reverie.domain.errors import NotFound
 from reverie.domain.ids import AgentId
+from reverie.domain.secrecy import hiding, without
 from reverie.operations.base import Operations
 from reverie.operations.packing import PackOptions, pack, with_configs, with_members
 from reverie.operations.unpacking import UnpackOptions, prepare_file, store_file
@@ -27,15 +31,31 @@ async def export(
     caller.require(Scope.READ)
     now = ops.clock()
 
-    def read(c: Connection) -> AgentFile:
+    def read(c: Connection) -> tuple[list[AgentDetails], AgentFile]:
         found = with_members(c, caller.organization_id, agent_id)
         thread = options.conversation_id
         if thread is not None and conversations.get(c, caller.organization_id, thread).agent_id != agent_id:
             raise NotFound("conversation", thread, f"it is not one of agent {agent_id!r}")
-        return pack(c, found, options, now)
+        return found, pack(c, found, options, now)
 
-    file = await with_configs(ops, caller, await ops.database.read(read))
+    found, packed = await ops.database.read(read)
+    pairs = zip(found, packed.agents, strict=True)
+    discreet = tuple(_without_secrets(agent, details.agent, ops.cipher) for details, agent in pairs)
+    file = await with_configs(ops, caller, replace(packed, agents=discreet))
     return replace(file, skills=skills)
+
+
+def _without_secrets(packed: FileAgent, agent: Agent, cipher: Cipher) -> FileAgent:
+    """The agent of a file without the secrets that its tools have let slip into their results."""
+    secrets: dict[str, str] = {}
+    for name, sealed in agent.sealed_secrets.items():
+        with suppress(Unreadable):
+            secrets[name] = cipher.decrypt(sealed, agent.id)
+    hide = hiding(secrets)
+    if hide is None:
+        return packed
+    messages = tuple(without(item, hide) if item.role == "tool" else item for item in packed.messages)
+    return replace(packed, messages=messages)
 
 
 async def import_file(ops: Operations, caller: Caller, text: bytes, options: UnpackOptions) -> list[AgentId]:

@@ -47,6 +47,8 @@ class ToolOutcome:
     stderr: tuple[str, ...] = ()
     value: JsonValue = None
     """The raw return value, for rules that look at it."""
+    admitted: bool = True
+    """False: refused before it could run."""
 
     @staticmethod
     def success(text: str, value: JsonValue = None) -> "ToolOutcome":

@@ -118,6 +118,17 @@ async def test_endless_loops_and_floods_are_stopped(executor: SandboxExecutor) -
     assert (await run(executor, bomb, {})).status == "error"
 
 
+async def test_without_the_sdk_a_tool_is_told_and_others_run(tmp_path: Path) -> None:
+    options = SandboxOptions(data_dir=str(tmp_path), warm_workers=0)
+    executor = SandboxExecutor(options, environment={**os.environ, "NPM_CONFIG_REGISTRY": "http://127.0.0.1:9/"})
+    told = text(await run(executor, "export const probe = async () => (await client.agents.list()).items", {}))
+    assert "there is no client for this tool" in told
+    assert "@letta-ai/letta-client@1.12.1, which cannot be installed" in told
+    kind = "const client = { name: 'own' };\nexport const probe = () => client.name;"
+    assert (await run(executor, kind, {})).value == "own"
+    await executor.aclose()
+
+
 async def test_packages_come_from_npm_once(executor: SandboxExecutor) -> None:
     source = 'import isOdd from "is-odd";\nexport const probe = (n: number) => isOdd(n);'
     fields = (PipRequirement(name="is-odd", version="3.0.1"),)

@@ -85,6 +85,11 @@ def test_a_turn_may_not_end_before_a_required_tool_unless_there_is_none_such() -
     assert allowed_tools(rules, TOOLS, ran("a")) == Allowed(names=None)
 
 
+def test_what_can_never_run_is_not_waited_for() -> None:
+    rules = (RequiredBeforeExitToolRule(tool_name="b"), ParentToolRule(tool_name="gone", children=("b",)))
+    assert allowed_tools(rules, TOOLS, ()) == Allowed(names=frozenset("ac"))
+
+
 def test_a_continue_rule_is_met_by_asking_again() -> None:
     assert not allowed_tools((ContinueToolRule(tool_name="a"),), TOOLS, ran("a")).must_continue
 
