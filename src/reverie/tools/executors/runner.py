@@ -28,6 +28,8 @@ import types
 import typing
 from typing import Any, get_args, get_origin
 
+_OWN_ADDRESS = "127.0.0.2"
+"""Where programs in the sandbox find the server's API; what they ask of 127.0.0.1 is for the proxy to refuse."""
 _JSON_TYPES = {"string": str, "integer": int, "number": float, "boolean": bool, "object": dict, "null": None}
 _PICTURES = {
     b"\x89PNG\r\n\x1a\n": "image/png",
@@ -81,11 +83,11 @@ def _way_out(socket: str, key: str) -> dict[str, str]:
     """The environment that names the server's proxy to programs."""
     url = f"http://call:{key}@127.0.0.1:{_led(socket)}"
     names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-    inside = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    inside = {"NO_PROXY": _OWN_ADDRESS, "no_proxy": _OWN_ADDRESS}
     return inside | {name: url for known in names for name in (known, known.lower())}
 
 
-def _led(socket: str) -> int:
+def _led(socket: str, address: str = "127.0.0.1") -> int:
     """Lead a port of the sandbox's own loopback to a socket of the server; return its number.
 
     Programs know hosts and ports; what crosses the sandbox's border is a socket in a folder.
@@ -93,7 +95,7 @@ def _led(socket: str) -> int:
     import socket as sockets  # costs 5 ms, and most calls have no network
     import threading
 
-    listener = sockets.create_server(("127.0.0.1", 0))
+    listener = sockets.create_server((address, 0))
 
     def pump(source: Any, target: Any) -> None:
         try:
@@ -164,9 +166,9 @@ def _answer_of_deno(request: dict[str, Any]) -> bytes:
     command += [f"--allow-read={','.join(readable)}", "--allow-write=/tmp"]
     client = deno["client"]
     if client is not None and request["api"] is not None:
-        port = _led(request["api"]["socket"])
-        client |= {"url": f"http://127.0.0.1:{port}", "key": request["api"]["key"]}
-        command.append(f"--allow-net=127.0.0.1:{port}")
+        place = f"{_OWN_ADDRESS}:{_led(request['api']['socket'], _OWN_ADDRESS)}"
+        client |= {"url": f"http://{place}", "key": request["api"]["key"]}
+        command.append(f"--allow-net={place}")
     if request["proxy"] is not None:
         command.append("--allow-net")  # of the sandbox, where nothing but the proxy is
     environment = {**os.environ, **request["environment"], "DENO_DIR": "/tmp/.deno", "NO_COLOR": "1"}
