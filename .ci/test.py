@@ -71,6 +71,13 @@ def typescript() -> Outcome:
     return run("npm", step, "--no-audit", "--no-fund", "--loglevel=error", cwd=TYPESCRIPT)
 
 
+def site() -> Outcome:
+    """The documentation site; a link that leads nowhere is an error."""
+    quiet = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    command = [str(BIN / "mkdocs"), "build", "--strict", "--site-dir", str(ROOT / "build" / "site")]
+    return Outcome(subprocess.run(command, cwd=ROOT, env=quiet, check=False).returncode)
+
+
 def tests() -> Outcome:
     """Pytest, on both databases."""
     workers = os.environ.get("PYTEST_WORKERS", str(max(2, os.cpu_count() or 2)))
@@ -94,6 +101,7 @@ PARTS: dict[str, Callable[[], Outcome]] = {
     "types": types,
     "ladder": ladder,
     "typescript": typescript,
+    "site": site,
     "tests": tests,
 }
 

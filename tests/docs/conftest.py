@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +19,9 @@ Run = Callable[[Path], str]
 
 @pytest.fixture(scope="session")
 def _page_server(_provider: Provider) -> Iterator[Server]:
-    with running_server(None, provider_environment(_provider)) as server:
+    # Where the programs of the tests' packages are, such as an MCP server.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with running_server(None, {**provider_environment(_provider), "PATH": path}) as server:
         yield server
 
 

@@ -1,8 +1,6 @@
 """What README.md shows is run: programs against a real server, commands up to their options."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +8,9 @@ from tests.docs.conftest import Run
 from tests.support.provider import Provider
 from tests.support.replies import call, say
 from tests.support.server import ROOT, Server
+from typer.testing import CliRunner
+
+from reverie.cli.main import app as cli
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES += [ROOT / "examples" / "README.md", ROOT / "examples" / "chat-app" / "README.md"]
@@ -51,9 +52,8 @@ def test_every_command_exists(page: Path) -> None:
     for line in words(page):
         if line[0] == "make":
             assert line[1] in targets
-        elif line[0].endswith("bin/reverie"):
-            command = [sys.executable, "-m", "reverie", *line[1:], "--help"]
-            assert subprocess.run(command, capture_output=True, check=False).returncode == 0, line
+        elif line[0] == "reverie" or line[0].endswith("bin/reverie"):
+            assert CliRunner().invoke(cli, [*line[1:], "--help"]).exit_code == 0, line
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
