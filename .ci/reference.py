@@ -4,6 +4,7 @@ Usage: PYTHONPATH=.:src reference.py FOLDER (`make docs`). Settings and compatib
 """
 
 import inspect
+import re
 import sys
 import textwrap
 import typing
@@ -259,6 +260,30 @@ def decisions_page() -> str:
     return _page("Decisions", introduction, *(f"- [{title}]({name})" for name, title in titles.items()))
 
 
+# ---- examples
+
+
+def examples_page() -> str:
+    """The programs of examples/ with their text, in the order and with the words of its README."""
+    folder = ROOT / "examples"
+    lines: list[str] = []
+    for row in re.findall(r"^\| (.+) \| (.*) \| (.*) \|$", (folder / "README.md").read_text(), re.MULTILINE):
+        programs = re.findall(r"\((\w+/(\w+)\.(py|ts))\)", " ".join(row[1:]))
+        if programs:
+            title = programs[0][1].partition("_")[2].replace("_", " ").replace("nextjs", "Next.js")
+            lines += [f"## {title[0].upper()}{title[1:]}", "", f"{row[0][0].upper()}{row[0][1:]}.", ""]
+        for path, _, suffix in programs:
+            # `py` and `ts`: these are run one by one, not as programs of this page.
+            text = f'```{suffix} title="{path}"\n{(folder / path).read_text().rstrip()}\n```'
+            lines += [f'=== "{ {"py": "Python", "ts": "TypeScript"}[suffix] }"', "", textwrap.indent(text, "    "), ""]
+    introduction = (
+        "Twenty-six small programs, to be read from the first to the last. Each runs by itself against any server, and "
+        "takes away what it made; `examples/README.md` says how. A web application is in `examples/chat-app`: one "
+        "agent for each visitor, answers as they are written, and the memory beside them."
+    )
+    return _page("Examples", introduction, *lines)
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "routes.md": routes_page,
     "events.md": events_page,
@@ -266,6 +291,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "tools.md": tools_page,
     "commands.md": commands_page,
     "../decisions/index.md": decisions_page,
+    "../guides/examples.md": examples_page,
 }
 
 if __name__ == "__main__":

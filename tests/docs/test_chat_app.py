@@ -1,8 +1,10 @@
 """examples/chat-app in a real browser: what a visitor sees, and what reached the model."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,8 +29,12 @@ def app_url(page_server: Server) -> Iterator[str]:
     process = subprocess.Popen([sys.executable, str(APP / "app.py")], env=environment)
     url = f"http://127.0.0.1:{port}"
     try:
-        with httpx.Client(transport=httpx.HTTPTransport(retries=20)) as http:
-            http.get(url, timeout=20)
+        with httpx.Client(base_url=url, timeout=60) as http:
+            while process.poll() is None:
+                with contextlib.suppress(httpx.ConnectError):
+                    http.get("/")
+                    break
+                time.sleep(0.05)
         yield url
     finally:
         process.terminate()

@@ -16,7 +16,7 @@ from typing import Any, Final
 from websockets.sync.client import ClientConnection, connect
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "chrome")
-_TIMEOUT_S: Final = 20.0
+_TIMEOUT_S: Final = 60.0
 
 
 class Page:
@@ -122,7 +122,7 @@ def open_browser(path: str) -> Iterator[Page]:
             assert process.stderr is not None
             lines = iter(process.stderr)
             address = next(found[1] for line in lines if (found := re.search(r"listening on (ws://\S+)", line)))
-            with connect(address, max_size=None) as socket:
+            with connect(address, max_size=None, open_timeout=_TIMEOUT_S) as socket:
                 yield Page(socket)
         finally:
             process.terminate()

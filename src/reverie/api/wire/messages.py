@@ -187,7 +187,11 @@ def _answer_type(item: Any) -> str:
 
 Answer: TypeAlias = Annotated[
     Annotated[ApprovalReturnBody, Tag("approval")] | Annotated[ToolReturnBody, Tag("tool")],
-    Discriminator(_answer_type),
+    Discriminator(
+        _answer_type,
+        custom_error_type="answer_type",
+        custom_error_message="the 'type' of an answer to a call is 'approval' or 'tool'",
+    ),
 ]
 
 
@@ -255,7 +259,11 @@ MessageInputBody: TypeAlias = Annotated[
     Annotated[MessageCreate, Tag("message")]
     | Annotated[ApprovalCreate, Tag("approval")]
     | Annotated[ToolReturnCreate, Tag("tool_return")],
-    Discriminator(_input_type),
+    Discriminator(
+        _input_type,
+        custom_error_type="input_type",
+        custom_error_message="the 'type' of an input is 'message' (or none), 'approval' or 'tool_return'",
+    ),
 ]
 
 

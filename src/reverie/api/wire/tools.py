@@ -368,7 +368,13 @@ RuleBody: TypeAlias = Annotated[
     | Annotated[RequiredBeforeExitRule, Tag("required_before_exit")]
     | Annotated[MaxCountPerStepRule, Tag("max_count_per_step")]
     | Annotated[RequiresApprovalRule, Tag("requires_approval")],
-    Discriminator(_rule_type),
+    Discriminator(
+        _rule_type,
+        custom_error_type="rule_type",
+        # The SDK's classes do not fill it in by themselves.
+        custom_error_message="a rule needs its 'type': run_first, constrain_child_tools, parent_last_tool, "
+        "conditional, exit_loop, continue_loop, required_before_exit, max_count_per_step or requires_approval",
+    ),
 ]
 
 
