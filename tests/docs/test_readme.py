@@ -22,6 +22,12 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
+def links(page: Path) -> list[str]:
+    """Where the page leads to, other sites apart; code has no links."""
+    prose = re.sub(r"^ *```.*?^ *```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"\]\((?!https?://|#)([^)#]+)", prose)
+
+
 def words(page: Path) -> list[list[str]]:
     """The commands of a page's shell blocks, without their comments."""
     lines = [line.partition("#")[0].split() for block in blocks(page, "sh") for line in block.splitlines()]
@@ -58,8 +64,7 @@ def test_every_command_exists(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_leads_somewhere(page: Path) -> None:
-    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text())
-    assert [link for link in links if not (page.parent / link).exists()] == []
+    assert [link for link in links(page) if not (page.parent / link).exists()] == []
 
 
 def test_every_page_can_be_reached_from_the_readme() -> None:
@@ -71,7 +76,5 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
             ahead += page.glob("*.md")
         elif page.suffix == ".md" and page.exists() and page not in seen:
             seen.add(page)
-            ahead += [
-                (page.parent / link).resolve() for link in re.findall(r"\]\((?!https?://|#)([^)#]+)", page.read_text())
-            ]
+            ahead += [(page.parent / link).resolve() for link in links(page)]
     assert {page for page in PAGES if page not in seen} == set()
