@@ -462,6 +462,15 @@ class Settings(BaseSettings):
         gt=0,
     )
 
+    workers: int = _setting(
+        100,
+        "REVERIE_WORKERS",
+        section=_RUNS,
+        expects="a whole number, 0 or more",
+        note="Most background runs that this process drives at the same time; more wait in line. 0, on PostgreSQL "
+        "only: it leaves them, and schedules, batches, uploaded files and sleeptime, to other processes.",
+        ge=0,
+    )
     schedule_grace_s: float = _setting(
         86_400.0,
         "REVERIE_SCHEDULE_GRACE_S",

@@ -14,6 +14,7 @@ from math import inf
 from typing import Any, Final
 
 import structlog
+from sqlalchemy.engine import make_url
 from starlette.applications import Starlette
 
 from reverie.api.app import create_app
@@ -27,7 +28,6 @@ from reverie.background.approvals import ApprovalOptions, ApprovalTimeouts
 from reverie.background.batches import Batches
 from reverie.background.callbacks import Callbacks
 from reverie.background.ingest import Ingest
-from reverie.background.rounds import Rounds
 from reverie.background.schedules import ScheduleOptions, Schedules
 from reverie.background.sleeptime import Sleeptime
 from reverie.background.sweep import sweep
@@ -36,6 +36,7 @@ from reverie.background.vectors import Vectors
 from reverie.config import Settings
 from reverie.documents.reader import SubprocessReader
 from reverie.domain.clock import utc_now
+from reverie.domain.errors import Unavailable
 from reverie.domain.tool import ToolType
 from reverie.faults import crash_point
 from reverie.loop.calibration import TokenRatios
@@ -92,12 +93,15 @@ class Server:
 
 
 @asynccontextmanager
-async def build(settings: Settings) -> AsyncIterator[Server]:
-    """Open everything, floor by floor, yield the server, close everything.
+async def build(settings: Settings, *, serves: bool = True) -> AsyncIterator[Server]:
+    """Open everything, floor by floor, yield the server, close everything. A worker serves nobody but its tools.
 
     Raises:
-        Unavailable: the database is newer than this program, held by another server, or out of reach.
+        Unavailable: the database is newer than this program, held by another server, or out of reach, or it is a
+            file, which only one process can work on.
     """
+    if make_url(settings.database_options().url).get_backend_name() == "sqlite":
+        _require_one_process(settings, serves)
     async with AsyncExitStack() as stack:
         stored = await _open_storage(settings, stack)
         catalogs = _open_models(settings, stack, stored)
@@ -105,11 +109,20 @@ async def build(settings: Settings) -> AsyncIterator[Server]:
         runs = await _start_runs(settings, stack, stored, catalogs, tools)
         around = await _start_background(settings, stack, stored, catalogs, runs)
         operations = _make_operations(settings, stored, catalogs, tools, runs, around)
-        wants_first = settings.keys_required and not settings.api_key
+        wants_first = serves and settings.keys_required and not settings.api_key
         made = await first_key(operations, stored.secrets.hasher) if wants_first else None
         app = _make_app(settings, stored, tools, operations)
         await tools.sandbox.start()
+        runs.engine.work()
         yield Server(app, operations, made, tools.listener, runs.engine)
+
+
+def _require_one_process(settings: Settings, serves: bool) -> None:
+    remedy = "give a database with --database-url postgresql://… to work with several processes"
+    if not serves:
+        raise Unavailable(f"`reverie worker` needs PostgreSQL; {remedy}, or run `reverie serve`, which works as well")
+    if not settings.workers:
+        raise Unavailable(f"REVERIE_WORKERS is 0 and no other process can work on a database file; {remedy}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +189,6 @@ async def _open_tools(settings: Settings, stack: AsyncExitStack, stored: _Stored
     stack.push_async_callback(sandbox.aclose)
     waits = PeerOptions(busy_timeout_s=settings.peer_busy_timeout_s, reply_timeout_s=settings.peer_reply_timeout_s)
     peers = PeerExecutor(PEER_TOOLS, database, waits)
-    stack.push_async_callback(peers.aclose)
     directory = StoredMcpServers(database, cipher)
     mcp = McpConnections(settings.mcp_options(), settings.web_options(), directory)
     stack.push_async_callback(mcp.aclose)
@@ -230,6 +242,7 @@ async def _start_runs(
         drain_timeout_s=settings.drain_timeout_s,
         alone=stored.alone,
         max_depth=settings.peer_depth,
+        workers=settings.workers,
     )
     engine = RunEngine(deps, options, status_of)
     callbacks = Callbacks(database, stored.secrets.signer, utc_now, settings.web_options())
@@ -245,11 +258,11 @@ async def _start_runs(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Background:
-    """What operations ring for."""
+    """What operations ring for: here, or in the processes that work."""
 
-    batches: Batches
-    ingest: Rounds
-    vectors: Rounds
+    ring_batches: Callable[[], None]
+    ring_ingest: Callable[[], None]
+    ring_vectors: Callable[[], None]
 
 
 async def _start_background(
@@ -260,6 +273,13 @@ async def _start_background(
     await stack.enter_async_context(runs.callbacks.running())
     if not stored.alone:
         await stack.enter_async_context(sweep(engine, settings.lease_s))
+    if not settings.workers:
+        ring = engine.bells.ring_elsewhere
+        return _Background(
+            ring_batches=partial(ring, "work", "batches"),
+            ring_ingest=partial(ring, "work", "ingest"),
+            ring_vectors=partial(ring, "work", "vectors"),
+        )
     batches = Batches(database, engine, utc_now, on_end=runs.callbacks.ring)
     await stack.enter_async_context(batches.running())
     reader = SubprocessReader(settings.document_options())
@@ -282,7 +302,15 @@ async def _start_background(
     await stack.enter_async_context(ApprovalTimeouts(database, engine, utc_now, limit).rounds())
     due = ScheduleOptions(grace_s=settings.schedule_grace_s)
     await stack.enter_async_context(Schedules(database, engine, utc_now, due))
-    return _Background(batches=batches, ingest=rounds, vectors=vectors)
+    rings = {"batches": batches.ring, "ingest": rounds.ring, "vectors": vectors.ring}
+
+    def hear(name: str | None) -> None:
+        for known, ring in rings.items():
+            if name in (known, None):
+                ring()
+
+    engine.bells.on("work", hear)
+    return _Background(ring_batches=batches.ring, ring_ingest=rounds.ring, ring_vectors=vectors.ring)
 
 
 def _make_operations(
@@ -300,13 +328,13 @@ def _make_operations(
         executor=tools.executor,
         mcp=tools.mcp,
         clock=utc_now,
-        ring_batches=around.batches.ring,
+        ring_batches=around.ring_batches,
         settle_traces=nothing if runs.traces is None else runs.traces.flush,
         default_model=settings.default_model,
         approval_timeout_s=settings.approval_timeout_s,
         max_file_bytes=settings.file_max_bytes,
-        ring_ingest=around.ingest.ring,
-        ring_vectors=around.vectors.ring,
+        ring_ingest=around.ring_ingest,
+        ring_vectors=around.ring_vectors,
     )
 
 

@@ -20,9 +20,12 @@ ROOT = Path(__file__).parents[2]
 
 
 class Server:
-    """`reverie serve` in a process of its own, over a database that outlives it."""
+    """`reverie serve`, or `reverie worker`, in a process of its own, over a database that outlives it."""
 
-    def __init__(self, *, database_url: str | None, data_dir: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, *, database_url: str | None, data_dir: Path, environment: Mapping[str, str], works: bool = False
+    ) -> None:
+        self.works = works
         self.database_url = database_url
         self.data_dir = data_dir
         # Most tests need no meaning of messages, and each server would load the embedder for it.
@@ -57,12 +60,18 @@ class Server:
         Raises:
             RuntimeError: it ended instead; its log is in the message.
         """
+        before = len(self.log)
         with httpx.Client(base_url=self.url, timeout=2) as http:
             process = self.spawn(*arguments, **environment)
             deadline = time.monotonic() + START_TIMEOUT_S
             while time.monotonic() < deadline:
                 if process.poll() is not None:
                     raise RuntimeError(f"the server ended with {process.returncode}:\n{self.log[-4000:]}")
+                if self.works:
+                    if " works · " in self.log[before:]:
+                        return self
+                    time.sleep(0.02)
+                    continue
                 with contextlib.suppress(httpx.HTTPError):
                     if http.get("/v1/health/").status_code == 200:
                         return self
@@ -70,7 +79,8 @@ class Server:
 
     def spawn(self, *arguments: str, **environment: str) -> "subprocess.Popen[bytes]":
         """Start without waiting."""
-        command = [sys.executable, "-m", "reverie.cli.main", "serve", "--port", str(self.port)]
+        command = [sys.executable, "-m", "reverie.cli.main"]
+        command += ["worker"] if self.works else ["serve", "--port", str(self.port)]
         command += ["--data-dir", str(self.data_dir), *arguments]
         if self.database_url:
             command += ["--database-url", self.database_url]
@@ -128,10 +138,12 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def running_server(database_url: str | None, environment: Mapping[str, str], *arguments: str) -> Iterator[Server]:
+def running_server(
+    database_url: str | None, environment: Mapping[str, str], *arguments: str, works: bool = False
+) -> Iterator[Server]:
     """A started server in a data directory of its own; ended at the end, whatever happened."""
     with tempfile.TemporaryDirectory(prefix="reverie-test-", ignore_cleanup_errors=True) as folder:
-        server = Server(database_url=database_url, data_dir=Path(folder), environment=environment)
+        server = Server(database_url=database_url, data_dir=Path(folder), environment=environment, works=works)
         try:
             yield server.start(*arguments)
         finally:

@@ -16,6 +16,7 @@ from reverie.domain.errors import ReverieError
 _RUNNERS: Final[Mapping[str, str]] = {
     "settings": "reverie.config:load_settings",
     "serve": "reverie.cli.serve:run",
+    "worker": "reverie.cli.serve:work",
     "doctor": "reverie.cli.doctor:run",
     "doctor --repair": "reverie.cli.repair:run",
     "quickstart": "reverie.cli.quickstart:run",
@@ -58,6 +59,16 @@ def serve(
     """Serve agents until SIGTERM or Ctrl-C."""
     overrides = {"host": host, "port": port, "data_dir": data_dir, "database_url": database_url}
     _finish("serve", overrides, env_file)
+
+
+@app.command()
+def worker(
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    env_file: EnvFile = None,
+) -> None:
+    """Drive background runs of servers on the same PostgreSQL database, until SIGTERM or Ctrl-C."""
+    _finish("worker", {"data_dir": data_dir, "database_url": database_url}, env_file)
 
 
 @app.command()
@@ -159,7 +170,7 @@ def _finish(command: str, overrides: Mapping[str, object], env_file: Path | None
         load: Callable[..., Any] = pkgutil.resolve_name(_RUNNERS["settings"])
         settings = load(overrides, env_file=env_file)
         run: Callable[..., int] = pkgutil.resolve_name(_RUNNERS[command])
-        if command != "serve":  # which has more to load, and turns it on itself
+        if command not in ("serve", "worker"):  # which has more to load, and turns it on itself
             gc.enable()
         code = run(settings, **more)
     except ReverieError as refusal:

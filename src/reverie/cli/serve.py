@@ -1,4 +1,4 @@
-"""`reverie serve`: from settings to a listening server, and back to rest.
+"""`reverie serve` and `reverie worker`: from settings to a server or a worker at work, and back to rest.
 
 The order at the start: settings, data directory, port, and only then the expensive parts, so
 that what is wrong is said at once. The order at the end: no new runs, running ones reach
@@ -19,6 +19,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Protocol, TypeAlias, cast
@@ -74,14 +75,35 @@ def run(settings: Settings, build: Build | None = None) -> int:
     Raises:
         CannotStart: before anything was served.
     """
+    _prepare(settings)
+    with contextlib.closing(bind(settings.host, settings.port)) as listener:
+        return _run(settings, build or pkgutil.resolve_name("reverie.wiring:build"), listener)
+
+
+def work(settings: Settings) -> int:
+    """Drive background runs until a signal, and listen to nobody but the tools of those runs; return the exit code.
+
+    Raises:
+        CannotStart: before anything was done.
+    """
+    if not settings.workers:
+        raise CannotStart(
+            "REVERIE_WORKERS is 0, so there is nothing to do; leave it out, or give the most runs at once"
+        )
+    _prepare(settings)
+    return _run(settings, partial(pkgutil.resolve_name("reverie.wiring:build"), serves=False), None)
+
+
+def _prepare(settings: Settings) -> None:
     set_up_logs(settings.log_level, as_json=settings.log_json, access=settings.access_log)
     for name in settings.unknown_variables:
         print(f"reverie: {unknown_variable_hint(name)}", file=sys.stderr)
     prepare_data_dir(settings.data_dir)
-    with contextlib.closing(bind(settings.host, settings.port)) as listener:
-        make_build: Build = build or pkgutil.resolve_name("reverie.wiring:build")
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(_serve(settings, make_build, listener))
+
+
+def _run(settings: Settings, build: Build, listener: socket.socket | None) -> int:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(settings, build, listener))
 
 
 def prepare_data_dir(path: Path) -> None:
@@ -143,7 +165,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-async def _serve(settings: Settings, build: Build, listener: socket.socket) -> int:
+async def _serve(settings: Settings, build: Build, listener: socket.socket | None) -> int:
     async with _built(settings, build) as server:
         config = uvicorn.Config(
             server.app,
@@ -157,7 +179,8 @@ async def _serve(settings: Settings, build: Build, listener: socket.socket) -> i
             proxy_headers=False,
             timeout_keep_alive=75,
         )
-        http = _Http(config, on_ready=lambda: _announce(settings, server.first_key))
+        announce = partial(_announce, settings, server.first_key) if listener else partial(_announce_worker, settings)
+        http = _Http(config, on_ready=announce)
         with _signals(settings, server, http):
             await http.serve(sockets=[item for item in (listener, server.door) if item is not None])
     return 0
@@ -268,4 +291,10 @@ def _announce(settings: Settings, first_key: str | None) -> None:
     print(f"Reverie {__version__} at {settings.url} · database {database} · data {settings.data_dir} · {keys}")
     if first_key is not None:
         print(f"\nYour first key, shown only now:\n\n    {first_key}\n\nClients send it as their api_key.")
+    sys.stdout.flush()
+
+
+def _announce_worker(settings: Settings) -> None:
+    database = database_name(settings)
+    print(f"Reverie {__version__} works · database {database} · up to {settings.workers} background runs at once")
     sys.stdout.flush()

@@ -12,6 +12,7 @@ from reverie.domain.message import Message, MessageFilter, MessageKind
 from reverie.domain.paging import Page
 from reverie.domain.run import Run, RunFilter, Step, StepFilter
 from reverie.operations.base import Operations
+from reverie.runs.arrivals import run_of_otid
 from reverie.storage import conversations, messages, runs, tools
 
 
@@ -91,7 +92,7 @@ async def to_follow(
         conversations.get(c, caller.organization_id, conversation_id)
         wanted = run_id
         if wanted is None and otid is not None:
-            wanted = messages.run_of_otid(c, conversation_id, otid)
+            wanted = run_of_otid(c, conversation_id, otid)
             if wanted is None:
                 raise NotFound("run of the message with otid", otid, f"conversation {conversation_id!r} has none")
         if wanted is not None:

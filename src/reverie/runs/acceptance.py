@@ -1,4 +1,4 @@
-"""A request on its way to being a run, and the transaction that makes it one."""
+"""The transactions that make a request a run: at once, in line, or out of the line."""
 
 import time
 from collections.abc import Callable
@@ -8,31 +8,60 @@ from typing import TypeAlias
 
 from sqlalchemy import Connection
 
+from reverie.domain.agent import Agent
 from reverie.domain.errors import Busy, ReverieError
+from reverie.domain.events import RunEnded, RunFailure
 from reverie.domain.ids import ConversationId, OrganizationId, RunId, make_id
 from reverie.domain.inputs import BusyPolicy, Request
 from reverie.domain.run import Run
-from reverie.domain.stop_reason import RunStatus
+from reverie.domain.stop_reason import RunStatus, StopReason
 from reverie.loop.state import TurnState, admit, load_view
 from reverie.runs.arrivals import DIGEST, digest_of, sent_before
-from reverie.storage import conversations, runs
+from reverie.storage import agents, conversations, run_events, runs, waiting
+from reverie.storage.waiting import Place
 
 OnAccept: TypeAlias = Callable[[Connection, Run], None]
 """Stores something together with a run that is accepted."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """A request on its way to being accepted."""
 
     organization_id: OrganizationId
     conversation_id: ConversationId
     request: Request
-    policy: BusyPolicy | None
+    policy: BusyPolicy | None = None
     """None: as the agent has it."""
-    on_accept: OnAccept | None
-    once: bool
+    on_accept: OnAccept | None = None
+    once: bool = False
     """Inputs that came before under the same otids are not let in again."""
+    stored: bool = False
+    """Where it must wait, it waits as a run of its own, which any worker may start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acceptor:
+    """The process that accepts."""
+
+    worker_id: str
+    now: datetime
+    when_busy: BusyPolicy
+    has_room: bool = True
+    """Whether it may drive a run that others could drive as well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """A request that stands in line."""
+
+    place_id: str
+    holder: RunId | None
+    """The run that holds the conversation."""
+    run: Run | None = None
+    """The waiting run, where it waits as one."""
+    interrupts: bool = False
+    """The holder was told to stop."""
 
 
 class CameBefore(ReverieError):
@@ -43,49 +72,139 @@ class CameBefore(ReverieError):
         self.run = run
 
 
-def begin(c: Connection, wish: Wish, worker_id: str, now: datetime, *, alone: bool) -> TurnState:
-    """Claim the conversation, store the run, and let its inputs in.
+class NotStarted(ReverieError):
+    """A waiting run cannot be started, now or ever; undoes the start."""
+
+    def __init__(self, run_id: RunId, why: ReverieError) -> None:
+        super().__init__(str(why))
+        self.run_id = run_id
+        self.why = why
+
+
+def begin(c: Connection, wish: Wish, acceptor: Acceptor, place_id: str | None = None) -> TurnState | Waits:
+    """Claim the conversation, store the run and let its inputs in; or stand in line, and keep the place there.
 
     Raises:
-        Busy: another run holds the conversation.
+        Busy: another run holds the conversation and the policy is to refuse.
         CameBefore: the inputs are those of an earlier run.
         ReverieError: as `RunEngine.send`.
     """
     started_ns = time.monotonic_ns()
-    _refuse_repeat(c, wish)
-    view = load_view(c, wish.organization_id, wish.conversation_id, now)
-    request = wish.request
-    run = Run(
-        id=RunId(make_id("run")),
-        organization_id=wish.organization_id,
-        agent_id=view.agent.id,
-        conversation_id=wish.conversation_id,
-        status=RunStatus.RUNNING,
-        background=request.background,
-        request={"options": request.options, "reader": request.reader, DIGEST: digest_of(request.inputs)},
-        project_id=view.agent.project_id,
-        template_id=view.agent.template_id,
-        base_template_id=view.agent.base_template_id,
-        metadata=request.metadata,
-        worker_id=worker_id,
-        fence=1,
-        callback_url=request.callback_url,
-        created_at=now,
-    )
-    if not conversations.claim(c, view.conversation.id, run.id):
-        raise Busy(view.conversation.id, view.conversation.active_run_id or "unknown")
-    if not alone:  # another process may have let the same in just before the claim
-        _refuse_repeat(c, wish)
+    run_id = RunId(make_id("run"))
+    in_line = place_id is not None and waiting.has(c, place_id)
+    claimed = _claim(c, wish, run_id, place_id if in_line else None) if acceptor.has_room or not wish.stored else False
+    if wish.once and (known := sent_before(c, wish.organization_id, wish.conversation_id, wish.request)) is not None:
+        raise CameBefore(known)
+    if not claimed:
+        return _wait(c, wish, acceptor, run_id, place_id if in_line else None)
+    if place_id is not None:
+        waiting.leave(c, place_id)
+    view = load_view(c, wish.organization_id, wish.conversation_id, acceptor.now)
+    run = _run_of(wish, run_id, view.agent, acceptor.now, worker_id=acceptor.worker_id)
     runs.insert_run(c, run)
     if wish.on_accept is not None:
         wish.on_accept(c, run)
-    view = admit(c, view, run, request.inputs, now)
-    return TurnState(run=run, request=request, view=view, started_ns=started_ns)
+    view = admit(c, view, run, wish.request.inputs, acceptor.now)
+    return TurnState(run=run, request=wish.request, view=view, started_ns=started_ns)
 
 
-def _refuse_repeat(c: Connection, wish: Wish) -> None:
-    if not wish.once:
-        return
-    known = sent_before(c, wish.organization_id, wish.conversation_id, wish.request)
-    if known is not None:
-        raise CameBefore(known)
+def begin_waiting(c: Connection, worker_id: str, now: datetime) -> TurnState | None:
+    """Start the run that has waited longest of those that can be started; None: there is none.
+
+    Raises:
+        NotStarted: its inputs cannot be let in.
+    """
+    place = waiting.startable(c)
+    if place is None or place.request is None:
+        return None
+    started_ns = time.monotonic_ns()
+    run_id = RunId(place.id)
+    try:
+        if not conversations.claim(c, place.organization_id, place.conversation_id, run_id, out_of_line=True):
+            return None
+        waiting.leave(c, place.id)
+        run = runs.start(c, run_id, worker_id)
+        view = load_view(c, place.organization_id, place.conversation_id, now)
+        view = admit(c, view, run, place.request.inputs, now)
+    except ReverieError as error:
+        raise NotStarted(run_id, error) from error
+    return TurnState(run=run, request=place.request, view=view, started_ns=started_ns)
+
+
+def end_waiting(
+    c: Connection, run: Run, stop_reason: StopReason, failure: RunFailure | None, now: datetime
+) -> tuple[Run, Agent] | None:
+    """End a run that waits, without letting its inputs in; None: it does not wait any more."""
+    if not waiting.give_up(c, run.id):
+        return None
+    runs.end_run(
+        c,
+        run,
+        stop_reason=stop_reason,
+        usage=run.usage,
+        now=now,
+        ttft_ns=None,
+        total_duration_ns=None,
+        failure=failure,
+    )
+    last = RunEnded(run_id=run.id, stop_reason=stop_reason, usage=run.usage, failure=failure)
+    run_events.append(c, run.id, 1, [last])
+    return runs.get(c, run.organization_id, run.id), agents.get(c, run.organization_id, run.agent_id)
+
+
+def _claim(c: Connection, wish: Wish, run_id: RunId, place_id: str | None) -> bool:
+    if place_id is not None and waiting.first(c, wish.conversation_id) != place_id:
+        return False
+    out_of_line = place_id is not None
+    return conversations.claim(c, wish.organization_id, wish.conversation_id, run_id, out_of_line=out_of_line)
+
+
+def _wait(c: Connection, wish: Wish, acceptor: Acceptor, run_id: RunId, place_id: str | None) -> Waits:
+    conversation = conversations.get(c, wish.organization_id, wish.conversation_id)
+    holder = None if conversation.active_run_id is None else RunId(conversation.active_run_id)
+    if place_id is not None:
+        return Waits(place_id=place_id, holder=holder)
+    agent = agents.get(c, wish.organization_id, conversation.agent_id)
+    policy = wish.policy or agent.when_busy or acceptor.when_busy
+    busy = holder or waiting.first(c, wish.conversation_id)
+    if busy is not None and policy == "reject":
+        raise Busy(conversation.id, busy)
+    interrupts = policy == "interrupt" and holder is not None
+    if interrupts and holder is not None:
+        runs.request_cancel(c, holder)
+    run = _run_of(wish, run_id, agent, acceptor.now, worker_id=None) if wish.stored else None
+    place = Place(
+        id=make_id("place") if run is None else run.id,
+        organization_id=wish.organization_id,
+        conversation_id=wish.conversation_id,
+        worker_id=acceptor.worker_id if run is None else None,
+        request=None if run is None else wish.request,
+    )
+    if run is not None:
+        runs.insert_run(c, run)
+        if wish.on_accept is not None:
+            wish.on_accept(c, run)
+    waiting.enter(c, place, ahead=policy == "interrupt")
+    return Waits(place_id=place.id, holder=holder, run=run, interrupts=interrupts)
+
+
+def _run_of(wish: Wish, run_id: RunId, agent: Agent, now: datetime, *, worker_id: str | None) -> Run:
+    """The run of a request: driven by a worker, or waiting for one."""
+    request = wish.request
+    return Run(
+        id=run_id,
+        organization_id=wish.organization_id,
+        agent_id=agent.id,
+        conversation_id=wish.conversation_id,
+        status=RunStatus.CREATED if worker_id is None else RunStatus.RUNNING,
+        background=request.background,
+        request={"options": request.options, "reader": request.reader, DIGEST: digest_of(request.inputs)},
+        project_id=agent.project_id,
+        template_id=agent.template_id,
+        base_template_id=agent.base_template_id,
+        metadata=request.metadata,
+        worker_id=worker_id,
+        fence=0 if worker_id is None else 1,
+        callback_url=request.callback_url,
+        created_at=now,
+    )

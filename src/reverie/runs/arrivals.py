@@ -11,10 +11,10 @@ from sqlalchemy import Connection
 
 from reverie.domain.content import ImagePart, Part
 from reverie.domain.errors import NotFound, SentBefore
-from reverie.domain.ids import ConversationId, OrganizationId
+from reverie.domain.ids import ConversationId, OrganizationId, RunId
 from reverie.domain.inputs import MessageInput, Request, SayInput
 from reverie.domain.run import Run
-from reverie.storage import messages, runs
+from reverie.storage import messages, runs, waiting
 
 DIGEST = "inputs_digest"
 """Where a run's `request` keeps what its inputs were."""
@@ -62,7 +62,7 @@ def sent_before(
     """
     digest = digest_of(request.inputs)
     for otid in otids_of(request):
-        run_id = messages.run_of_otid(c, conversation_id, otid)
+        run_id = run_of_otid(c, conversation_id, otid)
         if run_id is None:
             continue
         try:
@@ -73,6 +73,11 @@ def sent_before(
             raise SentBefore(otid, run_id, "with other content")
         return run
     return None
+
+
+def run_of_otid(c: Connection, conversation_id: ConversationId, otid: str) -> RunId | None:
+    """The run that was sent the input with this otid, one that waits among them; the latest, where several were."""
+    return waiting.run_of_otid(c, conversation_id, otid) or messages.run_of_otid(c, conversation_id, otid)
 
 
 def _plain(item: MessageInput) -> MessageInput:

@@ -13,14 +13,17 @@ from reverie.domain.errors import Draining, NotFound, ReverieError, RunLost
 from reverie.domain.events import RunEnded, RunFailure
 from reverie.domain.run import Run
 from reverie.domain.stop_reason import StopReason
+from reverie.loop.state import TurnState
 from reverie.loop.turn import LoopDeps, Turn, failure_of
+from reverie.runs.bells import Bells
 from reverie.runs.live import LiveRun, LiveRuns
-from reverie.storage import run_events, runs
+from reverie.runs.log import RunLog
+from reverie.runs.mirrors import Mirrors
+from reverie.runs.scribe import Scribe
+from reverie.storage import runs
 
 log = structlog.get_logger(__name__)
 
-FLUSH_S: Final = 0.02
-"""How long events of a background run gather before they are stored together."""
 CANCELLED_NOTE: Final = "This call was cancelled before it was finished."
 DRAINED_NOTE: Final = "This call was not finished: the server was shutting down."
 
@@ -31,26 +34,54 @@ Listener: TypeAlias = Callable[[Run, Agent], None]
 class Driver:
     """Drives the runs of this process."""
 
-    def __init__(self, deps: LoopDeps, live: LiveRuns, status_of: Callable[[ReverieError], int]) -> None:
+    def __init__(
+        self,
+        deps: LoopDeps,
+        live: LiveRuns,
+        bells: Bells,
+        mirrors: Mirrors,
+        status_of: Callable[[ReverieError], int],
+    ) -> None:
         self._deps = deps
         self._live = live
+        self._bells = bells
+        self._mirrors = mirrors
         self._status_of = status_of
+        self._scribe = Scribe(deps.database)
         self._listeners: list[Listener] = []
 
     def tell(self, listener: Listener) -> None:
         """Let `listener` hear of every run that ends from now on."""
         self._listeners.append(listener)
 
-    async def drive(self, turn: Turn, live: LiveRun, *, pressed: bool = False) -> None:
-        """Drive a turn to its end; `pressed` says that it was cancelled before it could begin.
+    async def close(self) -> None:
+        """Stop storing events; every run has ended before."""
+        await self._scribe.close()
 
-        The turn runs in a task of its own, the only one that a cancel touches: what must be saved
+    def begin(self, state: TurnState) -> LiveRun:
+        """Drive a run that was accepted, in tasks of its own.
+
+        The turn has a task for itself, the only one that a cancel touches: what must be saved
         once it has been cancelled, or has failed, is saved out of reach of a further cancel.
         """
-        keeper = asyncio.create_task(self._store_events(live)) if live.run.background else None
-        live.turn = asyncio.create_task(self._forward(turn, live), name=f"turn of {live.run.id}")
-        if pressed:
-            self._live.stop(live, "cancel")
+        run, turn = state.run, Turn(state, self._deps)
+        live = LiveRun(run, self._mirrors.adopt(run.id) or RunLog())
+        stored = self._scribe.keep(run.id, live.log) if run.background else None
+        live.turn = asyncio.create_task(self._forward(turn, live), name=f"turn of {run.id}")
+        live.conductor = asyncio.create_task(self._see_through(turn, live, stored), name=f"run {run.id}")
+        self._live.add(live)
+        return live
+
+    def announce(self, run: Run, agent: Agent) -> None:
+        """Tell of a run that has ended, whether or not it was driven here."""
+        self._bells.ring("events", run.id)
+        self._bells.ring("line", run.conversation_id)
+        for listener in self._listeners:
+            listener(run, agent)
+
+    async def _see_through(self, turn: Turn, live: LiveRun, stored: "asyncio.Future[None] | None") -> None:
+        """Bring a run to its end, whatever happens on the way."""
+        assert live.turn is not None
         try:
             await live.turn
         except asyncio.CancelledError:
@@ -70,11 +101,10 @@ class Driver:
         finally:
             if not live.log.ended:  # nobody may wait for an end that never comes
                 live.log.append(_broken_end(live.run))
-            if keeper is not None:
-                await keeper
+            if stored is not None:
+                await stored
             self._live.remove(live.run.id)
-            for listener in self._listeners:
-                listener(live.run, turn.state.view.agent)
+            self.announce(live.run, turn.state.view.agent)
 
     async def _forward(self, turn: Turn, live: LiveRun) -> None:
         async with aclosing(turn.drive()) as events:
@@ -110,26 +140,6 @@ class Driver:
         except NotFound:  # deleted with its agent
             now = replace(run, stop_reason=StopReason.CANCELLED)
         return RunEnded(run_id=run.id, stop_reason=now.stop_reason or StopReason.CANCELLED, usage=now.usage)
-
-    async def _store_events(self, live: LiveRun) -> None:
-        """Store a background run's events, many at a time, until the last one is stored."""
-        place = 0
-        while True:
-            await live.log.wait_beyond(place)
-            if not live.log.ended:
-                await asyncio.sleep(FLUSH_S)
-            batch = live.log.since(place)
-            first = place + 1
-            try:
-                await self._deps.database.write(
-                    lambda c: run_events.append(c, live.run.id, first, batch)  # noqa: B023
-                )
-            except Exception:  # the log is a convenience of readers; the run itself is stored elsewhere
-                log.exception("events_not_stored", run_id=live.run.id)
-            place += len(batch)
-            live.log.show(place)
-            if isinstance(batch[-1], RunEnded):
-                return
 
 
 def _broken_end(run: Run) -> RunEnded:

@@ -5,36 +5,33 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, assert_never
 
-import structlog
 from sqlalchemy import Connection
 
-from reverie.domain.errors import Busy, Draining, Entangled, Gone, ReverieError
+from reverie.domain.errors import Entangled, Gone, ReverieError
 from reverie.domain.events import Event
 from reverie.domain.ids import AgentId, ConversationId, OrganizationId, RunId
 from reverie.domain.inputs import BusyPolicy, Request
 from reverie.domain.repair import Fault
 from reverie.domain.run import Run
+from reverie.domain.stop_reason import RunStatus, StopReason
 from reverie.loop.state import TurnState
-from reverie.loop.turn import LoopDeps, Turn
-from reverie.runs.acceptance import CameBefore, OnAccept, Wish, begin
+from reverie.loop.turn import LoopDeps
+from reverie.runs.acceptance import Acceptor, CameBefore, OnAccept, Wish, end_waiting
 from reverie.runs.arrivals import Arrivals, otids_of, sent_before
+from reverie.runs.bells import Bells
+from reverie.runs.dispatch import Dispatcher
 from reverie.runs.driver import Driver, Listener
-from reverie.runs.following import POLL_S, follow_stored
 from reverie.runs.lease import Lease
+from reverie.runs.line import Line
 from reverie.runs.lineage import Lineage
-from reverie.runs.live import LiveRun, LiveRuns
-from reverie.runs.log import RunLog
-from reverie.runs.queue import Turnstiles
+from reverie.runs.live import LiveRuns
+from reverie.runs.mirrors import Mirrors
 from reverie.runs.repair import Mender
 from reverie.storage import agents, conversations, runs
 
-log = structlog.get_logger(__name__)
-
-_NAMING_S: Final = 0.01
-_NAMING_TRIES: Final = 100
-"""How often who is refused looks for the name of the run that was accepted first."""
+POLL_S = 0.1
+"""How often a run that was cancelled elsewhere is looked at until it has ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +48,8 @@ class EngineOptions:
     """No other process has the database open (SQLite)."""
     max_depth: int = 5
     """Most agents that ask one another in a row."""
+    workers: int = 100
+    """Most background runs that this process drives at the same time; 0: it leaves them to others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +72,21 @@ class RunEngine:
         self._options = options
         self._live = LiveRuns()
         self._lease = Lease(deps.database, deps.clock, self._live, lease_s=options.lease_s, alone=options.alone)
-        self._driver = Driver(deps, self._live, status_of)
-        self._turnstiles = Turnstiles()
+        self.bells = Bells(deps.database)
+        self.bells.on("cancel", self._live.cancel)
+        self._mirrors = Mirrors(deps.database, self.bells)
+        self._driver = Driver(deps, self._live, self.bells, self._mirrors, status_of)
+        self._line = Line(deps.database, self.bells, self._lease, self._acceptor)
+        self._dispatcher = Dispatcher(
+            deps,
+            self.bells,
+            self._driver,
+            worker_id=self.worker_id,
+            has_room=self._has_room,
+            status_of=status_of,
+        )
         self._arrivals = Arrivals()
         self.lineage = Lineage(self._live.holder, options.max_depth)
-        self._tasks: set[asyncio.Task[None]] = set()
-        """All conductors, those in line too: the event loop alone would not keep them alive."""
         self._draining = False
 
     @property
@@ -97,8 +105,14 @@ class RunEngine:
         return self._draining
 
     async def start(self) -> None:
-        """Take a lease, end what dead processes left, and keep the lease while runs live."""
+        """Take a lease, end what dead processes left, and hear what others ring."""
         await self._lease.start()
+        self.bells.start()
+
+    def work(self) -> None:
+        """Begin to start what waits; everything that runs need is there."""
+        if self._options.workers:
+            self._dispatcher.start()
 
     async def send(
         self,
@@ -108,12 +122,10 @@ class RunEngine:
         *,
         when_busy: BusyPolicy | None = None,
         on_accept: OnAccept | None = None,
-        once: bool = False,
     ) -> RunHandle:
         """Accept a request: its run and its inputs are stored when this returns, and the turn is on its way.
 
         `on_accept` is called in the transaction that stores them; what it raises undoes it, and is raised here.
-        With `once`, inputs that came before under the same otids get the run they came to: see `send_once`.
 
         Raises:
             NotFound: the conversation does not exist.
@@ -122,19 +134,60 @@ class RunEngine:
             InvalidInput: an approval that answers nothing.
             Draining: the server is shutting down.
         """
-        accepted: asyncio.Future[RunHandle] = asyncio.get_running_loop().create_future()
-        task = asyncio.create_task(
-            self._conduct(Wish(organization_id, conversation_id, request, when_busy, on_accept, once), accepted),
-            name=f"run of {conversation_id}",
+        return await self._send(
+            Wish(
+                organization_id=organization_id,
+                conversation_id=conversation_id,
+                request=request,
+                policy=when_busy,
+                on_accept=on_accept,
+            )
         )
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+    async def submit(
+        self,
+        organization_id: OrganizationId,
+        conversation_id: ConversationId,
+        request: Request,
+        *,
+        when_busy: BusyPolicy | None = None,
+    ) -> RunHandle:
+        """Accept a background request: its run is stored when this returns, and is on its way or waits for its turn.
+
+        Raises:
+            ReverieError: as `send`; what is found out when a waiting run is started ends it as failed.
+        """
+        return await self._send(
+            Wish(
+                organization_id=organization_id,
+                conversation_id=conversation_id,
+                request=request,
+                policy=when_busy,
+                stored=True,
+            )
+        )
+
+    async def _send(self, wish: Wish) -> RunHandle:
+        task = asyncio.create_task(self._accept(wish), name=f"run of {wish.conversation_id}")
+        task.add_done_callback(lambda done: None if done.cancelled() else done.exception())
         try:
-            return await asyncio.shield(accepted)
+            return await asyncio.shield(task)
         except asyncio.CancelledError:
-            if not accepted.done():  # still waiting in line, and nobody wants it any more
-                task.cancel()
+            task.cancel()  # nobody wants it any more, unless it was accepted in the same moment
             raise
+
+    async def _accept(self, wish: Wish) -> RunHandle:
+        try:
+            found = await self._line.accept(wish)
+        except CameBefore as before:
+            return self._handle_of(before.run)
+        if isinstance(found, TurnState):
+            live = self._driver.begin(found)
+            return RunHandle(live.run, live.log.follow)
+        assert found.run is not None
+        self._deps.fault("run_waits")
+        self.bells.ring("line", wish.conversation_id)
+        return self._handle_of(found.run)
 
     async def send_once(
         self, organization_id: OrganizationId, conversation_id: ConversationId, request: Request
@@ -145,13 +198,20 @@ class RunEngine:
             SentBefore: an otid is known, and what came with it is not what comes now.
             ReverieError: as `send`.
         """
+        wish = Wish(
+            organization_id=organization_id,
+            conversation_id=conversation_id,
+            request=request,
+            policy=request.when_busy,
+            stored=request.background,
+        )
         if not otids_of(request):
-            return await self.send(organization_id, conversation_id, request, when_busy=request.when_busy)
+            return await self._send(wish)
         async with self._arrivals.alone(conversation_id, request):
             run = await self._deps.database.read(lambda c: sent_before(c, organization_id, conversation_id, request))
             if run is not None:
                 return self._handle_of(run)
-            return await self.send(organization_id, conversation_id, request, when_busy=request.when_busy, once=True)
+            return await self._send(replace(wish, once=True))
 
     def _handle_of(self, run: Run) -> RunHandle:
         live = self._live.get(run.id)
@@ -174,7 +234,7 @@ class RunEngine:
         kept = self.lineage.descent(live.run, waits=waits)
         request = replace(request, metadata={**request.metadata, **kept})
         if not waits:
-            return await self.send(organization_id, conversation_id, request, when_busy="enqueue")
+            return await self.submit(organization_id, conversation_id, request, when_busy="enqueue")
         with ExitStack() as stack:
             stack.enter_context(self.lineage.waiting(live.run, conversation_id))
             handle = await self.send(organization_id, conversation_id, request, when_busy="enqueue")
@@ -205,7 +265,7 @@ class RunEngine:
                 async for item in events:
                     yield item
             return
-        async with aclosing(follow_stored(self._deps.database, organization_id, run_id, after)) as events:
+        async with aclosing(self._mirrors.follow(organization_id, run_id, after)) as events:
             async for item in events:
                 yield item
 
@@ -221,10 +281,14 @@ class RunEngine:
     async def cancel(self, organization_id: OrganizationId, run_id: RunId) -> Run:
         """Stop a run, wherever it is driven, and return it as it ended. A run that has ended stays as it is.
 
+        The inputs of a run that waits are not let in any more.
+
         Raises:
             NotFound: no such run.
         """
         run = await self._deps.database.read(lambda c: runs.get(c, organization_id, run_id))
+        if run.status is RunStatus.CREATED:
+            run = await self._cancel_waiting(run)
         if run.completed_at is not None:
             return run
         live = self._live.get(run_id)
@@ -235,6 +299,14 @@ class RunEngine:
             async for _ in events:
                 pass
         return await self._deps.database.read(lambda c: runs.get(c, organization_id, run_id))
+
+    async def _cancel_waiting(self, run: Run) -> Run:
+        now = self._deps.clock()
+        ended = await self._deps.database.write(lambda c: end_waiting(c, run, StopReason.CANCELLED, None, now))
+        if ended is None:  # it was started in the same moment
+            return await self._deps.database.read(lambda c: runs.get(c, run.organization_id, run.id))
+        self._driver.announce(*ended)
+        return ended[0]
 
     async def cancel_active(
         self,
@@ -247,7 +319,10 @@ class RunEngine:
         active = await self._deps.database.read(
             lambda c: runs.active_of(c, organization_id, agent_id=agent_id, conversation_id=conversation_id)
         )
-        return [await self.cancel(organization_id, run.id) for run in active]
+        # Those that wait come first, or the end of one would start the next.
+        waiting = [run for run in active if run.status is RunStatus.CREATED]
+        driven = [run for run in active if run.status is not RunStatus.CREATED]
+        return [await self.cancel(organization_id, run.id) for run in (*reversed(waiting), *driven)]
 
     async def cancel_agent(self, organization_id: OrganizationId, agent_id: AgentId) -> list[Run]:
         """Stop every run of an agent."""
@@ -282,8 +357,13 @@ class RunEngine:
         ]
 
     async def drain(self, timeout_s: float | None = None) -> None:
-        """Refuse new runs, let running ones reach their next commit, and stop what takes longer than `timeout_s`."""
+        """Refuse new runs, let running ones reach their next commit, and stop what takes longer than `timeout_s`.
+
+        Stored runs that wait are left to other processes, or to the next start.
+        """
         self._draining = True
+        self._line.close()
+        await self._dispatcher.close()
         tasks = [live.conductor for live in self._live if live.conductor is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=self._options.drain_timeout_s if timeout_s is None else timeout_s)
@@ -292,106 +372,33 @@ class RunEngine:
         tasks = [task for task in tasks if not task.done()]
         if tasks:
             await asyncio.wait(tasks, timeout=5.0)
+        await self._mirrors.close()
 
     async def close(self) -> None:
         """Drain, then give the lease back."""
         await self.drain()
+        await self._driver.close()
+        await self.bells.close()
         await self._lease.close()
 
-    # -- driving ---------------------------------------------------------------------------
+    def _acceptor(self) -> Acceptor:
+        return Acceptor(
+            worker_id=self.worker_id,
+            now=self._deps.clock(),
+            when_busy=self._options.when_busy,
+            has_room=self._has_room(),
+        )
 
-    async def _conduct(self, wish: Wish, accepted: "asyncio.Future[RunHandle]") -> None:
-        """Wait in line, start the run, and drive it to its end."""
-        place = wish.conversation_id
-        try:
-            ahead = self._turnstiles.is_taken(place) and await self._goes_ahead(wish)
-            async with self._turnstiles.pass_through(place, ahead=ahead):
-                state = await self._accept(wish)
-                live = LiveRun(state.run, RunLog(stored_first=state.run.background), asyncio.current_task())
-                self._live.add(live)
-                accepted.set_result(RunHandle(state.run, live.log.follow))
-                pressed = self._turnstiles.is_pressed(place)  # by one that came while this was being accepted
-                await self._driver.drive(Turn(state, self._deps), live, pressed=pressed)
-        except CameBefore as found:
-            if not accepted.done():
-                accepted.set_result(self._handle_of(found.run))
-        except asyncio.CancelledError:
-            if not accepted.done():
-                accepted.cancel()
-            raise
-        except Exception as error:  # not handled here: whoever waits for the run to be accepted gets it
-            if accepted.done():
-                raise
-            accepted.set_exception(error)
-
-    async def _policy(self, wish: Wish) -> BusyPolicy:
-        """What shall become of a request that found its conversation busy.
-
-        Raises:
-            NotFound: the conversation does not exist.
-        """
-
-        def of_agent(c: Connection) -> BusyPolicy | None:
-            conversation = conversations.get(c, wish.organization_id, wish.conversation_id)
-            return agents.get(c, wish.organization_id, conversation.agent_id).when_busy
-
-        return wish.policy or await self._deps.database.read(of_agent) or self._options.when_busy
-
-    async def _goes_ahead(self, wish: Wish) -> bool:
-        """Whether a request that found its conversation busy cancels what runs there, and goes ahead of who waits.
-
-        Raises:
-            Busy: it is to be refused instead.
-        """
-        place = wish.conversation_id
-        match await self._policy(wish):
-            case "enqueue":
-                return False
-            case "interrupt":
-                for live in self._live:
-                    if live.run.conversation_id == place:
-                        self._live.stop(live, "cancel")
-                return True
-            case "reject":
-                for _ in range(_NAMING_TRIES):
-                    if not self._turnstiles.is_taken(place):
-                        return False
-                    if (holder := self._live.holder(place)) is not None:
-                        raise Busy(place, holder)
-                    await asyncio.sleep(_NAMING_S)  # whoever was before is being accepted
-                raise Busy(place, "not known yet")
-            case impossible:
-                assert_never(impossible)
-
-    async def _accept(self, wish: Wish) -> TurnState:
-        """Store the run and its inputs, as soon as no run of another process holds the conversation."""
-        policy: BusyPolicy | None = None
-        while True:
-            if self._draining:
-                raise Draining("the server is shutting down and takes no new messages; send it again in a moment")
-            try:
-                state = await self._deps.database.write(lambda c: self._begin(c, wish))
-            except Busy as busy:
-                holder = RunId(busy.run_id)
-                if not await self._lease.bury_holder(holder):
-                    policy = policy or await self._policy(wish)
-                    if policy == "reject":
-                        raise
-                    if policy == "interrupt":
-                        await self._deps.database.write(lambda c: runs.request_cancel(c, holder))  # noqa: B023
-                await asyncio.sleep(POLL_S)
-                continue
-            self._deps.fault("run_accepted")
-            return state
-
-    def _begin(self, c: Connection, wish: Wish) -> TurnState:
-        now = self._deps.clock()
-        self._lease.beat_if_due(c, now)
-        return begin(c, wish, self.worker_id, now, alone=self._options.alone)
+    def _has_room(self) -> bool:
+        """Whether one more background run may be driven here."""
+        if self._draining:
+            return False
+        return sum(live.run.background for live in self._live) < self._options.workers
 
     async def _cancel_elsewhere(self, run: Run) -> Run:
         """Ask the process that drives the run, and wait for its end, or end it when that process is dead."""
         await self._deps.database.write(lambda c: runs.request_cancel(c, run.id))
+        self.bells.ring("cancel", run.id)
         while True:
             if await self._lease.bury_holder(run.id):
                 break

@@ -14,7 +14,7 @@ from reverie.domain.run import Run
 from reverie.runs import workers
 from reverie.runs.live import LiveRuns
 from reverie.runs.workers import Worker
-from reverie.storage import runs
+from reverie.storage import runs, waiting
 from reverie.storage.database import Database
 from reverie.storage.workers import forget as forget_worker
 from reverie.storage.workers import others as other_workers
@@ -39,7 +39,7 @@ class Lease:
         self._pulse: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Take a lease, end what dead processes left, and keep the lease while runs live."""
+        """Take a lease, end what dead processes left, and keep the lease."""
         await self._database.write(self._begin)
         self._pulse = asyncio.create_task(self._keep(), name="lease")
 
@@ -89,25 +89,31 @@ class Lease:
         now = self._clock()
         workers.bury(c, self.worker, workers.dead_workers(c, self.worker, now, alone=self._alone), now)
         if self._alone:
+            waiting.forget_clients(c)
             # Runs of workers nobody remembers: the database was copied or mended by hand.
             for run in runs.live_runs(c):
                 workers.end_dead_run(c, self.worker, run.id, now)
         self.beat_if_due(c, now)
 
     async def _keep(self) -> None:
-        """Renew the lease while runs live, and hear cancels from other processes."""
+        """Renew the lease, and hear cancels from other processes."""
         while True:
             await asyncio.sleep(min(self._lease.total_seconds() / 3, HEAR_S))
             try:
-                if len(self._live) and not self._alone:
-                    await self._database.write(self._tend)
+                if not self._alone:
+                    await self._tend_if_due()
             except Exception:  # a missed beat is made up by the next one
                 log.exception("lease_not_renewed")
 
-    def _tend(self, c: Connection) -> None:
+    async def _tend_if_due(self) -> None:
         now = self._clock()
-        self.beat_if_due(c, now)
-        for run in runs.live_runs(c, worker_ids=[self.worker.id]):
-            live = self._live.get(run.id)
-            if run.cancel_requested and live is not None:
-                self._live.stop(live, "cancel")
+        if len(self._live):
+            await self._database.write(self._tend)
+        elif self._next_beat is None or now >= self._next_beat:
+            await self._database.write(lambda c: self.beat_if_due(c, now))
+
+    def _tend(self, c: Connection) -> None:
+        """Besides the beat, hear of cancels whose bell was not heard."""
+        self.beat_if_due(c, self._clock())
+        for run_id in runs.to_cancel(c, self.worker.id):
+            self._live.cancel(run_id)

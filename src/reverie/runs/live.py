@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from reverie.domain.ids import ConversationId, RunId
 from reverie.domain.run import Run
 from reverie.runs.log import RunLog
 
 Stop: TypeAlias = Literal["cancel", "drain"]
+_MOST_UNBORN: Final = 1000
 
 
 @dataclass(slots=True)
@@ -18,7 +19,7 @@ class LiveRun:
 
     run: Run
     log: RunLog
-    conductor: "asyncio.Task[None] | None"
+    conductor: "asyncio.Task[None] | None" = None
     """Ends when everything about the run is done."""
     turn: "asyncio.Task[None] | None" = None
     """The part that a cancel interrupts."""
@@ -30,6 +31,8 @@ class LiveRuns:
 
     def __init__(self) -> None:
         self._runs: dict[RunId, LiveRun] = {}
+        self._unborn: dict[str, None] = {}
+        """Runs that are not here and were to be cancelled: one of them may just be coming."""
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -48,6 +51,8 @@ class LiveRuns:
     def add(self, live: LiveRun) -> None:
         """Let others find a run that was accepted."""
         self._runs[live.run.id] = live
+        if live.run.id in self._unborn:
+            self.stop(live, "cancel")
 
     def remove(self, run_id: RunId) -> None:
         """Forget a run that is done."""
@@ -60,6 +65,18 @@ class LiveRuns:
     def children(self, parent_id: RunId) -> list[LiveRun]:
         """Runs that were started for calls of another one, which waits for them."""
         return [live for live in self if live.run.metadata.get("parent_run_id") == parent_id]
+
+    def cancel(self, run_id: str | None) -> None:
+        """Cancel a run if it is here, or should it come; None: nothing."""
+        if run_id is None:
+            return
+        live = self._runs.get(RunId(run_id))
+        if live is not None:
+            self.stop(live, "cancel")
+            return
+        self._unborn[run_id] = None
+        if len(self._unborn) > _MOST_UNBORN:
+            del self._unborn[next(iter(self._unborn))]
 
     def stop(self, live: LiveRun, why: Stop) -> None:
         """Interrupt a run's turn, and those of the runs that it waits for; the first one who stops it says why."""

@@ -1,7 +1,7 @@
 """The numbered events of a live run, and those who read along."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from reverie.domain.events import Event, RunEnded
 
@@ -9,15 +9,27 @@ from reverie.domain.events import Event, RunEnded
 class RunLog:
     """Events in order, counted from 1. One writer, any number of readers at their own pace.
 
-    With `stored_first` readers see an event once it was said to be stored: what they have seen has
-    the same number after a crash, so that they can come back to it.
+    Of a log that is stored first readers see an event once it was said to be stored: what they have
+    seen has the same number after a crash, so that they can come back to it.
     """
 
-    def __init__(self, *, stored_first: bool = False) -> None:
+    def __init__(self) -> None:
         self._events: list[Event] = []
-        self._shown: int | None = 0 if stored_first else None
+        self._shown: int | None = None
         """How many events readers see; None: all."""
+        self._store: Callable[[], None] | None = None
+        self._closed = False
         self._grown = asyncio.Event()
+
+    def close(self) -> None:
+        """Send readers away, whatever is still to come."""
+        self._closed = True
+        self._wake()
+
+    def store_first(self, store: Callable[[], None]) -> None:
+        """From now on readers see what `show` says; `store` hears that there is more to be stored."""
+        self._shown = len(self._events)
+        self._store = store
 
     def __len__(self) -> int:
         return len(self._events)
@@ -28,9 +40,12 @@ class RunLog:
         return bool(self._events) and isinstance(self._events[-1], RunEnded)
 
     def append(self, event: Event) -> None:
-        """Add an event and wake whoever waits."""
+        """Add an event, for readers or first to be stored."""
         self._events.append(event)
-        self._wake()
+        if self._store is None:
+            self._wake()
+        else:
+            self._store()
 
     def show(self, place: int) -> None:
         """Let readers see events up to number `place`."""
@@ -51,13 +66,8 @@ class RunLog:
                 yield place, event
                 if isinstance(event, RunEnded):
                     return
-            if self.ended and self._visible == len(self._events):
+            if self._closed or (self.ended and self._visible == len(self._events)):
                 return
-            await self._grown.wait()
-
-    async def wait_beyond(self, place: int) -> None:
-        """Return once there is an event with a number above `place`."""
-        while len(self._events) <= place:
             await self._grown.wait()
 
     @property

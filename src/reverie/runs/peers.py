@@ -6,7 +6,6 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
-import structlog
 from sqlalchemy import Connection
 
 from reverie.context.transcript import spoken
@@ -25,12 +24,8 @@ from reverie.storage import agents, groups
 from reverie.storage.database import Database
 from reverie.tools.base import PeerTool, ToolOutcome, ToolRun
 
-log = structlog.get_logger(__name__)
-
 MOST: Final = 100
 """Most agents that one message goes to."""
-TAKEN_S: Final = 0.5
-"""How long a message that nobody waits for may wait in line before its sender is told that it waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +46,6 @@ class PeerExecutor:
         self._database = database
         self._options = options
         self._engine: RunEngine | None = None
-        self._deliveries: set[asyncio.Task[RunHandle]] = set()
-        """Messages in line that nobody waits for."""
 
     def bind(self, engine: RunEngine) -> None:
         """Say who drives the runs."""
@@ -69,9 +62,7 @@ class PeerExecutor:
         return ToolOutcome.success(await tool.run(call.arguments, peers))
 
     async def aclose(self) -> None:
-        """Give up what still waits in line."""
-        for task in list(self._deliveries):
-            task.cancel()
+        """Nothing is held."""
 
     @property
     def options(self) -> PeerOptions:
@@ -82,16 +73,6 @@ class PeerExecutor:
     def database(self) -> Database:
         """Where agents are looked up."""
         return self._database
-
-    def deliver(self, task: "asyncio.Task[RunHandle]") -> None:
-        """Keep a message in line that nobody waits for."""
-        self._deliveries.add(task)
-        task.add_done_callback(self._delivered)
-
-    def _delivered(self, task: "asyncio.Task[RunHandle]") -> None:
-        self._deliveries.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("message_to_agent_not_delivered", error=str(error))
 
 
 class _Peers:
@@ -135,19 +116,13 @@ class _Peers:
             f"one.] {text}",
             waits=False,
         )
-        task = asyncio.create_task(
-            self._engine.send(self._run.organization_id, ConversationId(target.id), request, when_busy="enqueue"),
-            name=f"message to {target.id}",
-        )
-        self._executor.deliver(task)
-        done, _ = await asyncio.wait({task}, timeout=TAKEN_S)
-        if not done:
-            return False
         try:
-            task.result()
+            handle = await self._engine.submit(
+                self._run.organization_id, ConversationId(target.id), request, when_busy="enqueue"
+            )
         except ReverieError as error:
             raise ToolError(f"agent {target.id!r} cannot take the message: {error}") from error
-        return True
+        return handle.run.status is not RunStatus.CREATED
 
     async def tagged(self, match_all: Sequence[str], match_some: Sequence[str]) -> Sequence[str]:
         first = tuple(match_all or match_some)

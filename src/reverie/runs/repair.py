@@ -18,6 +18,7 @@ from reverie.domain.ids import ConversationId, MessageId, OrganizationId, RunId
 from reverie.domain.message import Message, MessageKind, ToolReturnBody, calls_of
 from reverie.domain.repair import Fault, FaultKind
 from reverie.domain.run import Run
+from reverie.domain.stop_reason import RunStatus
 from reverie.loop.state import load_view, lost_result, results_message
 from reverie.runs import workers
 from reverie.runs.workers import Worker
@@ -55,7 +56,8 @@ class Mender:
 
     def _repair(self, c: Connection, conversation: Conversation, dry_run: bool) -> list[Fault]:
         now = self.clock()
-        active = runs.active_of(c, conversation.organization_id, conversation_id=conversation.id)
+        known = runs.active_of(c, conversation.organization_id, conversation_id=conversation.id)
+        active = [run for run in known if run.status is not RunStatus.CREATED]  # what waits has not begun
         elsewhere = workers.living_others(c, self.worker, now, alone=self.alone) if active else set()
         if any(run.id in self.mine or run.worker_id in elsewhere for run in active):
             return []

@@ -17,7 +17,7 @@ from reverie.domain.paging import Page
 from reverie.domain.run import Run
 from reverie.domain.stop_reason import StopReason
 from reverie.loop.state import load_view, lost_result, results_message
-from reverie.storage import conversations, messages, run_events, runs, workers
+from reverie.storage import conversations, messages, run_events, runs, waiting, workers
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +62,7 @@ def beat(c: Connection, worker: Worker, now: datetime, lease: timedelta) -> None
 def bury(c: Connection, worker: Worker, dead: list[str], now: datetime) -> list[Run]:
     """End all runs of dead workers and forget the workers; returns the ended runs."""
     ended = [done for run in runs.live_runs(c, worker_ids=dead) if (done := end_dead_run(c, worker, run.id, now))]
+    waiting.forget_workers(c, dead)
     for other in dead:
         workers.forget(c, other)
     return ended

@@ -4,15 +4,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, or_, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from reverie.domain.conversation import Conversation
 from reverie.domain.errors import NotFound
 from reverie.domain.ids import AgentId, ConversationId, MessageId, OrganizationId, RunId
 from reverie.domain.paging import Page
+from reverie.storage import bells
 from reverie.storage.paging import fetch_page
 from reverie.storage.rows import TUPLE, RowMap
-from reverie.storage.schema import conversations
+from reverie.storage.schema import conversations, waiting
 
 _map = RowMap(conversations, Conversation, {"isolated_block_ids": TUPLE})
 
@@ -22,10 +23,10 @@ _get = select(conversations).where(
 )
 _this = update(conversations).where(conversations.c.id == bindparam("conversation"))
 _free = conversations.c.active_run_id.is_(None)
-_claim = _this.where(_free).values(active_run_id=bindparam("run"))
-_claim_from = _this.where(or_(_free, conversations.c.active_run_id == bindparam("dead"))).values(
-    active_run_id=bindparam("run")
-)
+_line = select(waiting.c.seq).where(waiting.c.conversation_id == bindparam("conversation"))
+_next = _this.where(_free, conversations.c.organization_id == bindparam("organization"))
+_claim = _next.where(~_line.exists()).values(active_run_id=bindparam("run"))
+_claim_as_next = _next.values(active_run_id=bindparam("run"))
 _release = _this.where(conversations.c.active_run_id == bindparam("run")).values(
     active_run_id=None, last_message_at=bindparam("now")
 )
@@ -111,20 +112,28 @@ def delete_conversation(c: Connection, conversation_id: ConversationId) -> None:
     _map.delete(c, conversation_id)
 
 
-def claim(c: Connection, conversation_id: ConversationId, run_id: RunId, *, instead_of: RunId | None = None) -> bool:
-    """Make `run_id` the one run that may write; False when another one is.
+def claim(
+    c: Connection,
+    organization_id: OrganizationId,
+    conversation_id: ConversationId,
+    run_id: RunId,
+    *,
+    out_of_line: bool = False,
+) -> bool:
+    """Make `run_id` the one run that may write; False when another one is, or somebody waits to be.
 
-    `instead_of` names a run that is known to be dead.
+    With `out_of_line` it is the turn of the run, whoever waits.
     """
-    given = {"conversation": conversation_id, "run": run_id}
-    if instead_of is None:
-        return c.execute(_claim, given).rowcount == 1
-    return c.execute(_claim_from, {**given, "dead": instead_of}).rowcount == 1
+    query = _claim_as_next if out_of_line else _claim
+    given = {"organization": organization_id, "conversation": conversation_id, "run": run_id}
+    return c.execute(query, given).rowcount == 1
 
 
 def release(c: Connection, conversation_id: ConversationId, run_id: RunId, now: datetime) -> None:
     """Let the next run in; nothing happens when `run_id` is not the active one."""
     c.execute(_release, {"conversation": conversation_id, "run": run_id, "now": now})
+    in_line = select(waiting.c.seq).where(waiting.c.conversation_id == conversation_id)
+    bells.ring(c, "line", [conversation_id], only_if=in_line.exists())
 
 
 def set_prompt(c: Connection, conversation_id: ConversationId, prompt_id: MessageId, fingerprint: str) -> None:

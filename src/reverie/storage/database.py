@@ -7,6 +7,7 @@ way the caller writes `await database.write(lambda c: …)`, and that is one tra
 
 import pkgutil
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -14,6 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
 
 from reverie.domain.errors import Unavailable
+from reverie.storage.bells import Heard, hear
 from reverie.storage.dialect import Dialect, PostgresDialect, SqliteDialect
 from reverie.storage.runner import DatabaseOptions, Runner
 
@@ -50,6 +52,10 @@ class Database:
     async def write(self, fn: Callable[[Connection], T]) -> T:
         """Run `fn` in a transaction of its own, committed when it returns, undone when it raises."""
         return await self._runner.write(fn)
+
+    async def listen(self, heard: Heard, missed: Callable[[], None]) -> None:
+        """Hand over the bells that any process rings, until cancelled; `missed` says that some may have been lost."""
+        await self._runner.listen(partial(hear, heard=heard), missed)
 
     async def close(self) -> None:
         """Wait for what runs, then close every connection."""

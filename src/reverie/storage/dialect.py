@@ -7,6 +7,7 @@ from sqlalchemy import (
     ColumnElement,
     Insert,
     Integer,
+    Select,
     Table,
     cast,
     exists,
@@ -40,6 +41,14 @@ class Dialect(ABC):
     def is_unique_violation(self, error: IntegrityError) -> bool:
         """Whether a unique constraint refused the row."""
 
+    @abstractmethod
+    def rings(self) -> bool:
+        """Whether other processes can be told of something (`storage.bells`)."""
+
+    @abstractmethod
+    def skip_locked(self, query: Select[Any], table: Table) -> Select[Any]:
+        """`query` that holds the rows of `table` it finds, and passes over what another transaction holds."""
+
 
 class SqliteDialect(Dialect):
     """SQLite 3.35 or later."""
@@ -59,6 +68,12 @@ class SqliteDialect(Dialect):
     def is_unique_violation(self, error: IntegrityError) -> bool:
         return "UNIQUE constraint failed" in str(error.orig)
 
+    def rings(self) -> bool:
+        return False
+
+    def skip_locked(self, query: Select[Any], table: Table) -> Select[Any]:
+        return query  # there is one writer
+
 
 class PostgresDialect(Dialect):
     """PostgreSQL 14 or later, with pgvector where vectors are wanted."""
@@ -76,6 +91,12 @@ class PostgresDialect(Dialect):
 
     def is_unique_violation(self, error: IntegrityError) -> bool:
         return getattr(error.orig, "sqlstate", None) == "23505"
+
+    def rings(self) -> bool:
+        return True
+
+    def skip_locked(self, query: Select[Any], table: Table) -> Select[Any]:
+        return query.with_for_update(of=table, skip_locked=True)
 
 
 def dialect_of(connection: Any) -> Dialect:

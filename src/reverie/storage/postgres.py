@@ -5,28 +5,38 @@ Loaded when a URL says so: SQLAlchemy's asyncio part brings its whole ORM along 
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, TypeVar
+from contextlib import suppress
+from typing import Any, Final, TypeVar
 
 import orjson
+import structlog
+from asyncpg.exceptions import InterfaceError, PostgresError
 from sqlalchemy import Connection
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from reverie.storage.bells import CHANNEL
 from reverie.storage.nul import clean_parameters_of
 from reverie.storage.runner import DatabaseOptions, finish_despite_cancel, json_text
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
 DEADLOCK: Final = "40P01"
 WRITE_ATTEMPTS: Final = 4
+LISTEN_AGAIN_S: Final = 0.5
+LISTEN_CHECK_S: Final = 15.0
+"""How often a connection that only listens is tried."""
 
 
 class PostgresRunner:
     """A pool of connections in the event loop."""
 
     def __init__(self, options: DatabaseOptions, url: URL) -> None:
+        self._url = url
         self._engine: AsyncEngine = create_async_engine(
             url.set(drivername="postgresql+asyncpg"),
             pool_size=options.pool_size,
@@ -60,10 +70,37 @@ class PostgresRunner:
         async with self._engine.begin() as connection:
             return await connection.run_sync(fn)
 
+    async def listen(self, heard: Callable[[str], None], missed: Callable[[], None]) -> None:
+        engine = _engine_without_pool(self._url)
+        while True:
+            try:
+                async with engine.connect() as connection:
+                    await _listen(connection, heard, missed)
+            except (DBAPIError, OSError, PostgresError, InterfaceError) as error:
+                log.warning("bells_not_heard", error=str(error).partition("\n")[0])
+            await asyncio.sleep(LISTEN_AGAIN_S)
+
     async def close(self) -> None:
         await self._engine.dispose()
 
 
+async def _listen(connection: AsyncConnection, heard: Callable[[str], None], missed: Callable[[], None]) -> None:
+    """Listen on a connection of its own until it breaks."""
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    broken = asyncio.Event()
+    driver.add_termination_listener(lambda _: broken.set())
+    await driver.add_listener(CHANNEL, lambda _connection, _pid, _channel, text: heard(text))
+    missed()  # whatever was rung before now
+    while not broken.is_set():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(broken.wait(), LISTEN_CHECK_S)
+        await driver.execute("SELECT 1")  # a line that was cut without a word is found out
+
+
 def migration_engine(options: DatabaseOptions) -> AsyncEngine:
     """An engine for PostgreSQL that keeps no connection; migrations run through its `run_sync`."""
-    return create_async_engine(make_url(options.url).set(drivername="postgresql+asyncpg"), poolclass=NullPool)
+    return _engine_without_pool(make_url(options.url))
+
+
+def _engine_without_pool(url: URL) -> AsyncEngine:
+    return create_async_engine(url.set(drivername="postgresql+asyncpg"), poolclass=NullPool)

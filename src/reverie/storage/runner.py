@@ -38,6 +38,10 @@ class Runner(Protocol):
         """Run `fn` and commit; a cancelled caller leaves when that is decided, not before."""
         ...
 
+    async def listen(self, heard: Callable[[str], None], missed: Callable[[], None]) -> None:
+        """Hand over what is notified until cancelled; `missed` says that something may have been lost."""
+        ...
+
     async def close(self) -> None:
         """Wait for what runs, then close every connection."""
         ...

@@ -17,7 +17,7 @@ from reverie.domain.paging import Page
 from reverie.domain.run import Run, RunFilter, Step, StepFilter, Usage
 from reverie.domain.stop_reason import RunStatus, StopReason
 from reverie.domain.trace import ToolTime
-from reverie.storage import callbacks
+from reverie.storage import bells, callbacks
 from reverie.storage.codec import usage_adapter
 from reverie.storage.dialect import dialect_of
 from reverie.storage.paging import fetch_page
@@ -44,6 +44,7 @@ _steps = RowMap(
 _held = update(runs).where(
     runs.c.id == bindparam("run"), runs.c.fence == bindparam("held"), runs.c.completed_at.is_(None)
 )
+_WAITING: Final = RunStatus.CREATED
 _agent = update(agents).where(agents.c.id == bindparam("agent"))
 
 
@@ -126,6 +127,14 @@ def note_on_agent(
 def request_cancel(c: Connection, run_id: RunId) -> None:
     """Leave word for the run's driver, wherever it runs."""
     c.execute(update(runs).where(runs.c.id == run_id, runs.c.completed_at.is_(None)).values(cancel_requested=True))
+    bells.ring(c, "cancel", [run_id])
+
+
+def start(c: Connection, run_id: RunId, worker_id: str) -> Run:
+    """Claim a run that waited."""
+    query = update(runs).where(runs.c.id == run_id, runs.c.completed_at.is_(None))
+    values = {"status": RunStatus.RUNNING, "worker_id": worker_id, "fence": runs.c.fence + 1}
+    return _runs.record(c.execute(query.values(values).returning(runs)).mappings().one())
 
 
 def take_over(c: Connection, run_id: RunId, worker_id: str) -> Run | None:
@@ -139,11 +148,19 @@ def take_over(c: Connection, run_id: RunId, worker_id: str) -> Run | None:
 
 
 def live_runs(c: Connection, *, worker_ids: Sequence[str] | None = None) -> list[Run]:
-    """Runs without an end, oldest first; of the given workers only, if any are given."""
-    query = select(runs).where(runs.c.completed_at.is_(None)).order_by(runs.c.seq)
+    """Runs that were started and have no end, oldest first; of the given workers only, if any are given."""
+    query = select(runs).where(runs.c.completed_at.is_(None), runs.c.status != _WAITING).order_by(runs.c.seq)
     if worker_ids is not None:
         query = query.where(runs.c.worker_id.in_(worker_ids))
     return [_runs.record(row) for row in c.execute(query).mappings()]
+
+
+def to_cancel(c: Connection, worker_id: str) -> list[RunId]:
+    """Runs of a worker that somebody wants to be cancelled."""
+    query = select(runs.c.id).where(
+        runs.c.worker_id == worker_id, runs.c.completed_at.is_(None), runs.c.cancel_requested.is_(True)
+    )
+    return list(c.execute(query).scalars())
 
 
 def get(c: Connection, organization_id: OrganizationId, run_id: RunId) -> Run:
@@ -157,6 +174,11 @@ def get(c: Connection, organization_id: OrganizationId, run_id: RunId) -> Run:
     if row is None:
         raise NotFound("run", run_id)
     return _runs.record(row)
+
+
+def get_any(c: Connection, run_id: RunId) -> Run:
+    """One run, whoever's it is; for those who drive runs."""
+    return _runs.record(c.execute(select(runs).where(runs.c.id == run_id)).mappings().one())
 
 
 def get_many(c: Connection, organization_id: OrganizationId, run_ids: Sequence[str]) -> list[Run]:
@@ -240,7 +262,7 @@ def active_of(
     agent_id: AgentId | None = None,
     conversation_id: ConversationId | None = None,
 ) -> list[Run]:
-    """Runs of an agent or conversation that have not ended."""
+    """Runs of an agent or conversation that have not ended, those that wait among them."""
     query = select(runs).where(runs.c.organization_id == organization_id, runs.c.completed_at.is_(None))
     if agent_id is not None:
         query = query.where(runs.c.agent_id == agent_id)

@@ -36,6 +36,9 @@ class SqliteRunner:
         # what it does next (end the run, release the conversation) depends on the outcome.
         return await finish_despite_cancel(job)
 
+    async def listen(self, heard: Callable[[str], None], missed: Callable[[], None]) -> None:
+        """There is no other process that could ring."""
+
     async def close(self) -> None:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._write_thread, self._writer.dispose)

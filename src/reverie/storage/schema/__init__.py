@@ -42,6 +42,7 @@ from reverie.storage.schema.conversations import (
     run_events,
     runs,
     steps,
+    waiting,
     workers,
 )
 from reverie.storage.schema.environments import environment_deliveries, environments
@@ -134,5 +135,6 @@ __all__ = [
     "tool_blocks",
     "tool_vectors",
     "tools",
+    "waiting",
     "workers",
 ]

@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, text
 
-from reverie.storage.columns import Instant, Json, Vector
+from reverie.storage.columns import Instant, Json, Serial, Vector
 from reverie.storage.schema.base import (
     authorship_columns,
     blocks_table,
@@ -189,6 +189,21 @@ run_events = Table(
     Column("events", Text, nullable=False),
 )
 """The event log of background runs, some events to a row, so that readers can come back to it."""
+
+waiting = Table(
+    "waiting",
+    metadata,
+    Column("seq", Serial, primary_key=True, autoincrement=True),
+    Column("id", String, nullable=False, unique=True),
+    Column("organization_id", String, nullable=False),
+    Column("conversation_id", ForeignKey("conversations.id", ondelete="CASCADE"), nullable=False),
+    Column("rank", Integer, nullable=False),
+    Column("worker_id", String),
+    Column("request", Json),
+    Index(None, "conversation_id", "rank", "seq"),
+)
+"""The lines before conversations. A background run that waits has its request here, and any worker may start it;
+a request whose client holds on to its connection has a place and the worker that the connection leads to."""
 
 workers = Table(
     "workers",

@@ -1,0 +1,94 @@
+"""Starts runs that wait in line, as long as this process has room for them."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from reverie.domain.errors import ReverieError
+from reverie.loop.turn import LoopDeps, failure_of
+from reverie.runs.acceptance import NotStarted, begin_waiting, end_waiting
+from reverie.runs.bells import Bells
+from reverie.runs.driver import Driver
+from reverie.storage import runs
+
+log = structlog.get_logger(__name__)
+
+LOOK_S: Final = 1.0
+"""How often is looked for waiting runs without a bell."""
+
+
+class Dispatcher:
+    """Any number of processes may have one: each run is started by one of them."""
+
+    def __init__(
+        self,
+        deps: LoopDeps,
+        bells: Bells,
+        driver: Driver,
+        *,
+        worker_id: str,
+        has_room: Callable[[], bool],
+        status_of: Callable[[ReverieError], int],
+    ) -> None:
+        self._deps = deps
+        self._bells = bells
+        self._driver = driver
+        self._worker_id = worker_id
+        self._has_room = has_room
+        self._status_of = status_of
+        self._rung = asyncio.Event()
+        self._closed = False
+        self._task: asyncio.Task[None] | None = None
+        bells.on("line", lambda _: self._rung.set())
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._task = asyncio.create_task(self._work(), name="dispatch")
+
+    async def close(self) -> None:
+        """Start nothing more. What is being claimed just now is driven."""
+        self._closed = True
+        self._rung.set()
+        if self._task is not None:
+            await self._task
+            self._task = None
+
+    async def _work(self) -> None:
+        while not self._closed:
+            self._rung.clear()
+            try:
+                while not self._closed and self._has_room() and await self._start_next():
+                    pass
+            except Exception:  # the database may be away for a while
+                log.exception("waiting_runs_not_started")
+                self._rung.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._rung.wait(), LOOK_S)
+
+    async def _start_next(self) -> bool:
+        """Start one; False when there is none."""
+        now = self._deps.clock()
+        try:
+            state = await self._deps.database.write(lambda c: begin_waiting(c, self._worker_id, now))
+        except NotStarted as error:
+            await self._refuse(error)
+            return True
+        if state is None:
+            return False
+        self._deps.fault("run_taken")
+        self._driver.begin(state)
+        return True
+
+    async def _refuse(self, refused: NotStarted) -> None:
+        """End a run whose inputs cannot be let in, such as a message to an agent that waits for an approval."""
+        stop, failure = failure_of(refused.why, self._status_of(refused.why))
+        now = self._deps.clock()
+        log.info("waiting_run_refused", run_id=refused.run_id, error=str(refused))
+        ended = await self._deps.database.write(
+            lambda c: end_waiting(c, runs.get_any(c, refused.run_id), stop, failure, now)
+        )
+        if ended is not None:
+            self._driver.announce(*ended)

@@ -1,0 +1,47 @@
+"""Word between processes that share a database: that something happened, never what it was.
+
+On PostgreSQL a bell is a NOTIFY, which is heard when the transaction that rings it has committed.
+SQLite has one process, which needs no bells. Whoever listens looks at the database, and looks
+now and then without a bell, so that one that was not heard costs time and nothing else.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final, Literal, TypeAlias, get_args
+
+from sqlalchemy import ColumnElement, Connection, func, select
+
+from reverie.storage.dialect import dialect_of
+
+Bell: TypeAlias = Literal["line", "events", "cancel", "work"]
+"""A conversation's line moved; events of runs were stored; a run is to be cancelled; a kind of work is there."""
+Heard: TypeAlias = Callable[[Bell, str], None]
+
+CHANNEL: Final = "reverie"
+_LONGEST: Final = 7_000
+"""PostgreSQL takes up to 8,000 bytes."""
+
+
+def ring(c: Connection, bell: Bell, names: Iterable[str], *, only_if: ColumnElement[bool] | None = None) -> None:
+    """Ring within a transaction; `only_if` is looked at in the database."""
+    if not dialect_of(c).rings():
+        return
+    for text in _texts(bell, names):
+        query = select(func.pg_notify(CHANNEL, text))
+        c.execute(query if only_if is None else query.where(only_if))
+
+
+def hear(text: str, heard: Heard) -> None:
+    """Tell `heard` of each name in what was notified."""
+    bell, *names = text.split()
+    if bell in get_args(Bell):
+        for name in names:
+            heard(bell, name)  # type: ignore[arg-type]  # it was just looked up among them
+
+
+def _texts(bell: Bell, names: Iterable[str]) -> list[str]:
+    texts: list[str] = [bell]
+    for name in names:
+        if len(texts[-1]) + len(name) >= _LONGEST:
+            texts.append(bell)
+        texts[-1] += f" {name}"
+    return [text for text in texts if text != bell]
