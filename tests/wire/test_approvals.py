@@ -200,14 +200,25 @@ def test_what_waits_is_listed_across_agents_and_denied_when_its_time_is_over(
     assert client.agents.messages.create(hasty.id, input="hi").stop_reason.stop_reason == "end_turn"
 
 
-def test_a_cancelled_approval_lets_the_next_message_in(client: Letta, provider: Provider) -> None:
+@pytest.mark.parametrize("through", ["agent", "conversation", "run"])
+def test_a_cancel_takes_a_pending_approval_back_and_the_next_message_works(
+    client: Letta, provider: Provider, through: str
+) -> None:
     agent, asks, _ = _gated(client)
-    provider.script(call(asks, text="a", id="c1"), say("never mind then"))
+    provider.script(call(asks, text="a", id="c1"), say("hello"))
     client.agents.messages.create(agent.id, input="go")
-    client.agents.messages.create(agent.id, messages=_answer("c1", False))
-    provider.script(say("hello"))
+    (run,) = client.runs.list(agent_id=agent.id).items
+    if through == "agent":
+        assert client.agents.messages.cancel(agent.id) == {run.id: "cancelled"}
+    elif through == "conversation":
+        assert client.conversations.cancel(agent.id) == {run.id: "cancelled"}
+    else:
+        assert client.agents.messages.cancel(agent.id, run_ids=[run.id]) == {run.id: "cancelled"}
     answer = client.agents.messages.create(agent.id, input="hi")
     assert answer.messages[-1].content == "hello"  # type: ignore[union-attr]
+    assert "cancelled before anybody answered" in str(provider.requests[-1].shape)
+    # It ended as it ended; what is over cannot be cancelled into something else.
+    assert client.runs.retrieve(run.id).stop_reason == "requires_approval"
 
 
 def test_a_client_tool_goes_to_the_client_and_comes_back(client: Letta, provider: Provider) -> None:

@@ -11,12 +11,11 @@ from reverie.auth.keys import Caller, Scope
 from reverie.domain.agent import CompactionSettings
 from reverie.domain.conversation import Conversation
 from reverie.domain.errors import Busy, Conflict, InvalidInput, NotFound
-from reverie.domain.ids import AgentId, ConversationId, MessageId, make_id
+from reverie.domain.ids import AgentId, ConversationId, MessageId, RunId, make_id
 from reverie.domain.inputs import TurnOptions
 from reverie.domain.json import JsonObject
 from reverie.domain.message import Message, MessageKind
 from reverie.domain.paging import Page
-from reverie.domain.run import Run
 from reverie.domain.unset import UNSET, Unset
 from reverie.loop.compact import Compactor, announcement, plan_compaction
 from reverie.loop.compact import compact as summarise
@@ -242,11 +241,13 @@ def _up_to(context: Sequence[Message], last: MessageId | None) -> Sequence[Messa
     raise NotFound("message", last, "it is not in the conversation's context")
 
 
-async def cancel(ops: Operations, caller: Caller, conversation_id: ConversationId) -> list[Run]:
-    """Stop what runs in the conversation; nothing running is fine."""
+async def cancel(ops: Operations, caller: Caller, conversation_id: ConversationId) -> list[RunId]:
+    """Stop what runs in the conversation, or waits for an approval; nothing running is fine."""
     caller.require(Scope.WRITE)
-    await retrieve(ops, caller, conversation_id)
-    return await ops.runs.cancel_active(caller.organization_id, conversation_id=conversation_id)
+    conversation = await retrieve(ops, caller, conversation_id)
+    return await ops.runs.call_off(
+        caller.organization_id, conversation.conversation.agent_id, conversation_id=conversation_id
+    )
 
 
 async def recompile(

@@ -250,7 +250,7 @@ async def capture(ops: Operations, caller: Caller, agent_id: AgentId, exchange: 
 async def cancel(
     ops: Operations, caller: Caller, agent_id: AgentId, run_ids: Sequence[RunId] | None = None
 ) -> dict[str, str]:
-    """Stop runs of an agent: those named, or all that are active; run id to `cancelled` or `failed`.
+    """Stop runs of an agent: those named, or all that are active or await approval; to `cancelled` or `failed`.
 
     Raises:
         Conflict: nothing is active.
@@ -258,14 +258,14 @@ async def cancel(
     caller.require(Scope.WRITE)
     await ops.database.read(lambda c: agents.get(c, caller.organization_id, agent_id))
     if not run_ids:
-        stopped = await ops.runs.cancel_agent(caller.organization_id, agent_id)
+        stopped = await ops.runs.call_off(caller.organization_id, agent_id)
         if not stopped:
             raise Conflict(f"no run of agent {agent_id!r} is active, so there is nothing to cancel")
-        return {run.id: "cancelled" for run in stopped}
+        return dict.fromkeys(stopped, "cancelled")
     outcome: dict[str, str] = {}
     for run_id in run_ids:
         try:
-            await ops.runs.cancel(caller.organization_id, run_id)
+            await ops.runs.call_off_run(caller.organization_id, run_id)
             outcome[run_id] = "cancelled"
         except ReverieError:
             outcome[run_id] = "failed"

@@ -52,7 +52,7 @@ async def delete(ops: Operations, caller: Caller, run_id: RunId) -> None:
 async def cancel(ops: Operations, caller: Caller, run_id: RunId) -> Run:
     """Stop a run; one that has ended stays as it is."""
     caller.require(Scope.WRITE)
-    return await ops.runs.cancel(caller.organization_id, run_id)
+    return await ops.runs.call_off_run(caller.organization_id, run_id)
 
 
 async def list_messages(

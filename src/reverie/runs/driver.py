@@ -17,7 +17,6 @@ from reverie.loop.state import TurnState
 from reverie.loop.turn import LoopDeps, Turn, failure_of
 from reverie.runs.bells import Bells
 from reverie.runs.live import LiveRun, LiveRuns
-from reverie.runs.log import RunLog
 from reverie.runs.mirrors import Mirrors
 from reverie.runs.scribe import Scribe
 from reverie.storage import runs
@@ -65,7 +64,7 @@ class Driver:
         once it has been cancelled, or has failed, is saved out of reach of a further cancel.
         """
         run, turn = state.run, Turn(state, self._deps)
-        live = LiveRun(run, self._mirrors.adopt(run.id) or RunLog())
+        live = LiveRun(run, self._mirrors.adopt(run.id))
         stored = self._scribe.keep(run.id, live.log) if run.background else None
         live.turn = asyncio.create_task(self._forward(turn, live), name=f"turn of {run.id}")
         live.conductor = asyncio.create_task(self._see_through(turn, live, stored), name=f"run {run.id}")

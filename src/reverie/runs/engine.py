@@ -28,7 +28,8 @@ from reverie.runs.lineage import Lineage
 from reverie.runs.live import LiveRuns
 from reverie.runs.mirrors import Mirrors
 from reverie.runs.repair import Mender
-from reverie.storage import agents, conversations, runs
+from reverie.runs.withdrawal import withdraw
+from reverie.storage import agents, conversations, messages, runs
 
 POLL_S = 0.1
 """How often a run that was cancelled elsewhere is looked at until it has ended."""
@@ -327,6 +328,35 @@ class RunEngine:
     async def cancel_agent(self, organization_id: OrganizationId, agent_id: AgentId) -> list[Run]:
         """Stop every run of an agent."""
         return await self.cancel_active(organization_id, agent_id=agent_id)
+
+    async def call_off(
+        self, organization_id: OrganizationId, agent_id: AgentId, *, conversation_id: ConversationId | None = None
+    ) -> list[RunId]:
+        """Stop every run of an agent, or of one of its conversations, and take back what waits for an approval."""
+        stopped = await self.cancel_active(organization_id, agent_id=agent_id, conversation_id=conversation_id)
+
+        def asking(c: Connection) -> list[ConversationId]:
+            return [conversation_id] if conversation_id else messages.threads_with_approvals(c, agent_id)
+
+        asked = [await self._withdraw(organization_id, thread) for thread in await self._deps.database.read(asking)]
+        return [*(run.id for run in stopped), *(run_id for run_id in asked if run_id is not None)]
+
+    async def call_off_run(self, organization_id: OrganizationId, run_id: RunId) -> Run:
+        """Stop a run, or take back the approval that it ended with; one that has ended stays ended as it is.
+
+        Raises:
+            NotFound: no such run.
+        """
+        run = await self.cancel(organization_id, run_id)
+        if run.stop_reason is StopReason.REQUIRES_APPROVAL:
+            await self._withdraw(organization_id, run.conversation_id, asked_by=run.id)
+        return run
+
+    async def _withdraw(
+        self, organization_id: OrganizationId, thread: ConversationId, *, asked_by: RunId | None = None
+    ) -> RunId | None:
+        now = self._deps.clock()
+        return await self._deps.database.write(lambda c: withdraw(c, organization_id, thread, now, asked_by=asked_by))
 
     async def cancel_children(self, parent: Run, conversation_id: ConversationId) -> list[Run]:
         """Stop the runs in one conversation that this process started for calls of `parent`."""

@@ -72,10 +72,10 @@ class Mirrors:
             if not mirror.readers and self._mirrors.get(run_id) is mirror:
                 del self._mirrors[run_id]
 
-    def adopt(self, run_id: RunId) -> RunLog | None:
-        """The log of a run that waited and is driven here from now on, if anybody reads it."""
+    def adopt(self, run_id: RunId) -> RunLog:
+        """The log of a run that is driven here from now on: the one that is read already, or a fresh one."""
         mirror = self._mirrors.pop(run_id, None)
-        return None if mirror is None else mirror.log
+        return RunLog() if mirror is None else mirror.log
 
     async def close(self) -> None:
         """Send all readers away; they find the rest at another process, or after the next start."""

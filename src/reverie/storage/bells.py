@@ -8,7 +8,7 @@ now and then without a bell, so that one that was not heard costs time and nothi
 from collections.abc import Callable, Iterable
 from typing import Final, Literal, TypeAlias, get_args
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from reverie.storage.dialect import dialect_of
 
@@ -19,15 +19,20 @@ Heard: TypeAlias = Callable[[Bell, str], None]
 CHANNEL: Final = "reverie"
 _LONGEST: Final = 7_000
 """PostgreSQL takes up to 8,000 bytes."""
+_ring = select(func.pg_notify(CHANNEL, bindparam("text")))
 
 
-def ring(c: Connection, bell: Bell, names: Iterable[str], *, only_if: ColumnElement[bool] | None = None) -> None:
-    """Ring within a transaction; `only_if` is looked at in the database."""
+def ring(c: Connection, bell: Bell, names: Iterable[str]) -> None:
+    """Ring within a transaction."""
     if not dialect_of(c).rings():
         return
     for text in _texts(bell, names):
-        query = select(func.pg_notify(CHANNEL, text))
-        c.execute(query if only_if is None else query.where(only_if))
+        c.execute(_ring, {"text": text})
+
+
+def text_of(bell: Bell, name: str) -> str:
+    """What is notified, for those who ring within a query of their own."""
+    return f"{bell} {name}"
 
 
 def hear(text: str, heard: Heard) -> None:

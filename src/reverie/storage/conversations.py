@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from reverie.domain.conversation import Conversation
 from reverie.domain.errors import NotFound
 from reverie.domain.ids import AgentId, ConversationId, MessageId, OrganizationId, RunId
 from reverie.domain.paging import Page
 from reverie.storage import bells
+from reverie.storage.dialect import dialect_of
 from reverie.storage.paging import fetch_page
 from reverie.storage.rows import TUPLE, RowMap
 from reverie.storage.schema import conversations, waiting
@@ -30,6 +31,7 @@ _claim_as_next = _next.values(active_run_id=bindparam("run"))
 _release = _this.where(conversations.c.active_run_id == bindparam("run")).values(
     active_run_id=None, last_message_at=bindparam("now")
 )
+_ring_line = select(func.pg_notify(bells.CHANNEL, bindparam("bell"))).where(_line.exists())
 
 
 def insert_conversation(c: Connection, conversation: Conversation) -> None:
@@ -132,8 +134,8 @@ def claim(
 def release(c: Connection, conversation_id: ConversationId, run_id: RunId, now: datetime) -> None:
     """Let the next run in; nothing happens when `run_id` is not the active one."""
     c.execute(_release, {"conversation": conversation_id, "run": run_id, "now": now})
-    in_line = select(waiting.c.seq).where(waiting.c.conversation_id == conversation_id)
-    bells.ring(c, "line", [conversation_id], only_if=in_line.exists())
+    if dialect_of(c).rings():
+        c.execute(_ring_line, {"conversation": conversation_id, "bell": bells.text_of("line", conversation_id)})
 
 
 def set_prompt(c: Connection, conversation_id: ConversationId, prompt_id: MessageId, fingerprint: str) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     false,
     func,
     insert,
+    literal_column,
     or_,
     select,
     type_coerce,
@@ -27,7 +28,7 @@ from reverie.domain.paging import Page
 from reverie.storage.codec import body_adapter, body_of
 from reverie.storage.paging import fetch_page
 from reverie.storage.rows import RowMap, equals, loaded_by
-from reverie.storage.schema import messages
+from reverie.storage.schema import conversations, messages
 from reverie.storage.search import index_messages, reindex_message
 
 _append = insert(messages)
@@ -225,6 +226,16 @@ def list_page(c: Connection, organization_id: OrganizationId, where: MessageFilt
 def run_of_otid(c: Connection, conversation_id: str, otid: str) -> RunId | None:
     """The run that was sent the input with this otid; the latest, where several were."""
     return c.execute(_run_of_otid, {"conversation": conversation_id, "otid": otid}).scalar()
+
+
+def threads_with_approvals(c: Connection, agent_id: str) -> list[ConversationId]:
+    """Conversations of an agent whose context holds a request for approval, answered or not."""
+    query = select(messages.c.conversation_id).where(
+        messages.c.conversation_id.in_(select(conversations.c.id).where(conversations.c.agent_id == agent_id)),
+        literal_column("messages.kind = 'approval_request'"),
+        messages.c.in_context.is_(True),
+    )
+    return list(c.execute(query.distinct()).scalars())
 
 
 def copied(group_id: str | None) -> ColumnElement[bool]:

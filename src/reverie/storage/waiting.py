@@ -3,19 +3,44 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, or_, select
+from sqlalchemy import Connection, Select, and_, bindparam, delete, exists, func, insert, or_, select
 
 from reverie.domain.ids import ConversationId, OrganizationId, RunId
 from reverie.domain.inputs import Request
 from reverie.storage import bells
 from reverie.storage.codec import request_adapter
-from reverie.storage.dialect import dialect_of
+from reverie.storage.dialect import Dialect, PostgresDialect, SqliteDialect, dialect_of
 from reverie.storage.schema import conversations, waiting
 
 _HERE: Final = waiting.c.conversation_id == bindparam("conversation")
 _first = select(waiting.c.id).where(_HERE).order_by(waiting.c.rank, waiting.c.seq).limit(1)
 _foremost = select(func.coalesce(func.min(waiting.c.rank), 0) - 1).where(_HERE)
 _leave = delete(waiting).where(waiting.c.id == bindparam("waiting_id"))
+_leave_telling = _leave.returning(waiting.c.conversation_id)
+_enter = insert(waiting)
+
+
+def _oldest_startable(dialect: Dialect) -> Select[Any]:
+    earlier = waiting.alias("earlier")
+    behind = exists().where(
+        earlier.c.conversation_id == waiting.c.conversation_id,
+        or_(
+            earlier.c.rank < waiting.c.rank,
+            and_(earlier.c.rank == waiting.c.rank, earlier.c.seq < waiting.c.seq),
+        ),
+    )
+    query = (
+        select(waiting)
+        .join(conversations, conversations.c.id == waiting.c.conversation_id)
+        .where(waiting.c.worker_id.is_(None), conversations.c.active_run_id.is_(None), ~behind)
+        .order_by(waiting.c.seq)
+        .limit(1)
+    )
+    return dialect.skip_locked(query, waiting)
+
+
+_startable: Final = {dialect.name: _oldest_startable(dialect) for dialect in (SqliteDialect(), PostgresDialect())}
+"""Built once: building it takes longer than running it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +61,15 @@ def enter(c: Connection, place: Place, *, ahead: bool = False) -> None:
     """Stand in line, at its end or `ahead` of all. Workers are told when it is for any of them."""
     rank = c.execute(_foremost, {"conversation": place.conversation_id}).scalar_one() if ahead else 0
     c.execute(
-        insert(waiting).values(
-            id=place.id,
-            organization_id=place.organization_id,
-            conversation_id=place.conversation_id,
-            rank=rank,
-            worker_id=place.worker_id,
-            request=place.request,
-        )
+        _enter,
+        {
+            "id": place.id,
+            "organization_id": place.organization_id,
+            "conversation_id": place.conversation_id,
+            "rank": rank,
+            "worker_id": place.worker_id,
+            "request": place.request,
+        },
     )
     if place.worker_id is None:
         bells.ring(c, "line", [place.conversation_id])
@@ -56,7 +82,7 @@ def leave(c: Connection, place_id: str) -> None:
 
 def give_up(c: Connection, place_id: str) -> bool:
     """Leave the line for good, and let the next one know; False when the place was not there any more."""
-    left = c.execute(_leave.returning(waiting.c.conversation_id), {"waiting_id": place_id}).scalar_one_or_none()
+    left = c.execute(_leave_telling, {"waiting_id": place_id}).scalar_one_or_none()
     if left is not None:
         bells.ring(c, "line", [left])
     return left is not None
@@ -74,22 +100,7 @@ def first(c: Connection, conversation_id: ConversationId) -> str | None:
 
 def startable(c: Connection) -> Place | None:
     """The run that has waited longest of those that any worker may start now; nobody else gets it meanwhile."""
-    earlier = waiting.alias("earlier")
-    behind = exists().where(
-        earlier.c.conversation_id == waiting.c.conversation_id,
-        or_(
-            earlier.c.rank < waiting.c.rank,
-            and_(earlier.c.rank == waiting.c.rank, earlier.c.seq < waiting.c.seq),
-        ),
-    )
-    query = (
-        select(waiting)
-        .join(conversations, conversations.c.id == waiting.c.conversation_id)
-        .where(waiting.c.worker_id.is_(None), conversations.c.active_run_id.is_(None), ~behind)
-        .order_by(waiting.c.seq)
-        .limit(1)
-    )
-    row = c.execute(dialect_of(c).skip_locked(query, waiting)).mappings().one_or_none()
+    row = c.execute(_startable[dialect_of(c).name]).mappings().one_or_none()
     return None if row is None else _place(row)
 
 

@@ -145,7 +145,7 @@ async def cancel_conversation(
     """Cancel what runs in the conversation; run ids to what became of them."""
     thread = messages.thread_of(conversation_id, agent_id)
     stopped = await conversations.cancel(call.ops, call.caller, thread)
-    return Json({run.id: "cancelled" for run in stopped})
+    return Json(dict.fromkeys(stopped, "cancelled"))
 
 
 @routes.post("/v1/conversations/{conversation_id}/compact", responses=FROM_MODELS)
