@@ -106,7 +106,7 @@ def startable(c: Connection) -> Place | None:
 
 def run_of_otid(c: Connection, conversation_id: str, otid: str) -> RunId | None:
     """The waiting run that was sent the input with this otid."""
-    query = select(waiting).where(waiting.c.conversation_id == conversation_id, waiting.c.request.is_not(None))
+    query = select(waiting).where(waiting.c.conversation_id == conversation_id, waiting.c.worker_id.is_(None))
     for row in c.execute(query.order_by(waiting.c.seq.desc())).mappings():
         place = _place(row)
         if place.request is not None and any(item.otid == otid for item in place.request.inputs):

@@ -112,6 +112,7 @@ def _back_to_the_first_revision(c: Connection) -> None:
         *(
             f"DROP TABLE {name}"
             for name in (
+                "waiting",
                 "passage_blocks",
                 "file_passage_blocks",
                 "message_blocks",
