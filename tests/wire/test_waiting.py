@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from letta_client import APIStatusError, Letta
+from tests.support.waiting import until
 from tests.support.provider import Provider
 from tests.support.replies import call, hang, say
 from tests.wire.samples import bare_agent, echo_source, kinds
-from tests.wire.test_sleeptime import until
 
 
 def _said(client: Letta, agent_id: str) -> list[Any]:
