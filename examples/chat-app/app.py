@@ -119,7 +119,7 @@ async def stop(agent: AgentId) -> None:
 
 
 async def lines(agent: str, text: str) -> AsyncIterator[str]:
-    """Pieces of text, tools in use, and at the end what is remembered now."""
+    """Pieces of text, tools in use, and what is remembered after each of them."""
 
     def line(**fields: Any) -> str:
         return json.dumps(fields) + "\n"
@@ -145,7 +145,6 @@ async def lines(agent: str, text: str) -> AsyncIterator[str]:
     except letta_client.APIError as error:
         body = getattr(error, "body", None)
         yield line(error=str(body["detail"]) if isinstance(body, dict) and "detail" in body else error.message)
-    yield line(memory=await memory_of(agent))
 
 
 # ---- the memory --------------------------------------------------------------------------------

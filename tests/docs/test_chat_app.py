@@ -39,6 +39,8 @@ def app_url(page_server: Server) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(10)
+        for agent in page_server.client.agents.list(tags=["chat-app"]).items:
+            page_server.client.agents.delete(agent.id)
 
 
 @pytest.fixture
@@ -72,6 +74,7 @@ def test_a_visitor_talks_is_remembered_and_forgotten(
     (pictures / "writing.png").write_bytes(page.screenshot())
     gate.release()
     page.wait_for("document.querySelector('.agent p').textContent.endsWith('hearts has one?')")
+    page.wait_for("!document.body.matches('.busy')")
 
     # A visitor corrects the memory; markup and long words stay words and inside the page.
     page.evaluate("document.getElementById('block-human').focus()")
@@ -95,7 +98,7 @@ def test_a_visitor_talks_is_remembered_and_forgotten(
     provider.script(fail(401, "the key is wrong"))
     page.type("Still there?")
     page.press_enter()
-    page.wait_for("document.querySelector('.wrong p')?.textContent")
+    page.wait_for("document.querySelector('.wrong p')?.textContent && !document.body.matches('.busy')")
     page.open(app_url)
     page.wait_for("document.querySelectorAll('#talk .you').length == 3")
     assert page.evaluate("document.querySelector('#welcome').checkVisibility()") is False
@@ -110,5 +113,3 @@ def test_a_visitor_talks_is_remembered_and_forgotten(
     page.evaluate("window.confirm = () => true; document.getElementById('forget').click()")
     page.wait_for("document.querySelector('#welcome h2')?.checkVisibility()")
     assert page.complaints == []
-    for agent in page_server.client.agents.list(tags=["chat-app"]).items:
-        page_server.client.agents.delete(agent.id)

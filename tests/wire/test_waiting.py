@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from letta_client import APIStatusError, Letta
-from tests.support.waiting import until
 from tests.support.provider import Provider
 from tests.support.replies import call, hang, say
+from tests.support.waiting import until
 from tests.wire.samples import bare_agent, echo_source, kinds
 
 
