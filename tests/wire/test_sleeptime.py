@@ -195,7 +195,11 @@ def test_sleeptime_is_turned_on_and_off_later(client: Letta, server: Server) -> 
 def test_companion_and_main_agent_go_together_or_leave_the_other_whole(
     client: Letta, server: Server, provider: Provider
 ) -> None:
-    first, second = (new_agent(client, enable_sleeptime=True) for _ in range(2))
+    first, second, third = (new_agent(client, enable_sleeptime=True) for _ in range(3))
+    ask(server, "DELETE", f"/v1/groups/{group_of(third).id}")
+    with pytest.raises(NotFoundError):
+        client.agents.retrieve(group_of(third).agent_ids[0])
+    assert client.agents.retrieve(third.id).enable_sleeptime is None
     client.agents.delete(first.id)
     with pytest.raises(NotFoundError):
         client.agents.retrieve(group_of(first).agent_ids[0])

@@ -111,6 +111,19 @@ def remove_companions(c: Connection, main: Agent) -> None:
         groups.delete_group(c, group.id)
 
 
+def companions_in(c: Connection, group: Group) -> list[Agent]:
+    """Members that were made for this group alone, with `enable_sleeptime`: such have a persona of their own."""
+    if not group.manager_type.is_sleeptime:
+        return []
+    return [
+        agent
+        for agent in agents.get_many(c, group.organization_id, group.agent_ids)
+        if agent.agent_type in SLEEPTIME_TYPES
+        and len(groups.served_by(c, agent.id)) == 1
+        and any(block.label == PERSONA_LABEL for block in blocks.of_agent(c, agent.organization_id, agent.id))
+    ]
+
+
 def _store_alone(c: Connection, caller: Caller, agent: Agent, draft: AgentDraft) -> AgentDetails:
     now = agent.created_at
     owners = identities.get_many(c, caller.organization_id, draft.identity_ids)

@@ -17,6 +17,7 @@ from reverie.domain.message import Message
 from reverie.domain.paging import Page
 from reverie.domain.run import Run
 from reverie.domain.unset import UNSET
+from reverie.operations.assembly import companions_in, remove_agent
 from reverie.operations.base import Operations
 from reverie.operations.builtin import ensure_builtin
 from reverie.operations.membership import SUPERVISOR_TOOL, begin_to_manage, hold, store_group
@@ -95,15 +96,23 @@ async def update(ops: Operations, caller: Caller, group_id: GroupId, changes: Gr
 
 
 async def delete(ops: Operations, caller: Caller, group_id: GroupId) -> None:
-    """Remove a group; its agents and what they said stay, and a sleeptime group's main agent rests alone again."""
+    """Remove a group; its agents and what they said stay, and a sleeptime group's main agent rests alone again.
+
+    The sleeptime agent that was made with `enable_sleeptime` goes with its group, as when that is turned off.
+    """
     caller.require(Scope.WRITE)
     now = ops.clock()
+    for made in await ops.database.read(lambda c: companions_in(c, groups.get(c, caller.organization_id, group_id))):
+        await ops.runs.cancel_agent(caller.organization_id, made.id)
 
     def remove(c: Connection) -> None:
         group = groups.get(c, caller.organization_id, group_id, lock=True)
         held = hold(c, group)
+        made = companions_in(c, group)
         groups.delete_group(c, group.id)
         _cease_to_manage(c, group, held, now)
+        for agent in made:
+            remove_agent(c, agent)
 
     await ops.database.write(remove)
 
