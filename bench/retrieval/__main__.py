@@ -2,12 +2,13 @@
 
 import argparse
 import asyncio
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 from tests.support.databases import database_urls, opened
 from tests.support.operations import operations_on
 
@@ -22,10 +23,19 @@ from reverie.operations import agents
 from reverie.operations.base import Operations
 from reverie.storage import messages, search
 from reverie.storage.schema import messages as message_rows
+from reverie.storage.search.corpora import MESSAGES, messages_in
+from reverie.storage.search.finding import candidates
+from reverie.storage.search.fusing import WEIGHTS, Weights, lifted, surroundings, weighed
 
 DEPTHS: Final = (5, 10, 20)
 Mode = Literal["text", "vector", "hybrid"]
 MODES: Final[tuple[Mode, ...]] = ("text", "vector", "hybrid")
+GRID: Final = [
+    Weights(text=text, beside=beside, session=session, date=date)
+    for text, beside, session, date in itertools.product(
+        (0.2, 0.3, 0.4, 0.5), (0.0, 0.1, 0.2, 0.3), (0.0, 0.1, 0.2), (0.0, 0.1)
+    )
+]
 ORGANIZATION: Final = LOCAL_CALLER.organization_id
 
 
@@ -117,6 +127,64 @@ async def recall(ops: Operations, laid: Laid, mode: Mode) -> dict[int, tuple[flo
     return {depth: (hits[0] / wanted[0], hits[1] / max(wanted[1], 1)) for depth, hits in found.items()}
 
 
+async def held_out(database: str) -> None:
+    """Choose the weights on the questions of some talks and measure them on the others, three times."""
+    embedder = BuiltinEmbedder()
+    with database_urls(database) as url:
+        async with opened(url) as stored:
+            ops = operations_on(stored)
+            laid = await lay(ops, embedder, load())
+            tried = [await ops.database.read(lambda c, item=item: _tried(c, laid, item)) for item in laid.asked]  # type: ignore[misc]
+    embedder.close()
+    talks = sorted(laid.agents)
+    total = dict.fromkeys(DEPTHS, 0.0)
+    for fold in range(3):
+        out = {talks[fold], talks[fold + 3]}
+        seen = [item for item in tried if item.asked.talk not in out]
+        unseen = [item for item in tried if item.asked.talk in out]
+        best = max(GRID, key=lambda weights: _recall(seen, weights, 10))
+        wanted = sum(len(item.asked.question.keys) for item in unseen)
+        for depth in DEPTHS:
+            total[depth] += _recall(unseen, best, depth) * wanted
+        told = "  ".join(f"@{depth} {100 * _recall(unseen, best, depth):5.1f}" for depth in DEPTHS)
+        print(f"{database:>10}  held out {' and '.join(sorted(out))}: {told}  chosen {best}", flush=True)
+    every = sum(len(item.asked.question.keys) for item in tried)
+    print(f"{database:>10}  held out, all: " + "  ".join(f"@{d} {100 * total[d] / every:5.1f}" for d in DEPTHS))
+    now = "  ".join(f"@{depth} {100 * _recall(tried, WEIGHTS, depth):5.1f}" for depth in DEPTHS)
+    print(f"{database:>10}  the product's weights, all: {now}  {WEIGHTS}")
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A question with what comes into question as its answer."""
+
+    asked: Asked
+    by_text: dict[int, float]
+    near: dict[int, float]
+    stands: dict[int, Row[Any]]
+    keys: dict[int, str]
+
+
+def _tried(c: Connection, laid: Laid, asked: Asked) -> Tried:
+    query = SearchQuery(text=asked.question.text, vector=asked.vector, limit=max(DEPTHS))
+    reach = messages_in(ORGANIZATION, MessageScope(agent_id=laid.agents[asked.talk]))
+    by_text, near = candidates(c, MESSAGES, reach, query)
+    stands = surroundings(c, MESSAGES, reach, {**by_text, **near})
+    keys = {seq: laid.keys[row.id] for seq, row in stands.items() if row.id in laid.keys}
+    return Tried(asked, by_text, near, stands, keys)
+
+
+def _recall(tried: Sequence[Tried], weights: Weights, depth: int) -> float:
+    found = wanted = 0
+    for item in tried:
+        scores = weighed(item.by_text, item.near, weights)
+        final = lifted(scores, item.stands, item.asked.question.text, weights, threaded=True)
+        first = sorted(final, key=lambda seq: (-final[seq], -seq))[:depth]
+        wanted += len(item.asked.question.keys)
+        found += len(item.asked.question.keys & {item.keys.get(seq) for seq in first})
+    return found / wanted
+
+
 async def measure(database: str) -> None:
     """Print one line for each way of searching."""
     embedder = BuiltinEmbedder()
@@ -137,7 +205,12 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.retrieval", description=__doc__)
     parser.add_argument("--database", choices=["sqlite", "postgresql"], action="append")
+    parser.add_argument("--held-out", action="store_true", help="choose weights on some talks, measure on the others")
     wanted = parser.parse_args()
+    if wanted.held_out:
+        for database in wanted.database or ["sqlite", "postgresql"]:
+            asyncio.run(held_out(database))
+        return
     print("recall in percent: all questions (those in other words than the answer)")
     for database in wanted.database or ["sqlite", "postgresql"]:
         asyncio.run(measure(database))

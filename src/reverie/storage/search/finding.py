@@ -123,13 +123,19 @@ def _wish(c: Connection, corpus: Corpus, reach: Reach, text: str) -> str:
 
 def _search(c: Connection, corpus: Corpus, reach: Reach, query: SearchQuery) -> list[SearchHit]:
     """Ask in both ways as far as the query allows, and fuse; a query without words gives the newest."""
-    wordy = bool(words_of(query.text))
-    if not wordy and (query.mode != "vector" or query.vector is None):
+    if not words_of(query.text) and (query.mode != "vector" or query.vector is None):
         rows = corpus.rows
         newest = select(rows.c.id).where(*reach.bounds, *reach.filters).order_by(rows.c.seq.desc()).limit(query.limit)
         ids = c.execute(newest).scalars().all()
         return [SearchHit(id=item, score=1 / rank, text_rank=rank) for rank, item in enumerate(ids, 1)]
-    depth = max(query.limit * _DEPTH, _LEAST_DEPTH)
+    return fuse(c, corpus, reach, query, *candidates(c, corpus, reach, query))
+
+
+def candidates(
+    c: Connection, corpus: Corpus, reach: Reach, query: SearchQuery
+) -> tuple[dict[int, float], dict[int, float]]:
+    """Scores by words and likenesses of meaning, by place, of what comes into question."""
+    wordy, depth = bool(words_of(query.text)), max(query.limit * _DEPTH, _LEAST_DEPTH)
     by_text: dict[int, float] = {}
     near: dict[int, float] = {}
     can_measure = query.mode != "text" and query.vector is not None and backend_of(c).can_measure(c)
@@ -137,7 +143,7 @@ def _search(c: Connection, corpus: Corpus, reach: Reach, query: SearchQuery) -> 
         by_text = _matching(c, corpus, reach, query.text, depth)
     if can_measure and query.vector is not None:
         near = _nearest(c, corpus, reach, query.vector, depth, list(by_text))
-    return fuse(c, corpus, reach, query, by_text, near)
+    return by_text, near
 
 
 def _matching(c: Connection, corpus: Corpus, reach: Reach, text: str, limit: int) -> dict[int, float]:

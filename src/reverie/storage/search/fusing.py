@@ -4,6 +4,7 @@ What the weights are worth was measured with `bench/retrieval`, see `docs/decisi
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from typing import Any, Final
@@ -17,16 +18,25 @@ from reverie.storage.wording import named_dates
 
 _CONSIDERED: Final = 100
 """Best hits that may profit from their surroundings."""
-_TEXT_SHARE: Final = 0.4
-"""How much words count beside meaning."""
-_BESIDE: Final = 0.2
-"""What a row gets of the score of the one next to it; half of it from the one after that."""
-_SESSION: Final = 0.1
-"""What a row gets of the best score in its session."""
-_DATE: Final = 0.1
-"""What a row gets for lying in a month or year that the query names."""
 _PAUSE: Final = timedelta(minutes=30)
 """After a longer one a new session begins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """What makes a rank. Found by `python -m bench.retrieval --held-out`."""
+
+    text: float = 0.4
+    """How much words count beside meaning."""
+    beside: float = 0.2
+    """What a row gets of the score of the one next to it; half of it from the one after that."""
+    session: float = 0.1
+    """What a row gets of the best score in its session."""
+    date: float = 0.1
+    """What a row gets for lying in a month or year that the query names."""
+
+
+WEIGHTS: Final = Weights()
 
 
 def fuse(
@@ -38,17 +48,10 @@ def fuse(
     near: Mapping[int, float],
 ) -> list[SearchHit]:
     """Weigh the scores by words and the likenesses of meaning, by place; best first."""
-    scores = _weighed(by_text, near)
+    scores = weighed(by_text, near, WEIGHTS)
     first = sorted(scores, key=lambda seq: (-scores[seq], -seq))[: max(_CONSIDERED, query.limit)]
-    backend = backend_of(c)
-    around = _surroundings(backend, corpus).where(*reach.bounds)
-    stands = {row.seq: row for row in c.execute(around, {"places": backend.listed(first)}).all()}
-    final = {seq: scores[seq] for seq in first if seq in stands}
-    if corpus.thread is not None:
-        _lift(final, scores, stands)
-    dates = named_dates(query.text)
-    for seq, row in stands.items():
-        final[seq] += _DATE if dates and dates.hold(row.created_at) else 0.0
+    stands = surroundings(c, corpus, reach, first)
+    final = lifted(scores, stands, query.text, WEIGHTS, threaded=corpus.thread is not None)
     text_rank = {seq: rank for rank, seq in enumerate(sorted(by_text, key=lambda seq: (-by_text[seq], -seq)), 1)}
     vector_rank = {seq: rank for rank, seq in enumerate(sorted(near, key=lambda seq: (-near[seq], seq)), 1)}
     return [
@@ -57,26 +60,43 @@ def fuse(
     ]
 
 
-def _weighed(by_text: Mapping[int, float], near: Mapping[int, float]) -> dict[int, float]:
+def weighed(by_text: Mapping[int, float], near: Mapping[int, float], weights: Weights) -> dict[int, float]:
+    """One score of both: by words as a share of the best, by meaning as it is."""
     best = max(by_text.values(), default=0.0) or 1.0
-    share = _TEXT_SHARE if by_text and near else 1.0 if by_text else 0.0
+    share = weights.text if by_text and near else 1.0 if by_text else 0.0
     return {
         seq: share * by_text.get(seq, 0.0) / best + (1 - share) * max(near.get(seq, 0.0), 0.0)
         for seq in {**by_text, **near}
     }
 
 
-def _lift(final: dict[int, float], scores: Mapping[int, float], stands: Mapping[int, Row[Any]]) -> None:
-    """Let rows profit from their neighbours and from their session; nothing comes in that matches in no way."""
+def lifted(
+    scores: Mapping[int, float], stands: Mapping[int, Row[Any]], text: str, weights: Weights, *, threaded: bool
+) -> dict[int, float]:
+    """Let rows profit from what stands beside them; nothing comes in that matches in no way."""
+    final = {seq: scores[seq] for seq in stands}
+    dates = named_dates(text)
+    for seq, row in stands.items() if dates else ():
+        final[seq] += weights.date if dates.hold(row.created_at) else 0.0
+    if not threaded:
+        return final
     for seq, row in stands.items():
-        for place, weight in ((row.before, _BESIDE), (row.second_before, _BESIDE / 2)):
+        for place, weight in ((row.before, weights.beside), (row.second_before, weights.beside / 2)):
             if place in stands:
                 final[seq] += weight * scores[place]
                 final[place] += weight * scores[seq]
     for session in _sessions(stands.values()):
-        gain = _SESSION * max(scores[row.seq] for row in session)
+        gain = weights.session * max(scores[row.seq] for row in session)
         for row in session:
             final[row.seq] += gain
+    return final
+
+
+def surroundings(c: Connection, corpus: Corpus, reach: Reach, places: Iterable[int]) -> dict[int, Row[Any]]:
+    """Of those of these rows that lie in reach, by place: id, thread, time, and which two rows stand before them."""
+    backend = backend_of(c)
+    around = _surroundings(backend, corpus).where(*reach.bounds)
+    return {row.seq: row for row in c.execute(around, {"places": backend.listed(places)}).all()}
 
 
 @cache
