@@ -123,6 +123,27 @@ def test_the_past_of_blocks_is_in_the_file_and_comes_back(client: Letta, server:
     client.blocks.update(block.id or "", value="Name: Bo")
 
 
+def test_archival_memory_is_in_the_file_and_comes_back(client: Letta, talker: AgentState) -> None:
+    shared = client.archives.create(name=uuid4().hex)
+    client.archives.passages.create(shared.id, text="Everyone knows of the harbour.")
+    client.agents.passages.create(talker.id, text="A kitten dozes.", tags=["pets"], created_at="2020-05-01T00:00:00Z")
+    client.agents.passages.create(talker.id, text="Rent is due.")
+    client.agents.archives.attach(shared.id, agent_id=talker.id)
+    file = exported(client, talker.id)
+    assert [item["text"] for item in file["agents"][0]["passages"]] == ["A kitten dozes.", "Rent is due."]
+    copy = imported(client, file)
+    kept = client.agents.passages.list(copy.id, ascending=True)
+    assert [(item.text, item.tags) for item in kept] == [("A kitten dozes.", ["pets"]), ("Rent is due.", [])]
+    assert str(kept[0].created_at).startswith("2020-05-01")
+    (archive,) = client.archives.list(agent_id=copy.id)
+    assert archive.id not in {item.id for item in client.archives.list(agent_id=talker.id)}
+    assert [hit.content for hit in client.agents.passages.search(copy.id, query="kitten", top_k=1).results] == [
+        "A kitten dozes."
+    ]
+    stripped = client.agents.import_file(file=("a.af", json.dumps(file).encode()), strip_messages=True).agent_ids[0]
+    assert len(client.agents.passages.list(stripped)) == 2
+
+
 def test_scrubbed_and_stripped_agents_have_no_past(client: Letta, talker: AgentState) -> None:
     file = exported(client, talker.id, scrub_messages=True)
     assert file["agents"][0]["messages"] == file["agents"][0]["in_context_message_ids"] == []

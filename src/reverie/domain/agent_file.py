@@ -106,6 +106,16 @@ class FileMessage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileMemory:
+    """A passage of archival memory; its vector is made anew where the file is read. Ours."""
+
+    text: str
+    tags: tuple[str, ...] = ()
+    metadata: JsonObject = field(default_factory=dict)
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FileAgent:
     """An agent. Fields that are not in every file have the defaults of a request to make an agent."""
 
@@ -152,6 +162,8 @@ class FileAgent:
     in_context_message_ids: tuple[str, ...] = ()
     files_agents: tuple[JsonObject, ...] = ()
     group_ids: tuple[str, ...] = ()
+    passages: tuple[FileMemory, ...] = ()
+    """What the archive that was made for the agent holds, in order. Ours."""
 
     @property
     def model_handle(self) -> str | None:

@@ -72,4 +72,5 @@ async def import_file(ops: Operations, caller: Caller, text: bytes, options: Unp
     made = await ops.database.write(lambda c: store_file(c, caller, file, prepared, options))
     if file.files:
         ops.ring_ingest()
+    ops.ring_vectors()
     return [details.agent.id for details in made.agents]

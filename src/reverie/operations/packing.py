@@ -22,6 +22,7 @@ from reverie.domain.agent_file import (
     FileFile,
     FileGroup,
     FileMcpServer,
+    FileMemory,
     FileSource,
     FileTool,
     check_references,
@@ -39,7 +40,18 @@ from reverie.domain.provider_words import embedding_endpoint_word, llm_endpoint_
 from reverie.domain.template import SnapshotAgent, SnapshotDraft
 from reverie.domain.tool import Tool, ToolType
 from reverie.operations.base import Operations
-from reverie.storage import agents, block_history, files, folders, identities, mcp_servers, messages, tools
+from reverie.storage import (
+    agents,
+    archives,
+    block_history,
+    files,
+    folders,
+    identities,
+    mcp_servers,
+    messages,
+    passages,
+    tools,
+)
 
 T = TypeVar("T")
 UNKNOWN_WINDOW = 32_000
@@ -51,7 +63,7 @@ class PackOptions:
     """What a file is to hold besides the agents themselves."""
 
     past: bool = True
-    """Messages, and what blocks held before."""
+    """Messages, archival memory, and what blocks held before."""
     conversation_id: ConversationId | None = None
     """None: messages of the agent's own thread."""
     folders_by_id: bool = False
@@ -98,7 +110,10 @@ def pack(c: Connection, found: Sequence[AgentDetails], options: PackOptions, now
     for details in found:
         agent = _packed_agent(details, agent_ids, block_ids, tool_ids)
         agent = replace(agent, source_ids=tuple(source_ids[item.folder.id] for item in details.folders))
-        packed.append(_with_messages(c, agent, details.agent, options) if options.past else agent)
+        if options.past:
+            agent = replace(agent, passages=_packed_passages(c, details.agent))
+            agent = _with_messages(c, agent, details.agent, options)
+        packed.append(agent)
     return AgentFile(
         agents=tuple(packed),
         blocks=tuple(_packed_block(block, block_ids, past.get(block.id, ())) for block in blocks),
@@ -230,6 +245,15 @@ def _with_messages(c: Connection, packed: FileAgent, agent: Agent, options: Pack
         in_context_message_ids=tuple(
             file_id for turn, file_id in zip(turns, ids, strict=True) if any(message.in_context for message in turn)
         ),
+    )
+
+
+def _packed_passages(c: Connection, agent: Agent) -> tuple[FileMemory, ...]:
+    """Passages of the archive that was made for the agent; those it shares are others' as well, and stay."""
+    own = [archive.id for archive in archives.owned_by(c, agent.id)]
+    found = passages.list_page(c, agent.organization_id, own, Page(limit=None, order="asc")) if own else ()
+    return tuple(
+        FileMemory(text=item.text, tags=item.tags, metadata=item.metadata, created_at=item.created_at) for item in found
     )
 
 

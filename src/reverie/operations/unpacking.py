@@ -7,6 +7,7 @@ In two parts, as with a single agent: `prepare_file` asks the catalog and stores
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -17,6 +18,7 @@ from reverie.domain.agent_file import (
     FileAgent,
     FileBlock,
     FileGroup,
+    FileMemory,
 )
 from reverie.domain.block import Block, BlockChange, BlockDraft
 from reverie.domain.clock import aware
@@ -35,12 +37,16 @@ from reverie.domain.ids import (
 )
 from reverie.domain.inputs import MessageInput
 from reverie.domain.message import ApprovalRequestBody, Message, calls_of
+from reverie.domain.passage import PassageDraft
 from reverie.domain.tool import Tool
 from reverie.operations.adoption import check_servers, store_folders, store_tools
 from reverie.operations.assembly import prepare, store_agent
 from reverie.operations.base import Operations
 from reverie.operations.membership import store_group
-from reverie.storage import block_history, blocks, messages
+from reverie.storage import archives, block_history, blocks, messages, passages, vectors
+
+_PASSAGES_AT_ONCE: Final = 500
+"""Of one statement: databases take so many values and not more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +226,24 @@ def _store_agent(
         raise InvalidInput(f"agent file: agent {source.id!r}: {error}") from error
     if options.with_messages:
         messages.append(c, _history(source, details.agent))
+    _store_passages(c, caller, details.agent, source.passages)
     return details
+
+
+def _store_passages(c: Connection, caller: Caller, agent: Agent, found: Sequence[FileMemory]) -> None:
+    """Give the agent an archive of its own with what the file holds; the background makes the vectors."""
+    if not found:
+        return
+    now = agent.created_at
+    archive = archives.own_archive(c, agent, now, caller.user_id)
+    for start in range(0, len(found), _PASSAGES_AT_ONCE):
+        drafts = [
+            PassageDraft(text=item.text, tags=item.tags, metadata=item.metadata, created_at=aware(item.created_at))
+            for item in found[start : start + _PASSAGES_AT_ONCE]
+        ]
+        added = passages.insert_passages(c, archive, drafts, now, caller.user_id)
+        if archive.embedding is not None:
+            vectors.await_vectors(c, [item.id for item in added])
 
 
 def _store_group(
