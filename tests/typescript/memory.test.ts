@@ -37,6 +37,16 @@ test("an agent keeps passages of its own", async () => {
   assert.deepEqual(await client.agents.passages.list(agent.id), []);
 });
 
+test("tools are found by meaning, messages by words", async () => {
+  const near = await client.tools.search({ query: "look up what was said earlier", search_mode: "vector", limit: 5 });
+  assert.ok(near.some((hit) => hit.tool.name === "conversation_search"), JSON.stringify(near.map((hit) => hit.tool.name)));
+  const agent = await newAgent(client);
+  const word = `zebra${randomUUID().slice(0, 8)}`;
+  await client.agents.messages.create(agent.id, { input: `I saw a ${word} today` });
+  const hits = await client.messages.search({ query: word, agent_id: agent.id, search_mode: "hybrid" });
+  assert.ok(JSON.stringify(hits).includes(word));
+});
+
 test("a folder's file is read by an agent", async () => {
   const folder = await client.folders.create({ name: randomUUID() });
   const file = await client.folders.files.upload(folder.id, { file: await toFile(Buffer.from("Cats sleep."), "cats.txt") });

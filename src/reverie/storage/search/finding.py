@@ -4,6 +4,7 @@ import re
 import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
@@ -46,7 +47,7 @@ from reverie.storage.wording import Sample, sample_of, telling_words, words_of
 _DEPTH: Final = 4
 """How many times the wanted number each way of searching contributes before they are fused."""
 _LEAST_DEPTH: Final = 100
-_RESCORED: Final = 4
+_RESCORED: Final = 3
 """Likewise of vectors whose signs are compared before the vectors themselves are."""
 _WIDER: Final = 8
 """How many times more signs are looked at, when too few of the nearest rows are wanted or still there."""
@@ -60,6 +61,10 @@ _SAMPLE_PLACES: Final = 8
 _FIELD: Final = re.compile(r'"\w+": ?(?:"(?:text|user|assistant|system|tool_return|image)")?')
 """What stands in the JSON of every message and is none of its words."""
 _SAMPLES_KEPT: Final = 256
+_LARGE: Final = _SAMPLE_TEXTS * 3 // 4
+"""A sample of so many texts, of which a few newer ones change little ..."""
+_USES: Final = 64
+"""... is used so often before it is drawn anew; a smaller one as long as nothing was added."""
 
 
 def passage_wish(c: Connection, organization_id: OrganizationId, archive_ids: Sequence[str], text: str) -> str:
@@ -244,12 +249,22 @@ def _measured_statement(backend: Backend, corpus: Corpus, everywhere: bool) -> S
         backend.among(vectors.c.seq),
         backend.length(vectors.c.embedding) == bindparam("dimensions"),
         # Blocks of signs name rows that are gone, and the row numbers of those come round again.
-        corpus.held(corpus.owner, everywhere),
+        corpus.held(backend.plain(corpus.owner), everywhere),
     )
 
 
-_samples: "weakref.WeakKeyDictionary[Engine, OrderedDict[object, tuple[object, Sample]]]" = weakref.WeakKeyDictionary()
-"""Of each database; good as long as the same row is the newest in each place."""
+@dataclass(slots=True)
+class _Kept:
+    """A sample that was drawn before."""
+
+    sample: Sample
+    newest: tuple[int | None, ...]
+    """In each place, when it was drawn."""
+    uses: int = 0
+
+
+_samples: "weakref.WeakKeyDictionary[Engine, OrderedDict[object, _Kept]]" = weakref.WeakKeyDictionary()
+"""Of each database."""
 
 
 def _sample(c: Connection, corpus: Corpus, reach: Reach) -> Sample:
@@ -259,16 +274,17 @@ def _sample(c: Connection, corpus: Corpus, reach: Reach) -> Sample:
     # One place after the other: only within one does an index give the newest without sorting all.
     held = reach.holders[:_SAMPLE_PLACES]
     places = [corpus.holder == item for item in held]
-    state = tuple(c.execute(select(func.max(corpus.rows.c.seq)).where(place)).scalar_one() for place in places)
     key, kept = (corpus.words, *held), _samples.setdefault(c.engine, OrderedDict())
     known = kept.get(key)
-    if known is not None and known[0] == state:
-        return known[1]
-    sample = _drawn(c, corpus, places)
-    kept[key] = (state, sample)
-    while len(kept) > _SAMPLES_KEPT:
-        kept.popitem(last=False)
-    return sample
+    if known is not None and known.sample.count >= _LARGE and known.uses < _USES:
+        known.uses += 1
+        return known.sample
+    newest = tuple(c.execute(select(func.max(corpus.rows.c.seq)).where(place)).scalar_one() for place in places)
+    if known is None or known.newest != newest or known.sample.count >= _LARGE:
+        known = kept[key] = _Kept(_drawn(c, corpus, places), newest)
+        while len(kept) > _SAMPLES_KEPT:
+            kept.popitem(last=False)
+    return known.sample
 
 
 def _drawn(c: Connection, corpus: Corpus, places: Sequence[Any]) -> Sample:

@@ -26,7 +26,7 @@ _PAUSE: Final = timedelta(minutes=30)
 class Weights:
     """What makes a rank. Found by `python -m bench.retrieval --held-out`."""
 
-    text: float = 0.4
+    text: float = 0.3
     """How much words count beside meaning."""
     beside: float = 0.2
     """What a row gets of the score of the one next to it; half of it from the one after that."""
