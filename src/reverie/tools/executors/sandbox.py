@@ -21,6 +21,8 @@ from reverie.tools.executors.environments import Installed
 from reverie.tools.executors.launch import Launch
 from reverie.tools.executors.worker import Worker
 
+_REFILL_S: Final = 0.05
+"""How long a call runs before another worker is started in the place of its own."""
 _CLOSE_S: Final = 5.0
 """Longest wait for workers that are just being started when the executor is closed."""
 
@@ -85,7 +87,8 @@ class SandboxExecutor:
             worker = await self._take(ready.launch)
         except OSError as error:
             return ToolOutcome.error(f"the sandbox could not be started: {error}")
-        self._refill()
+        # Not at once: most calls end sooner than a worker starts, and would share the processor with its start.
+        later = asyncio.get_running_loop().call_later(_REFILL_S, self._refill)
         try:
             with self._issued(call) as key:
                 outcome = await worker.call(
@@ -96,6 +99,7 @@ class SandboxExecutor:
                 )
             return outcome.discreet(call.environment)
         finally:
+            later.cancel()
             self._refill()
 
     async def report(self) -> SandboxReport:
