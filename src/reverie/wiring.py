@@ -299,7 +299,7 @@ async def _start_background(
         engine.tell(lambda _run, _: vectors.ring())
     await stack.enter_async_context(Sleeptime(engine, database, settings.sleeptime_interval_s))
     limit = ApprovalOptions(timeout_s=settings.approval_timeout_s)
-    await stack.enter_async_context(ApprovalTimeouts(database, engine, utc_now, limit).rounds())
+    await stack.enter_async_context(ApprovalTimeouts(database, engine, utc_now, limit).running())
     due = ScheduleOptions(grace_s=settings.schedule_grace_s)
     await stack.enter_async_context(Schedules(database, engine, utc_now, due))
     rings = {"batches": batches.ring, "ingest": rounds.ring, "vectors": vectors.ring}

@@ -4,22 +4,32 @@ When a call was asked for stands in the database, so a time that passed while no
 the next start. A denial is an ordinary answer: where somebody else was faster, it is refused and left out.
 """
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 import structlog
 
 from reverie.background.rounds import Rounds
-from reverie.domain.approval import PendingApproval
+from reverie.domain.agent import Agent
+from reverie.domain.approval import PendingApproval, timeout_of
 from reverie.domain.clock import Clock
 from reverie.domain.errors import Draining, ReverieError
 from reverie.domain.inputs import ApprovalInput, Request
 from reverie.domain.message import Decision
+from reverie.domain.run import Run
+from reverie.domain.stop_reason import StopReason
 from reverie.runs.engine import RunEngine
 from reverie.storage import approvals
 from reverie.storage.database import Database
 
 log = structlog.get_logger(__name__)
+
+_TRY_AGAIN_S: Final = 5.0
+"""After a denial that was refused: somebody else is answering, or the conversation is busy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +38,8 @@ class ApprovalOptions:
 
     timeout_s: float = 0.0
     """After how many seconds calls are denied where their agent does not say; 0: never."""
-    interval_s: float = 1.0
-    """Between looks at the clock."""
+    interval_s: float = 60.0
+    """Between looks for what another process left; one's own is denied on time."""
 
 
 class ApprovalTimeouts:
@@ -40,10 +50,18 @@ class ApprovalTimeouts:
         self._engine = engine
         self._clock = clock
         self._options = options
+        self._rounds = Rounds("approvals", self.deny_overdue, options.interval_s)
+        self._timer: asyncio.TimerHandle | None = None
 
-    def rounds(self) -> Rounds:
-        """Look again and again, between entering and leaving."""
-        return Rounds("approvals", self.deny_overdue, self._options.interval_s)
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Look now, whenever something of this process waits, and when its time is over."""
+        self._engine.tell(self._hear)
+        async with self._rounds:
+            self._rounds.ring()
+            yield
+        if self._timer is not None:
+            self._timer.cancel()
 
     async def deny_overdue(self) -> int:
         """One round: deny what is overdue, each with a run of its own; returns how many requests there were."""
@@ -52,11 +70,33 @@ class ApprovalTimeouts:
         waiting = await self._database.read(approvals.all_waiting)
         now = self._clock()
         denied = 0
+        later: list[float] = []
         for item in waiting:
             ends = item.expires_at(self._options.timeout_s)
-            if ends is not None and ends <= now:
-                denied += await self._deny(item, ends - item.request.created_at)
+            if ends is None:
+                continue
+            if ends > now:
+                later.append((ends - now).total_seconds())
+            elif await self._deny(item, ends - item.request.created_at):
+                denied += 1
+            else:
+                later.append(_TRY_AGAIN_S)
+        self._look_again_in(min(later, default=self._options.interval_s))
         return denied
+
+    def _look_again_in(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        if seconds < self._options.interval_s:
+            self._timer = asyncio.get_running_loop().call_later(seconds, self._rounds.ring)
+
+    def _hear(self, run: Run, agent: Agent) -> None:
+        """A turn has ended; where it waits for an answer, its time has begun."""
+        if run.stop_reason is StopReason.REQUIRES_APPROVAL:
+            own = timeout_of(agent.metadata)
+            if self._options.timeout_s if own is None else own:
+                self._rounds.ring()
 
     async def _deny(self, item: PendingApproval, waited: timedelta) -> bool:
         request = item.request

@@ -103,7 +103,7 @@ class Driver:
             if stored is not None:
                 await stored
             self._live.remove(live.run.id)
-            self.announce(live.run, turn.state.view.agent)
+            self.announce(turn.state.run, turn.state.view.agent)
 
     async def _forward(self, turn: Turn, live: LiveRun) -> None:
         async with aclosing(turn.drive()) as events:
