@@ -266,7 +266,7 @@ ROUTES: dict[str, Call] = {
     "GET /v1/tools/count": Call(open=OWN),
     "POST /v1/tools/add-base-tools": Call(open=OWN),
     "POST /v1/tools/search": Call(body={"query": "echo"}, lists="tool_id"),
-    "POST /v1/tools/run": Call(open=RULE),
+    "POST /v1/tools/run": Call(body={"tool_id": "{tool_id}", "args": {"text": "{marker}"}}),
     "GET /v1/tools/{tool_id}": Call(),
     "PATCH /v1/tools/{tool_id}": Call(body={"description": "{marker}"}),
     "DELETE /v1/tools/{tool_id}": Call(),

@@ -360,7 +360,7 @@ def test_a_function_cut_out_of_its_file_runs(client: Letta, provider: Provider) 
     assert answer.messages[1].tool_return == "Ada (7) None None"  # type: ignore[union-attr]
 
 
-def test_a_run_by_hand_says_what_happened(client: Letta) -> None:
+def test_a_run_by_hand_says_what_happened(client: Letta, server: Server) -> None:
     good, bad = _name("good"), _name("bad")
     source = f'def {good}(n: int) -> dict:\n    """Do."""\n    print("working")\n    return {{"n": n}}'
     ids = [
@@ -376,6 +376,16 @@ def test_a_run_by_hand_says_what_happened(client: Letta) -> None:
     assert "no luck" in str(failed.func_return) + str(failed.stderr)
     with pytest.raises(NotFoundError):
         client.agents.tools.run("no_such_tool", agent_id=agent.id, args={})
+    env = f'def {_name("env")}(n: int) -> str:\n    """Do."""\n    import os\n    return os.environ["WORD"] * n'
+    tool_id = client.tools.create(source_code=env).id
+    with server.http as http:
+        for what in ({"source_code": env}, {"tool_id": tool_id}):
+            ran = http.post("/v1/tools/run", json={**what, "args": {"n": "2"}, "env_vars": {"WORD": "ha"}}).json()
+            assert (ran["status"], ran["tool_return"]) == ("success", "haha")
+        assert "'n'" in http.post("/v1/tools/run", json={"tool_id": tool_id}).json()["tool_return"]
+        both, absent = {"tool_id": tool_id, "source_code": env}, {"tool_id": f"{tool_id[:-4]}0000"}
+        answers = [http.post("/v1/tools/run", json=what).status_code for what in ({}, both, absent)]
+        assert answers == [422, 422, 404]
 
 
 def test_secrets_reach_the_tool_and_are_nowhere_in_clear(client: Letta, server: Server, provider: Provider) -> None:

@@ -87,6 +87,14 @@ class Tool:
         return self.tool_type not in NOT_BUILTIN
 
     @property
+    def timeout_s(self) -> float | None:
+        """The `timeout_s` of its metadata: how long one call of it may take; None: as long as the server lets all."""
+        wish = self.metadata.get("timeout_s")
+        if isinstance(wish, bool) or not isinstance(wish, int | float) or wish <= 0:
+            return None
+        return float(wish)
+
+    @property
     def spec(self) -> ToolSpec:
         """What the model is told."""
         parameters = self.json_schema.get("parameters")

@@ -155,7 +155,29 @@ async def run(
         InvalidInput: no schema can be made of it.
     """
     caller.require(Scope.TOOLS)
-    tool = _make_tool(ops, caller, draft, name)
+    return await _run(ops, caller, _make_tool(ops, caller, draft, name), args, environment)
+
+
+async def run_stored(
+    ops: Operations, caller: Caller, tool_id: ToolId, args: JsonObject, environment: Mapping[str, str]
+) -> ToolOutcome:
+    """Run a custom tool that is stored, outside any conversation and for no agent.
+
+    Raises:
+        NotFound: there is none of that id.
+        InvalidInput: it is built in, or belongs to an MCP server.
+    """
+    caller.require(Scope.TOOLS)
+    await ensure_builtin(ops, caller.organization_id)
+    tool = await ops.database.read(lambda c: tools.get(c, caller.organization_id, tool_id))
+    if tool.source_code is None:
+        raise InvalidInput(f"tool {tool.name!r} has no source of its own; run it for an agent, or on its MCP server")
+    return await _run(ops, caller, tool, args, environment)
+
+
+async def _run(
+    ops: Operations, caller: Caller, tool: Tool, args: JsonObject, environment: Mapping[str, str]
+) -> ToolOutcome:
     try:
         arguments = fit_arguments(args, tool.spec)
     except ToolError as error:

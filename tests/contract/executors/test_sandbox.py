@@ -267,6 +267,9 @@ async def test_endless_loops_are_stopped(executor: SandboxExecutor) -> None:
     outcome = await run(executor, "def probe():\n    print('began')\n    while True: pass", timeout_s=0.5)
     assert "longer than 0.5 s" in text(outcome)
     assert outcome.stdout == ("began\n",)
+    own = {"metadata": {"timeout_s": 0.3}}
+    outcome = await run(executor, "def probe():\n    while True: pass", fields=own, timeout_s=9)
+    assert "longer than 0.3 s" in text(outcome)
     sly = "import os, sys\ndef probe():\n    os.closerange(0, 100)\n    while True: pass"
     assert "longer than 0.5 s" in text(await run(executor, sly, timeout_s=0.5))
     await settled(executor)

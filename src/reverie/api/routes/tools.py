@@ -119,8 +119,12 @@ async def search_tools(body: ToolSearch, call: Ask) -> Json[list[ToolSearchHit]]
 
 @routes.post("/v1/tools/run")
 async def run_tool_from_source(body: ToolRunFromSource, call: Ask) -> Json[WireMessage]:
-    """Run source code once, in the sandbox, without storing it."""
-    outcome = await tools.run(call.ops, call.caller, body.to_domain(), body.args, body.env_vars or {}, body.name)
+    """Run source code once, in the sandbox, without storing it; or a stored tool, by its `tool_id`."""
+    stored, variables = body.stored(), body.env_vars or {}
+    if stored is None:
+        outcome = await tools.run(call.ops, call.caller, body.to_domain(), body.args, variables, body.name)
+    else:
+        outcome = await tools.run_stored(call.ops, call.caller, stored, body.args, variables)
     return Json(wire_messages(_as_message(call, body.name or "", outcome), LIST_VIEW)[0])
 
 

@@ -6,6 +6,8 @@ from pydantic import AliasChoices, Discriminator, Field, Tag
 from typing_extensions import TypedDict
 
 from reverie.api.wire.base import MOST, Body, Metadata, changes_of
+from reverie.domain.errors import MalformedInput
+from reverie.domain.ids import ToolId, check_id
 from reverie.domain.json import JsonObject
 from reverie.domain.passage import SearchQuery
 from reverie.domain.tool import (
@@ -153,6 +155,9 @@ class ToolCreate(Body):
         default=None, validation_alias=_either("npm_requirements", "npmRequirements")
     )
 
+    metadata: Metadata | None = Field(default=None, validation_alias=AliasChoices("metadata", "metadata_"))
+    """An addition of ours; the SDK knows it for changes only."""
+
     def to_domain(self) -> ToolDraft:
         """The draft that operations make a tool of."""
         return ToolDraft(
@@ -167,6 +172,7 @@ class ToolCreate(Body):
             enable_parallel_execution=bool(self.enable_parallel_execution),
             pip_requirements=_packages(self.pip_requirements),
             npm_requirements=_packages(self.npm_requirements),
+            metadata=self.metadata or {},
         )
 
 
@@ -234,9 +240,10 @@ class ToolSearch(Body):
 
 
 class ToolRunFromSource(Body):
-    """Source to run once, without storing it."""
+    """Source to run once, without storing it; or a tool that is stored, which is an addition of ours."""
 
-    source_code: str = Field(min_length=1)
+    source_code: str | None = Field(default=None, min_length=1)
+    tool_id: str | None = None
     args: JsonObject = Field(default_factory=dict)
     env_vars: dict[str, str] | None = None
     name: str | None = None
@@ -246,10 +253,20 @@ class ToolRunFromSource(Body):
     pip_requirements: list[RequirementBody] | None = None
     npm_requirements: list[RequirementBody] | None = None
 
+    def stored(self) -> ToolId | None:
+        """The stored tool that is meant; None: the source is.
+
+        Raises:
+            MalformedInput: both are named, or neither is.
+        """
+        if (self.tool_id is None) == (self.source_code is None):
+            raise MalformedInput("source_code", "send the source of a tool, or the id of a stored one as tool_id")
+        return None if self.tool_id is None else ToolId(check_id(self.tool_id, "tool", "tool_id"))
+
     def to_domain(self) -> ToolDraft:
         """The tool that is run."""
         return ToolDraft(
-            source_code=self.source_code,
+            source_code=self.source_code or "",
             source_type=self.source_type or "python",
             json_schema=plain_schema(self.json_schema),
             args_json_schema=self.args_json_schema,

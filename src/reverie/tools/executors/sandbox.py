@@ -82,7 +82,6 @@ class SandboxExecutor:
             installed = await ready.environments.ensure(call.tool)
         except ToolError as error:
             return ToolOutcome.error(str(error))
-        timeout_s = call.timeout_s or self._options.timeout_s
         try:
             worker = await self._take(ready.launch)
         except OSError as error:
@@ -93,7 +92,7 @@ class SandboxExecutor:
             with self._issued(call) as key:
                 outcome = await worker.call(
                     self._request(call, ready.launch, installed, key),
-                    timeout_s=timeout_s,
+                    timeout_s=self._timeout_s(call),
                     output_bytes=self._options.output_bytes,
                     memory_bytes=self._options.memory_bytes,
                 )
@@ -132,6 +131,10 @@ class SandboxExecutor:
             return f"tool {tool.name!r} has no source code"
         return None
 
+    def _timeout_s(self, call: ToolRun) -> float:
+        most = call.timeout_s or self._options.timeout_s
+        return min(most, call.tool.timeout_s or most)
+
     def _issued(self, call: ToolRun) -> AbstractContextManager[str | None]:
         if self._keys is None:
             return nullcontext(None)
@@ -153,12 +156,11 @@ class SandboxExecutor:
             environment[AGENT_ID] = call.agent_id
         environment_folder = f"{worker.environments}/{installed.folder}" if installed.folder else None
         is_python = tool.source_type == "python"
-        timeout_s = call.timeout_s or options.timeout_s
         limits = {
             "DATA": options.memory_bytes,
             "AS": options.memory_bytes * 8,
             "FSIZE": options.scratch_bytes,
-            "CPU": int(timeout_s) + 2,
+            "CPU": int(self._timeout_s(call)) + 2,
             "NOFILE": 1024,
             "CORE": 0,
         }
