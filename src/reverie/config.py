@@ -550,9 +550,10 @@ class Settings(BaseSettings):
         "REVERIE_MESSAGE_VECTORS",
         section=_MODELS,
         expects="true or false",
-        note="Embed what users and agents say, while no turn runs, so that it is found by meaning too, not by its "
-        "words alone. Unset: with the built-in embedder yes (some 7 ms of CPU for a short message, and 150 MB of "
-        "memory while there is work), with `REVERIE_DEFAULT_EMBEDDING` no, for that model may cost money.",
+        note="Embed what users and agents say, so that it is found by meaning too, not by its words alone. Unset: "
+        "of agents among whose messages somebody looked for a meaning once; the newest before that search, the "
+        "others while no turn runs (some 7 ms of CPU for a short message, and 150 MB of memory while there is work, "
+        "with the built-in embedder). `true`: of all agents, `false`: of none.",
     )
     default_embedding: str | None = _setting(
         None,
@@ -810,11 +811,6 @@ class Settings(BaseSettings):
     def mcp_stdio_allowed(self) -> bool:
         """Whether MCP servers may be started as processes on this machine."""
         return self.is_loopback if self.mcp_disable_stdio is None else not self.mcp_disable_stdio
-
-    @property
-    def embeds_messages(self) -> bool:
-        """Whether messages get vectors."""
-        return self.default_embedding is None if self.message_vectors is None else self.message_vectors
 
     def database_options(self) -> DatabaseOptions:
         """The options of the storage room."""

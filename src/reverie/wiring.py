@@ -40,6 +40,7 @@ from reverie.domain.errors import Unavailable
 from reverie.domain.tool import ToolType
 from reverie.faults import crash_point
 from reverie.loop.calibration import TokenRatios
+from reverie.loop.meaning import Meaning
 from reverie.loop.sandboxing import ConfiguredExecutor
 from reverie.loop.turn import LoopDeps
 from reverie.models.catalog import Catalog
@@ -228,6 +229,7 @@ async def _start_runs(
         catalogs=catalogs,
         builtin=BUILTIN,
         executor=tools.executor,
+        meaning=Meaning(database=database, enabled=settings.message_vectors is not False),
         cipher=cipher,
         ratios=stored.ratios,
         clock=utc_now,
@@ -285,18 +287,16 @@ async def _start_background(
     reader = SubprocessReader(settings.document_options())
     ingest = Ingest(database, reader, catalogs, worker_id=engine.worker_id, clock=utc_now, fault=runs.fault)
     rounds = await stack.enter_async_context(ingest.rounds(_INGEST_INTERVAL_S))
-    of_messages = settings.embeds_messages
     vectors = Vectors(
         database,
         catalogs,
         worker_id=engine.worker_id,
-        of_messages=of_messages,
+        of_all_messages=settings.message_vectors is True,
         is_quiet=lambda: engine.is_quiet,
         fault=runs.fault,
     ).rounds()
     await stack.enter_async_context(vectors)
-    if of_messages:
-        engine.tell(lambda _run, _: vectors.ring())
+    engine.tell(lambda _run, _: vectors.ring())
     await stack.enter_async_context(Sleeptime(engine, database, settings.sleeptime_interval_s))
     limit = ApprovalOptions(timeout_s=settings.approval_timeout_s)
     await stack.enter_async_context(ApprovalTimeouts(database, engine, utc_now, limit).running())
@@ -320,6 +320,7 @@ def _make_operations(
         database=stored.database,
         catalogs=catalogs,
         ratios=stored.ratios,
+        meaning=Meaning(database=stored.database, enabled=settings.message_vectors is not False),
         runs=runs.engine,
         talks=runs.talks,
         cipher=stored.secrets.cipher,

@@ -40,6 +40,7 @@ from reverie.domain.provider import EmbedderInfo, ModelInfo
 from reverie.domain.run import Run
 from reverie.domain.tool import ToolDraft
 from reverie.loop.calibration import TokenRatios
+from reverie.loop.meaning import Meaning
 from reverie.loop.turn import LoopDeps
 from reverie.models.base import (
     AssistantTurn,
@@ -320,6 +321,7 @@ def _operations(database: Database, model: ScriptedModel) -> Operations:
             database=database,
             ratios=ratios,
             catalogs=Everyone(catalog),
+            meaning=Meaning(database=database),
             builtin=BUILTIN,
             executor=Echo(),
             cipher=cipher,
@@ -335,6 +337,7 @@ def _operations(database: Database, model: ScriptedModel) -> Operations:
         database=database,
         ratios=ratios,
         catalogs=Everyone(catalog),
+        meaning=Meaning(database=database),
         runs=engine,
         talks=GroupTalks(engine, database, lambda _error: 500),
         cipher=cipher,

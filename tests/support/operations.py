@@ -14,6 +14,7 @@ from reverie.domain.json import JsonObject
 from reverie.domain.mcp_server import McpOffer
 from reverie.domain.provider import EmbedderInfo, ModelInfo
 from reverie.loop.calibration import TokenRatios
+from reverie.loop.meaning import Meaning
 from reverie.loop.turn import LoopDeps
 from reverie.models.base import (
     ChatModel,
@@ -188,6 +189,7 @@ def operations_on(database: Database) -> Operations:
         database=database,
         ratios=ratios,
         catalogs=Everyone(models),
+        meaning=Meaning(database=database),
         builtin=BUILTIN,
         executor=executor,
         cipher=cipher,
@@ -201,6 +203,7 @@ def operations_on(database: Database) -> Operations:
         database=database,
         ratios=ratios,
         catalogs=Everyone(models),
+        meaning=Meaning(database=database),
         runs=engine,
         talks=GroupTalks(engine, database, lambda _: 500),
         cipher=cipher,

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Table
 
 from reverie.background.rounds import Rounds
 from reverie.domain.errors import ModelError, NotFound
+from reverie.loop.meaning import embedded
 from reverie.models.base import Embedder, ModelCatalogs
 from reverie.storage import vectors
 from reverie.storage.database import Database
@@ -24,8 +25,6 @@ log = structlog.get_logger(__name__)
 
 BATCH: Final = 8
 """Texts embedded in one call: a search that comes meanwhile waits for no more."""
-_LONGEST: Final = 8_000
-"""Characters of one text that are embedded: what follows changes the vector little, if the model reads it at all."""
 _INTERVAL_S: Final = 10.0
 _LOOK_S: Final = 0.2
 _MOST_LOOKS: Final = 25
@@ -43,18 +42,18 @@ class Vectors:
         catalogs: ModelCatalogs,
         *,
         worker_id: str,
-        of_messages: bool,
+        of_all_messages: bool,
         is_quiet: Callable[[], bool],
         fault: Callable[[str], None],
     ) -> None:
-        """`of_messages`: whether messages get vectors at all; without, they wait until it is turned on.
+        """`of_all_messages`: also of agents among whose messages nobody has looked for a meaning.
 
         `is_quiet`: whether no turn runs here. Turns come first.
         """
         self._database = database
         self._catalogs = catalogs
         self._worker_id = worker_id
-        self._of_messages = of_messages
+        self._of_all_messages = of_all_messages
         self._is_quiet = is_quiet
         self._fault = fault
         self._checked = False
@@ -71,7 +70,9 @@ class Vectors:
 
     async def _messages(self) -> int:
         done = 0
-        while self._of_messages and (batch := await self._claim(message_vectors_due, vectors.claim_messages)):
+        if self._of_all_messages and await self._database.read(vectors.any_unwanted):
+            await self._database.write(lambda c: vectors.want_of(c, None, None))
+        while batch := await self._claim(message_vectors_due, vectors.claim_messages):
             catalog = await self._catalogs.of(batch[0].organization_id)
             embedder = await catalog.default_embedder()
             if embedder is None or not await self._make(embedder, batch, vectors.settle_messages):
@@ -111,15 +112,13 @@ class Vectors:
             log.warning("no_embedder", archive_id=of.holder, error=str(error))
             return None
 
-    async def _make(self, embedder: Embedder, batch: Sequence[Due], settle: Settle) -> bool:
+    async def _make(self, embedder: Embedder, batch: list[Due], settle: Settle) -> bool:
         """Embed and store a batch; False: the model failed, and the batch waits for the next round."""
-        wordy = [item for item in batch if item.text.strip()]
         try:
-            made = await embedder.embed([item.text[:_LONGEST] for item in wordy]) if wordy else []
+            found = await embedded(embedder, batch)
         except ModelError as error:
             log.warning("embedding_failed", model=embedder.info.handle, error=str(error))
             return False
-        found = {item.seq: vector for item, vector in zip(wordy, made, strict=True)}
         self._fault("vectors_made")
         await self._database.write(lambda c: settle(c, found, batch))
         return True

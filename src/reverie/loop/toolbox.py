@@ -25,6 +25,7 @@ from reverie.domain.tool import Tool
 from reverie.domain.trace import ToolTime
 from reverie.loop.decide import executed
 from reverie.loop.library import Library
+from reverie.loop.meaning import Meaning
 from reverie.loop.memory import TransactionMemory
 from reverie.loop.offer import tool_names
 from reverie.loop.state import View
@@ -70,10 +71,12 @@ class Toolbox:
         builtin: Mapping[str, BuiltinTool],
         executor: ToolExecutor,
         catalogs: ModelCatalogs,
+        meaning: Meaning,
         cipher: Cipher,
         database: Database,
     ) -> None:
         self._database = database
+        self._meaning = meaning
         self._client_tools = {spec.name: spec for spec in request.options.client_tools}
         self._builtin = builtin
         self._executor = executor
@@ -234,7 +237,10 @@ class Toolbox:
             return await self.embed(view, told)
         try:
             embedder = await (await self._catalogs.of(agent.organization_id)).default_embedder()
-            return None if embedder is None else (await embedder.embed([told]))[0]
+            if embedder is None:
+                return None
+            await self._meaning.catch_up(embedder, agent.organization_id, agent.id)
+            return (await embedder.embed([told]))[0]
         except (ModelError, NotFound) as error:
             log.warning("embedding_failed", agent_id=agent.id, error=str(error))
             return None

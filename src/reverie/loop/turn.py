@@ -34,6 +34,7 @@ from reverie.loop.calibration import TokenRatios
 from reverie.loop.compact import Compactor, announcement, compact, plan_compaction
 from reverie.loop.decide import CallModel, End, Move, Nudge, RunTools, decide
 from reverie.loop.draft import Draft
+from reverie.loop.meaning import Meaning
 from reverie.loop.measure import Measured
 from reverie.loop.offer import compile_request
 from reverie.loop.state import TurnState, View, lost_result, new_message, refresh_prompt, reload_view, results_message
@@ -71,6 +72,8 @@ class LoopDeps:
 
     database: Database
     catalogs: ModelCatalogs
+    meaning: Meaning
+    """Lets messages be found by meaning."""
     builtin: Mapping[str, BuiltinTool]
     executor: ToolExecutor
     cipher: Cipher
@@ -110,6 +113,7 @@ class Turn:
             builtin=deps.builtin,
             executor=deps.executor,
             catalogs=deps.catalogs,
+            meaning=deps.meaning,
             cipher=deps.cipher,
             database=deps.database,
         )

@@ -7,6 +7,7 @@ from reverie.auth.cipher import Cipher
 from reverie.auth.keys import TokenHasher
 from reverie.domain.clock import Clock
 from reverie.loop.calibration import TokenRatios
+from reverie.loop.meaning import Meaning
 from reverie.models.base import ProviderCatalogs
 from reverie.runs.connections import Connections
 from reverie.runs.engine import RunEngine
@@ -29,6 +30,8 @@ class Operations:
     """The models of each organisation: `(await ops.catalogs.of(caller.organization_id)).chat_model(handle)`."""
     ratios: TokenRatios
     """How each model's provider counts tokens."""
+    meaning: Meaning
+    """Lets messages be found by meaning."""
     runs: RunEngine
     talks: GroupTalks
     cipher: Cipher

@@ -128,8 +128,11 @@ async def search_messages(
         wish = await ops.database.read(lambda c: search.message_wish(c, caller.organization_id, query.text, where))
         # Messages have vectors of the server's own model, whatever their agents embed passages with.
         embedder = await (await ops.catalogs.of(caller.organization_id)).default_embedder()
-        handle = None if embedder is None else embedder.info.handle
-        whole = replace(query, vector=await embed_query(ops, caller, handle, wish))
+        if embedder is not None:
+            await ops.meaning.catch_up(
+                embedder, caller.organization_id, None if where.agent_id is None else AgentId(where.agent_id)
+            )
+            whole = replace(query, vector=await embed_query(ops, caller, embedder.info.handle, wish))
 
     def read(c: Connection) -> list[tuple[Message, SearchHit]]:
         hits = search.rank_messages(c, caller.organization_id, whole, where)

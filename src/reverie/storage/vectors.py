@@ -3,16 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, exists, func, insert, or_, select, update
 
 from reverie.domain.ids import OrganizationId
-from reverie.domain.message import text_of
+from reverie.domain.message import MessageKind, text_of
 from reverie.domain.passage import Archive
 from reverie.storage.codec import body_of
 from reverie.storage.dialect import dialect_of
 from reverie.storage.schema import (
+    agents,
     archives,
     message_vectors_due,
     messages,
@@ -26,6 +27,10 @@ from reverie.storage.search import (
     drop_archive_vectors,
     drop_foreign_message_vectors,
 )
+
+EMBEDDED_KINDS: Final = (MessageKind.USER, MessageKind.ASSISTANT)
+"""Messages that get vectors; the triggers say the same."""
+_AGENTS_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +49,43 @@ class Due:
 def any_due(c: Connection, due: Table) -> bool:
     """Whether anything waits, claimed or not."""
     return bool(c.execute(select(exists(select(due.c.seq)))).scalar_one())
+
+
+def unwanted(c: Connection, organization_id: OrganizationId, agent_id: str | None) -> bool:
+    """Whether there are agents, among all or this one, whose messages get no vectors so far."""
+    return bool(c.execute(select(exists(_without(organization_id, agent_id)))).scalar_one())
+
+
+def want_of(c: Connection, organization_id: OrganizationId | None, agent_id: str | None) -> None:
+    """Let messages of these agents get vectors: those to come, and from now on those that are there wait for theirs."""
+    ids = c.execute(_without(organization_id, agent_id)).scalars().all()
+    for start in range(0, len(ids), _AGENTS_AT_ONCE):
+        some = ids[start : start + _AGENTS_AT_ONCE]
+        c.execute(update(agents).where(agents.c.id.in_(some)).values(finds_by_meaning=True))
+        places = select(messages.c.seq).where(messages.c.agent_id.in_(some), messages.c.kind.in_(EMBEDDED_KINDS))
+        c.execute(dialect_of(c).insert(message_vectors_due).from_select(["seq"], places).on_conflict_do_nothing())
+
+
+def any_unwanted(c: Connection) -> bool:
+    """Whether any agent's messages get no vectors so far."""
+    return bool(c.execute(select(exists(_without(None, None)))).scalar_one())
+
+
+def _without(organization_id: OrganizationId | None, agent_id: str | None) -> Select[Any]:
+    query = select(agents.c.id).where(~agents.c.finds_by_meaning)
+    if organization_id is not None:
+        query = query.where(agents.c.organization_id == organization_id)
+    return query if agent_id is None else query.where(agents.c.id == agent_id)
+
+
+def newest_due(c: Connection, organization_id: OrganizationId, agent_id: str | None, limit: int) -> list[Due]:
+    """Messages that wait, whoever claimed them, of one agent or of all, the newest first."""
+    due = message_vectors_due
+    query = select(due.c.seq).join(messages, messages.c.seq == due.c.seq)
+    query = query.where(messages.c.organization_id == organization_id)
+    if agent_id is not None:
+        query = query.where(messages.c.agent_id == agent_id)
+    return messages_at(c, c.execute(query.order_by(due.c.seq.desc()).limit(limit)).scalars().all())
 
 
 def claim_messages(c: Connection, worker_id: str, limit: int) -> list[Due]:

@@ -105,6 +105,7 @@ def _copies(directory: Path) -> list[Path]:
 def _back_to_the_first_revision(c: Connection) -> None:
     for statement in (
         "DROP TRIGGER messages_want_vectors",
+        "ALTER TABLE agents DROP COLUMN finds_by_meaning",
         *(f"DROP TRIGGER {name}_index_words" for name in ("passages", "file_passages", "tools")),
         "DROP TRIGGER tools_forget_words",
         "DROP TRIGGER tools_change_words",

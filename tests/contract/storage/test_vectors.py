@@ -4,6 +4,7 @@ import asyncio
 import math
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from operator import mul
 from typing import Any
@@ -21,6 +22,7 @@ from reverie.domain.inputs import SayInput
 from reverie.domain.message import MessageKind, MessageScope
 from reverie.domain.paging import Page
 from reverie.domain.passage import ArchiveChanges, ArchiveDraft, PassageDraft, SearchQuery
+from reverie.loop.meaning import Meaning
 from reverie.operations import agents, archives, messages, passages
 from reverie.operations.base import Operations
 from reverie.storage import archives as archive_rows
@@ -34,7 +36,7 @@ from tests.support.operations import Everyone, Models, WordEmbedder
 def worker(
     ops: Operations,
     *,
-    of_messages: bool = True,
+    of_all_messages: bool = False,
     catalogs: Everyone | None = None,
     name: str = "worker-1",
     fault: Callable[[str], None] = lambda _: None,
@@ -43,7 +45,7 @@ def worker(
         ops.database,
         catalogs or Everyone(Models()),
         worker_id=name,
-        of_messages=of_messages,
+        of_all_messages=of_all_messages,
         is_quiet=lambda: True,
         fault=fault,
     )
@@ -64,36 +66,51 @@ async def heard(ops: Operations, agent_id: AgentId, text: str, mode: str) -> lis
     return [part.text for message, _ in found for part in message.body.parts]  # type: ignore[union-attr]
 
 
-async def test_messages_are_found_by_meaning_once_their_vectors_are_made(ops: Operations) -> None:
+async def wanted(ops: Operations, agent_id: AgentId) -> None:
+    await ops.database.write(lambda c: vectors.want_of(c, ME.organization_id, agent_id))
+
+
+async def test_the_first_search_by_meaning_finds_what_was_said_before(ops: Operations) -> None:
     agent_id = await an_agent_that_heard(ops, "My kitten sleeps a lot", "Rent is due on Monday")
     other = await an_agent_that_heard(ops, "The cat of somebody else")
-    assert await heard(ops, agent_id, "cat", "vector") == []
-    assert await heard(ops, agent_id, "rent", "hybrid") == ["Rent is due on Monday"], "words find it at once"
-    assert await waiting(ops) == (3, 0)
-    assert await worker(ops).work() == 3
-    assert await waiting(ops) == (0, 0)
+    assert await heard(ops, agent_id, "rent", "text") == ["Rent is due on Monday"]
+    assert await waiting(ops) == (0, 0), "nobody asked for a meaning"
     assert await heard(ops, agent_id, "feline", "vector") == ["My kitten sleeps a lot"]
     assert await heard(ops, agent_id, "feline", "hybrid") == ["My kitten sleeps a lot"]
     assert await heard(ops, agent_id, "feline", "text") == []
+    assert await waiting(ops) == (0, 0), "not even of the other agent"
     assert await heard(ops, other, "feline", "vector") == ["The cat of somebody else"]
     await agents.delete(ops, ME, other)
     assert await worker(ops).work() == 0
 
 
+async def test_what_a_search_cannot_wait_for_is_made_in_the_background(ops: Operations) -> None:
+    agent_id = await an_agent_that_heard(ops, "My kitten sleeps", *("Rent is due" for _ in range(70)))
+    assert await heard(ops, agent_id, "feline", "vector") != ["My kitten sleeps"], "the newest come first"
+    assert await waiting(ops) == (71 - 64, 0)
+    assert await worker(ops).work() == 71 - 64
+    assert await heard(ops, agent_id, "feline", "vector") == ["My kitten sleeps"]
+
+
+async def test_of_all_agents_where_that_is_set(ops: Operations) -> None:
+    await an_agent_that_heard(ops, "My kitten sleeps", "Rent is due")
+    assert await worker(ops, of_all_messages=True).work() == 2
+
+
 async def test_a_reworded_message_is_found_by_its_other_meaning(ops: Operations) -> None:
     agent_id = await an_agent_that_heard(ops, "My kitten sleeps")
-    await worker(ops).work()
+    assert await heard(ops, agent_id, "feline", "vector") == ["My kitten sleeps"]
     query = SearchQuery(text="kitten", limit=1)
     ((message, _),) = await messages.search_messages(ops, ME, query, MessageScope(agent_id=agent_id))
     wish = messages.Rewording(kinds=frozenset({MessageKind.USER}), parts=(TextPart(text="My car rusts"),))
     await messages.change(ops, ME, agent_id, message.id, wish)
-    assert await heard(ops, agent_id, "feline", "vector") == []
-    await worker(ops).work()
+    assert await waiting(ops) == (1, 0)
     assert await heard(ops, agent_id, "automobile", "vector") == ["My car rusts"]
 
 
 async def test_what_a_killed_process_left_is_made_by_the_next(ops: Operations) -> None:
     agent_id = await an_agent_that_heard(ops, "My kitten sleeps")
+    await wanted(ops, agent_id)
 
     class Killed(Exception):
         pass
@@ -108,10 +125,11 @@ async def test_what_a_killed_process_left_is_made_by_the_next(ops: Operations) -
     assert await heard(ops, agent_id, "feline", "vector") == ["My kitten sleeps"]
 
 
-async def test_messages_wait_while_their_vectors_are_turned_off(ops: Operations) -> None:
-    await an_agent_that_heard(ops, "My kitten sleeps")
-    assert await worker(ops, of_messages=False).work() == 0
-    assert await waiting(ops) == (1, 0)
+async def test_nothing_is_made_where_it_is_turned_off(ops: Operations) -> None:
+    agent_id = await an_agent_that_heard(ops, "My kitten sleeps")
+    without = replace(ops, meaning=Meaning(database=ops.database, enabled=False))
+    assert await heard(without, agent_id, "feline", "hybrid") == []
+    assert await waiting(ops) == (0, 0)
 
 
 async def test_an_archive_changes_its_model_while_searches_go_on(ops: Operations) -> None:
@@ -151,7 +169,7 @@ async def test_a_model_that_fails_leaves_everything_waiting(ops: Operations) -> 
         async def embed(self, texts: Sequence[str]) -> list[list[float]]:
             raise ModelUnreachable("away")
 
-    await an_agent_that_heard(ops, "My kitten sleeps")
+    await wanted(ops, await an_agent_that_heard(ops, "My kitten sleeps"))
     models = Models()
     models.embedders["toy/words"] = Broken()
     assert await worker(ops, catalogs=Everyone(models)).work() == 0
@@ -169,7 +187,7 @@ async def test_two_servers_make_no_vector_twice(ops: Operations) -> None:
 
     models = Models()
     models.embedders["toy/words"] = Slow()
-    await an_agent_that_heard(ops, *(f"kitten number {number}" for number in range(60)))
+    await wanted(ops, await an_agent_that_heard(ops, *(f"kitten number {number}" for number in range(60))))
     for name in ("worker-1", "worker-2"):
         until = ops.clock() + timedelta(hours=1)
         await ops.database.write(lambda c, name=name, until=until: workers.beat(c, name, "host", 1, until))  # type: ignore[misc]
@@ -177,7 +195,7 @@ async def test_two_servers_make_no_vector_twice(ops: Operations) -> None:
     assert sum(await asyncio.gather(*(server.work() for server in servers))) == 60
     assert sorted(made) == sorted({*made}), "each once"
     # What a server has taken is another one's as soon as its process is forgotten.
-    await an_agent_that_heard(ops, "one more")
+    await wanted(ops, await an_agent_that_heard(ops, "one more"))
     await ops.database.write(lambda c: vectors.claim_messages(c, "worker-1", 8))
     assert await servers[1].work() == 0
     await ops.database.write(lambda c: workers.forget(c, "worker-1"))

@@ -1,6 +1,6 @@
 """Agents, their memory blocks, tools and owners."""
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint, text
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint, false, text
 
 from reverie.storage.columns import Instant, Json, Serial, Vector
 from reverie.storage.schema.base import (
@@ -42,6 +42,8 @@ agents = Table(
     Column("last_run_duration_ms", Integer),
     Column("last_stop_reason", String),
     *authorship_columns(),
+    # Set by the first search among its messages by meaning, which only then get vectors.
+    Column("finds_by_meaning", Boolean, nullable=False, server_default=false()),
     Index(None, "organization_id", "seq"),
     Index(None, "organization_id", "name"),
     Index(None, "organization_id", "updated_at", "seq"),
