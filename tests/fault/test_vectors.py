@@ -23,7 +23,7 @@ def until(look: Callable[[], T], timeout_s: float = 60.0) -> T:
 
 
 def test_what_was_said_is_found_by_meaning_after_a_kill(provider: Provider, database: str) -> None:
-    environment = {**provider_environment(provider), "REVERIE_LEASE_S": "2"}
+    environment = {**provider_environment(provider), "REVERIE_MESSAGE_VECTORS": "true", "REVERIE_LEASE_S": "2"}
     environment["REVERIE_CRASH_AT"] = "vectors_made"
     with database_urls(database) as url, running_server(url, environment) as server:
         client = server.client

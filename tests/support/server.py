@@ -28,8 +28,7 @@ class Server:
         self.works = works
         self.database_url = database_url
         self.data_dir = data_dir
-        # Most tests need no meaning of messages, and each server would load the embedder for it.
-        self.environment = {"REVERIE_MESSAGE_VECTORS": "false", **environment}
+        self.environment = dict(environment)
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self._log = data_dir / "server.log"

@@ -48,8 +48,10 @@ def test_a_message_is_reworded_for_the_model_and_for_searches(
     client.agents.messages.create(agent.id, input="and now?")
     turns = provider.requests[-1].turns
     assert [turn.text for turn in turns] == [f"look at {mark}", "I looked.", "and now?"]
-    assert [hit.message_id for hit in client.messages.search(query=mark)] == [mine.id]
-    assert all(hit.message_id != mine.id for hit in client.messages.search(query="hello", agent_id=agent.id))
+    assert [hit.message_id for hit in client.messages.search(query=mark, search_mode="fts")] == [mine.id]
+    assert all(
+        hit.message_id != mine.id for hit in client.messages.search(query="hello", agent_id=agent.id, search_mode="fts")
+    )
     ask(server, "PATCH", f"{path}/{mine.id}", 400, json={"message_type": "assistant_message", "content": "x"})
     ask(server, "PATCH", f"{path}/{mine.id}", 422, json={"message_type": "user_message"})
     ask(server, "PATCH", f"{path}/{MESSAGE_OF_NOBODY}", 404, json={"content": "x"})

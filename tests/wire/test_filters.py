@@ -237,7 +237,7 @@ def test_messages_are_found_by_role_project_and_time(client: Letta, server: Serv
 
     def found(**body: Any) -> list[str]:
         with server.http as http:
-            answer = http.post("/v1/agents/messages/search", json={"query": mark, **body})
+            answer = http.post("/v1/agents/messages/search", json={"query": mark, "search_mode": "fts", **body})
         assert answer.status_code == 200, answer.text
         return sorted(item["message"]["role"] for item in answer.json())
 

@@ -229,3 +229,15 @@ def test_many_agents_append_at_once_and_nothing_is_lost(client: Letta, provider:
     assert all(answer.stop_reason.stop_reason == "end_turn" for answer in answers)
     assert sorted(client.blocks.retrieve(first.id).value.split()) == [f"n{place}" for place in range(count)]
     assert sorted(client.blocks.retrieve(second.id).value.split()) == [f"l{place}" for place in range(count)]
+
+
+def test_what_was_just_said_is_found_by_its_meaning(client: Letta, provider: Provider) -> None:
+    agent = bare_agent(client, include_base_tools=True)
+    provider.script(say("Good for her."))
+    client.agents.messages.create(agent.id, input="My kitten dozes on the radiator all day.")
+    (best, *_) = client.messages.search(query="sleepy cats", search_mode="vector", agent_id=agent.id)
+    assert "dozes on the radiator" in str(best)
+    provider.script(call("conversation_search", query="sleepy cats", limit=1), say("Found."))
+    answer = client.agents.messages.create(agent.id, input="What did I tell you?")
+    (told,) = [item for item in answer.messages if item.message_type == "tool_return_message"]
+    assert "dozes on the radiator" in str(told.tool_return)

@@ -57,7 +57,7 @@ def test_nothing_is_made_when_the_last_of_many_things_is_wrong(client: Letta, se
         assert list(client.agents.list(name=mark)) == [], fault
         assert list(client.blocks.list(value_search=mark)) == [], fault
         assert list(client.tags.list(name=mark)) == [], fault
-        assert client.messages.search(query=mark) == [], fault
+        assert client.messages.search(query=mark, search_mode="fts") == [], fault
     made = client.agents.create(**whole)
     assert len(list(client.blocks.list(value_search=mark))) == 20
     assert made.message_ids is not None

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0090"
-down_revision = "0022"
+revision = "0024"
+down_revision = "0023"
 
 _SQLITE = (
     "DROP TRIGGER messages_want_vectors",
