@@ -1,25 +1,11 @@
 """kill -9 while vectors are made: what was said is found by its meaning after the restart; archives change models."""
 
-import time
-from collections.abc import Callable
-from typing import TypeVar
-
 from letta_client import Letta
 from tests.support.databases import database_urls
 from tests.support.provider import Provider
 from tests.support.replies import call, say
 from tests.support.server import provider_environment, running_server
-
-T = TypeVar("T")
-
-
-def until(look: Callable[[], T], timeout_s: float = 60.0) -> T:
-    """What `look` gives once it gives something."""
-    deadline = time.monotonic() + timeout_s
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"still {found!r}"
-        time.sleep(0.05)
-    return found
+from tests.support.waiting import until
 
 
 def test_what_was_said_is_found_by_meaning_after_a_kill(provider: Provider, database: str) -> None:
@@ -41,9 +27,9 @@ def test_what_was_said_is_found_by_meaning_after_a_kill(provider: Provider, data
             hits = client.messages.search(query="sleepy cats", search_mode="vector", limit=2, **where)  # type: ignore[arg-type]
             return [str(getattr(hit, "content", None)) for hit in hits]
 
-        until(lambda: "dozes on the radiator" in " ".join(meant(agent_id=agent)))
+        until(lambda: "dozes on the radiator" in " ".join(meant(agent_id=agent)), 60)
         assert "neighbours" not in " ".join(meant(agent_id=agent))
-        until(lambda: "neighbours" in " ".join(meant()))
+        until(lambda: "neighbours" in " ".join(meant()), 60)
         provider.script(call("conversation_search", query="sleepy cats", limit=1), say("Found."))
         answer = client.agents.messages.create(agent, input="What did I tell you?")
         (told,) = [item for item in answer.messages if item.message_type == "tool_return_message"]
@@ -64,6 +50,6 @@ def changes_its_model(client: Letta) -> None:
         embedded = client.passages.search(archive_id=archive.id, query="kitten", limit=50)
         return len(embedded) == 41 and client.archives.retrieve(archive.id).embedding_config is not None
 
-    until(is_made)
+    until(is_made, 60)
     config = client.archives.retrieve(archive.id).embedding_config
     assert config is not None and config.handle == "openai/text-embedding-3-small"
