@@ -346,6 +346,21 @@ def test_agents_are_listed_fifty_at_a_time(client: Letta) -> None:
     assert len(client.agents.list(tags=[mark]).items) == 50
 
 
+def test_a_list_can_be_deleted_while_it_is_read(client: Letta) -> None:
+    tag = uuid4().hex
+    for _ in range(5):
+        bare_agent(client, tags=[tag])
+    block = client.blocks.create(label=tag, value="none")
+    for agent in client.agents.list(tags=[tag], limit=2):
+        client.agents.delete(agent.id)
+    for found in client.blocks.list(label=tag):
+        client.blocks.delete(found.id)
+    assert list(client.agents.list(tags=[tag])) == []
+    assert list(client.blocks.list(label=tag)) == []
+    with pytest.raises(NotFoundError):
+        client.blocks.list(after=block.id.replace(block.id[-4:], "0000"))
+
+
 def test_a_deleted_agent_is_gone_and_its_shared_block_stays(client: Letta) -> None:
     block = client.blocks.create(label="shared", value="x")
     agent = bare_agent(client, block_ids=[block.id])

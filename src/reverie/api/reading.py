@@ -191,16 +191,15 @@ def _filled(value: _Value, form: FormData) -> Any:
 
 
 async def _body_of(request: Request) -> Any:
-    """The body's JSON: what can be stored, so no half of a surrogate pair and no NaN.
-
-    Without a content type that says JSON it stays bytes, which no body's type takes.
-    """
+    """The body's JSON: what can be stored, so no half of a surrogate pair and no NaN."""
     content = await request.body()
     if not content:
         return _MISSING
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
-        return content
+        # A page of any site can send other kinds without asking first, so none of them is taken for JSON.
+        told = f"the body is sent as {kind or 'nothing in particular'}; send JSON, with content-type: application/json"
+        raise RequestValidationError([{"type": "content_type", "loc": ("body",), "msg": told}])
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError as error:

@@ -1,7 +1,9 @@
 """Pages of a list, cut by the place of a row and never by counting rows."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from threading import Lock
 from typing import Any, Final
 
 from sqlalchemy import Column, ColumnElement, Connection, Row, RowMapping, Select, Table, func, literal, select, tuple_
@@ -14,6 +16,38 @@ _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """What a time that never came is compared as."""
 _NOT_YET: Final = -1
 """What a number that is not known yet is compared as."""
+
+
+class _Passed:
+    """Where the ends of the last pages stood, so that who deletes what a page listed can go on behind it."""
+
+    _MOST: Final = 10_000
+
+    def __init__(self) -> None:
+        self._places: OrderedDict[tuple[str, ...], tuple[Any, ...]] = OrderedDict()
+        self._lock = Lock()
+
+    def keep(self, table: Table, keys: Sequence[Column[Any]], organization_id: str, row: Row[Any]) -> None:
+        """Remember the place of `row`, where the query has read it."""
+        found = row._mapping
+        if table.c.id not in found or any(key not in found for key in keys):
+            return
+        name = (table.name, *(key.name for key in keys), organization_id, found[table.c.id])
+        with self._lock:
+            self._places[name] = tuple(found[key] for key in keys)
+            self._places.move_to_end(name)
+            if len(self._places) > self._MOST:
+                self._places.popitem(last=False)
+
+    def find(
+        self, table: Table, keys: Sequence[Column[Any]], organization_id: str, cursor: str
+    ) -> tuple[Any, ...] | None:
+        """Where a row stood that is gone."""
+        with self._lock:
+            return self._places.get((table.name, *(key.name for key in keys), organization_id, cursor))
+
+
+_passed: Final = _Passed()
 
 
 def fetch_page(
@@ -53,6 +87,8 @@ def fetch_rows(
     if page.limit is not None:
         query = query.limit(page.limit)
     rows = c.execute(query).all()
+    for row in (rows[0], rows[-1]) if rows else ():
+        _passed.keep(table, keys, organization_id, row)
     return rows[::-1] if backwards else rows
 
 
@@ -81,9 +117,8 @@ def _beyond(
     *,
     rising: bool,
 ) -> ColumnElement[bool]:
-    place = c.execute(
-        select(*keys).where(table.c.id == cursor, table.c.organization_id == organization_id)
-    ).one_or_none()
+    stored = select(*keys).where(table.c.id == cursor, table.c.organization_id == organization_id)
+    place: Sequence[Any] | None = c.execute(stored).one_or_none() or _passed.find(table, keys, organization_id, cursor)
     if place is None:
         raise NotFound(what, cursor, "page cursors are ids from an earlier page")
     here = tuple_(*(func.coalesce(key, literal(_least(key), key.type)) if key.nullable else key for key in keys))

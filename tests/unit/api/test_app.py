@@ -136,5 +136,14 @@ async def test_a_body_that_is_no_json_object_is_422(client: httpx.AsyncClient, b
     assert response.status_code == 422
 
 
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", None])
+async def test_json_is_sent_as_json(client: httpx.AsyncClient, kind: str | None) -> None:
+    headers = {} if kind is None else {"content-type": kind}
+    response = await client.post("/v1/blocks", content=b'{"label": "a", "value": "b"}', headers=headers)
+    assert response.status_code == 422
+    (fault,) = response.json()["detail"]
+    assert fault["loc"] == ["body"] and "content-type: application/json" in fault["msg"]
+
+
 async def test_health_says_version_and_state(client: httpx.AsyncClient) -> None:
     assert (await client.get("/v1/health/")).json() == {"version": "1.0.0a1", "status": "ok"}
