@@ -29,6 +29,8 @@ from rich.table import Table
 from tests.support.databases import database_urls
 from tests.support.server import Server, running_server
 
+from bench.runs import measure_runs, measure_takeover, silent_provider
+
 MODEL: Final = "openai/gpt-4o-mini"
 SANDBOXED: Final = '''
 def add(a: int, b: int) -> int:
@@ -46,7 +48,11 @@ AIMS: Final = {
     "plain turn": "≤ 15 ms",
     "streamed token": "≤ 0.7 ms",
     "sandboxed call, warm": "p50 ≤ 25 ms",
+    "100 streams, stored first": "≥ 4,000 events/s on two cores",
+    "1,000 silent readers": "< 60 kB each",
+    "take-over after kill -9": "lease + 1 s",
 }
+TAKE_OVER: Final = "take-over after kill -9"
 console = Console(width=None if sys.stdout.isatty() else 150)
 
 
@@ -470,13 +476,23 @@ PARTS: Final[dict[str, Callable[[Load, int, int], Awaitable[None]]]] = {
     "clients": lambda load, count, _: measure_clients(load, count),
     "agents": measure_agents,
     "messages": lambda load, count, _: measure_messages(load, count),
+    "runs": lambda load, count, _: measure_runs(load, count),
 }
 
 
 async def drive(database: str, provider: str, wanted: argparse.Namespace, rows: Rows) -> None:
     """The wanted parts over one database."""
-    environment = {"OPENAI_API_KEY": "bench", "OPENAI_BASE_URL": f"{provider}/v1"}
-    with database_urls(database) as url, running_server(url, environment) as server:
+    with silent_provider() as silent, database_urls(database) as url:
+        environment = {"OPENAI_API_KEY": "bench", "OPENAI_BASE_URL": f"{provider}/v1", **silent}
+        await _drive(url, environment, database, provider, wanted, rows)
+        if database == "postgresql" and "runs" in (wanted.part or PARTS):
+            await measure_takeover(url, environment, lambda figure: rows.add(Row(database, TAKE_OVER, figure=figure)))
+
+
+async def _drive(
+    url: str, environment: dict[str, str], database: str, provider: str, wanted: argparse.Namespace, rows: Rows
+) -> None:
+    with running_server(url, environment) as server:
         load = Load(server, provider, database, rows)
         for name in wanted.part or PARTS:
             await PARTS[name](load, wanted.count, wanted.crowd)

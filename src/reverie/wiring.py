@@ -71,6 +71,8 @@ log = structlog.get_logger(__name__)
 
 OWN_PROVIDERS_FRESH_S: Final = 5.0
 """How long one process may go on with what another has changed about an organisation's providers."""
+_SWEEP_INTERVAL_S: Final = 1.0
+"""Between looks for processes whose lease has passed: their runs are taken over that much later at most."""
 _INGEST_INTERVAL_S: Final = 5.0
 """Between looks for files that another server left, or that wait for a second try; uploads ring at once."""
 
@@ -274,7 +276,7 @@ async def _start_background(
     # After the engine has ended what dead processes left, so that those callbacks are seen at once.
     await stack.enter_async_context(runs.callbacks.running())
     if not stored.alone:
-        await stack.enter_async_context(sweep(engine, settings.lease_s))
+        await stack.enter_async_context(sweep(engine, min(settings.lease_s, _SWEEP_INTERVAL_S)))
     if not settings.workers:
         ring = engine.bells.ring_elsewhere
         return _Background(

@@ -1,6 +1,7 @@
 """kill -9 at every named point of a turn: nothing lost, nothing doubled, and the next message succeeds."""
 
 import contextlib
+import itertools
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
@@ -46,6 +47,16 @@ AFTER_CRASH = {
 EDITED = {"results_saved", "model_called:2", "run_ended"}
 """Points after which the memory edit is there; before them it is not. Never is it half there."""
 
+CASES = list(
+    zip(
+        AFTER_CRASH,
+        itertools.cycle(("blocking", "streamed")),
+        itertools.cycle(("sqlite", "sqlite", "postgresql", "postgresql")),
+        strict=False,
+    )
+)
+"""Every point once; `test_twenty_kills.py` goes through all of them on both databases."""
+
 
 def _agent(client: Letta) -> str:
     tool = client.tools.create(source_code=COUNT)
@@ -61,13 +72,12 @@ def _send(client: Letta, agent_id: str, mode: str) -> None:
             pass
 
 
-@pytest.mark.parametrize("mode", ["blocking", "streamed"])
-@pytest.mark.parametrize("point", AFTER_CRASH)
+@pytest.mark.parametrize(("point", "mode", "where"), CASES)
 def test_after_kill_9_the_next_message_succeeds_and_nothing_is_lost_or_doubled(
-    provider: Provider, database: str, point: str, mode: str
+    provider: Provider, point: str, mode: str, where: str
 ) -> None:
     crashing = {**provider_environment(provider), "REVERIE_CRASH_AT": point}
-    with database_urls(database) as url, running_server(url, crashing) as server:
+    with database_urls(where) as url, running_server(url, crashing) as server:
         _crash_and_go_on(server, provider, point, mode)
 
 

@@ -183,6 +183,7 @@ class RunEngine:
         except CameBefore as before:
             return self._handle_of(before.run)
         if isinstance(found, TurnState):
+            self._deps.fault("run_accepted")
             live = self._driver.begin(found)
             return RunHandle(live.run, live.log.follow)
         assert found.run is not None
