@@ -11,7 +11,7 @@ from reverie.config import PROVIDERS, ProviderVariables, SettingInfo, describe_s
 _INTRODUCTION = """\
 # Settings
 
-<!-- Written by `make docs` from src/reverie/config.py; change it there. -->
+<!-- Written by `make docs` from src/reverie/config; change it there. -->
 
 Each setting is read once when the server starts: from the command line, else from the environment, else from a
 `.env` file in the working directory (or the one named by `--env-file`). Empty variables count as unset. Where
