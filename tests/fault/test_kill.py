@@ -55,7 +55,7 @@ CASES = list(
         strict=False,
     )
 )
-"""Every point once; `test_twenty_kills.py` goes through all of them on both databases."""
+"""Every point once; `test_many_kills.py` goes through all of them on both databases."""
 
 
 def _agent(client: Letta) -> str:

