@@ -18,6 +18,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Plugin(config), "driven")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the other database of tests that need no more than one."""
+    out = [item for item in items if _is_on_the_other_database(item)]
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item not in set(out)]
+
+
+def _is_on_the_other_database(item: pytest.Item) -> bool:
+    marker, chosen = item.get_closest_marker("one_database"), getattr(item, "callspec", None)
+    return marker is not None and chosen is not None and chosen.params.get("database", marker.args[0]) != marker.args[0]
+
+
 @pytest.fixture(scope="session")
 def _provider() -> Iterator[Provider]:
     with Provider() as provider:

@@ -15,6 +15,8 @@ from tests.wire.samples import bare_agent, new_agent, stored_bytes
 from reverie.api.routes import ALL_ROUTES
 from reverie.api.security import OPEN_PATHS
 
+pytestmark = pytest.mark.one_database("sqlite")
+
 Access = Literal["read_messages", "write_messages", "read_agent", "write_agent"]
 PAGE = "https://app.example"
 ALL: list[Access] = ["read_messages", "write_messages", "read_agent", "write_agent"]

@@ -11,6 +11,8 @@ from tests.support.replies import StreamError, Usage, call, reply, say
 from tests.support.server import Server
 from tests.wire.samples import PIXEL, bare_agent, echo_source, kinds, new_agent
 
+pytestmark = pytest.mark.one_database("sqlite")
+
 NOBODY = "agent-00000000-0000-4000-8000-000000000000"
 
 

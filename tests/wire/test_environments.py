@@ -20,6 +20,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
+pytestmark = pytest.mark.one_database("sqlite")
+
 HELLO: list[Any] = [{"role": "user", "content": "hi", "client_message_id": "m-1"}]
 
 

@@ -11,6 +11,8 @@ from tests.support.server import Server
 from tests.wire.conftest import StartServer
 from tests.wire.samples import bare_agent, kinds, new_agent
 
+pytestmark = pytest.mark.one_database("sqlite")
+
 SOON = 0.01
 
 FAILURES: dict[str, tuple[Answer | ReplyPart, int, str, str]] = {

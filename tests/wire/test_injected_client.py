@@ -10,6 +10,8 @@ from tests.support.replies import call, hang, say
 from tests.support.server import Server
 from tests.wire.samples import bare_agent, new_agent
 
+pytestmark = pytest.mark.one_database("sqlite")
+
 REMEMBER = '''
 import os
 

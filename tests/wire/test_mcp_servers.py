@@ -17,6 +17,8 @@ from tests.support.server import Server, free_port
 from tests.wire.conftest import StartServer
 from tests.wire.samples import bare_agent, stored_bytes
 
+pytestmark = pytest.mark.one_database("sqlite")
+
 reference = pytest.mark.skipif(node() is None, reason="node or the reference MCP server is not installed")
 
 

@@ -6,6 +6,8 @@ from tests.support.server import Server
 
 from reverie.domain.ids import DEFAULT_ORGANIZATION, DEFAULT_USER
 
+pytestmark = pytest.mark.one_database("sqlite")
+
 
 def test_a_client_is_told_who_it_is(server: Server) -> None:
     with server.http as http:

@@ -9,6 +9,8 @@ from tests.support.replies import fail
 from tests.wire.conftest import StartServer
 from tests.wire.samples import bare_agent
 
+pytestmark = pytest.mark.one_database("sqlite")
+
 
 def test_models_come_with_the_context_windows_their_providers_tell(
     start_server: StartServer, provider: Provider

@@ -15,6 +15,8 @@ from tests.support.server import Server
 from tests.wire.conftest import StartServer
 from tests.wire.samples import bare_agent
 
+pytestmark = pytest.mark.one_database("sqlite")
+
 STORY = "The otter swam across the wide river at dawn and found its den dry. " * 8
 PAGE = f"""<html><head><title>Otters</title></head><body><nav><a href="/x">Home</a> <a href="/y">Shop</a></nav>
 <article><h1>On otters</h1><p>{STORY}</p><p>More at <a href="https://otters.example/more">this place</a>. {STORY}</p>

@@ -11,6 +11,8 @@ from tests.support.server import Server, provider_environment, running_server
 
 from reverie.api.routes import ALL_ROUTES
 
+pytestmark = pytest.mark.one_database("sqlite")
+
 PAGE = "https://app.example"
 
 

@@ -9,6 +9,8 @@ from tests.support.provider import Provider
 from tests.support.replies import call, reply, say
 from tests.wire.samples import bare_agent, echo_source, kinds
 
+pytestmark = pytest.mark.one_database("sqlite")
+
 NAMES = ("first_step", "second_step", "third_step")
 
 

@@ -13,6 +13,8 @@ from tests.support.sdk import NotInstalled, sdk_place
 from tests.support.server import ROOT, Server
 from tests.wire.samples import PIXEL
 
+pytestmark = pytest.mark.one_database("sqlite")
+
 VERSION = "0.1.324"
 
 

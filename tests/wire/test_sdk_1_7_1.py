@@ -11,6 +11,8 @@ from tests.support.sdk import OLDEST, NotInstalled, sdk_place
 from tests.support.server import ROOT, Server
 from tests.wire.control import restart_door
 
+pytestmark = pytest.mark.one_database("sqlite")
+
 
 @pytest.fixture(scope="session")
 def older_sdk() -> Path:

@@ -11,6 +11,8 @@ from tests.support.server import Server
 from tests.wire.conftest import StartServer
 from tests.wire.samples import bare_agent, stored_bytes
 
+pytestmark = pytest.mark.one_database("sqlite")
+
 _KEY = re.compile(r"shown only now:\s+(\S+)")
 
 

@@ -13,6 +13,8 @@ from tests.support.server import Server
 from tests.wire.conftest import StartServer
 from tests.wire.samples import ANTHROPIC_MODEL, PIXEL, bare_agent, echo_source, stored_bytes
 
+pytestmark = pytest.mark.one_database("sqlite")
+
 RICH = '''
 from typing import Literal, Optional
 

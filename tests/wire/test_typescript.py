@@ -11,6 +11,8 @@ from tests.support.provider import Provider
 from tests.support.server import ROOT, Server
 from tests.wire.control import restart_door
 
+pytestmark = pytest.mark.one_database("postgresql")
+
 HOME = ROOT / "tests" / "typescript"
 
 
