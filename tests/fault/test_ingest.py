@@ -11,7 +11,11 @@ TEXT = "\n".join(f"Line {number} of a chronicle that is long enough." for number
 PHRASE = "The last page speaks of herring."
 
 
-@pytest.mark.parametrize("point", ["file_claimed", "file_parsed", "file_embedding:2"])
+@pytest.mark.parametrize(
+    ("point", "database"),
+    [("file_claimed", "sqlite"), ("file_parsed", "postgresql"), ("file_embedding:2", "sqlite")],
+    indirect=["database"],
+)
 def test_a_killed_server_reads_its_files_to_the_end(provider: Provider, database: str, point: str) -> None:
     crashing = {**provider_environment(provider), "REVERIE_CRASH_AT": point}
     with database_urls(database) as url, running_server(url, crashing) as server:

@@ -24,7 +24,7 @@ from tests.wire.samples import bare_agent, echo_source
 
 from reverie.api.routes import ALL_ROUTES
 
-EXAMPLES = {"postgresql": (GenerationMode.POSITIVE, 20), "sqlite": (GenerationMode.NEGATIVE, 5)}
+EXAMPLES = {"postgresql": (GenerationMode.POSITIVE, 20), "sqlite": (GenerationMode.NEGATIVE, 4)}
 """Requests for each operation."""
 TAGS = sorted({str(tag) for routes in ALL_ROUTES for tag in routes.tags})
 UNWANTED = ("callback_url",)

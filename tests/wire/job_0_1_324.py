@@ -95,7 +95,7 @@ def talk(client: Any, agent_id: str) -> None:
     )
     assert changed.content == "marmalade"
     found = client.agents.messages.search(query="marmalade", roles=["user"])
-    assert [item.message.id for item in found] == [message.id]
+    assert found[0].message.id == message.id
     context = client.agents.context.retrieve(agent_id=agent_id)
     assert context.messages[0].role == "system"
     assert context.num_messages == len(context.messages)

@@ -10,6 +10,8 @@ from tests.support.server import ROOT, Server
 from tests.wire.conftest import StartServer
 from tests.wire.samples import bare_agent, echo_source
 
+pytestmark = pytest.mark.one_database("sqlite")
+
 
 def keys(server: Server, *words: str) -> str:
     """`reverie keys …` over the database of a running server."""

@@ -16,6 +16,8 @@ from tests.wire.samples import new_agent
 
 from reverie.storage.schema import conversations, messages
 
+pytestmark = pytest.mark.one_database("postgresql")
+
 
 def _repair(server: Server, agent_id: str, verb: str = "GET", **query: Any) -> list[tuple[str, str | None]]:
     with server.http as http:

@@ -10,6 +10,8 @@ from tests.support.replies import call, fail, hang, say
 from tests.support.server import Server
 from tests.wire.samples import bare_agent, echo_source, kinds, new_agent
 
+pytestmark = pytest.mark.one_database("postgresql")
+
 
 def said(text: str, otid: str) -> Any:
     return [{"role": "user", "content": text, "otid": otid}]

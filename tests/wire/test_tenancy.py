@@ -27,6 +27,8 @@ from tests.wire.samples import echo_source, stored_bytes
 
 from reverie.api.routes import ALL_ROUTES
 
+pytestmark = pytest.mark.one_database("postgresql")
+
 _WORD = re.compile(r"\{(\w+)(?::path)?\}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NOTHING = "00000000-0000-4000-8000-000000000000"

@@ -12,6 +12,8 @@ from tests.support.server import Server
 from tests.wire.conftest import StartServer
 from tests.wire.samples import ANTHROPIC_MODEL, bare_agent, echo_source, stored_bytes
 
+pytestmark = pytest.mark.one_database("postgresql")
+
 SECRET = 'opensesame-"4711"'
 LEAK = '''
 def leak() -> str:
