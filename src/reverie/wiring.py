@@ -214,6 +214,7 @@ class _Runs:
     traces: TraceKeeper | None
     callbacks: Callbacks
     talks: GroupTalks
+    meaning: Meaning
     fault: Callable[[str], None]
 
 
@@ -226,12 +227,13 @@ async def _start_runs(
     if settings.trace_days:
         keeper = TraceKeeper(database, cipher, utc_now, TraceOptions(days=settings.trace_days))
         traces = await stack.enter_async_context(keeper.running())
+    meaning = Meaning(database=database, enabled=settings.message_vectors is not False)
     deps = LoopDeps(
         database=database,
         catalogs=catalogs,
         builtin=BUILTIN,
         executor=tools.executor,
-        meaning=Meaning(database=database, enabled=settings.message_vectors is not False),
+        meaning=meaning,
         cipher=cipher,
         ratios=stored.ratios,
         clock=utc_now,
@@ -257,7 +259,7 @@ async def _start_runs(
     stack.push_async_callback(engine.close)
     talks = GroupTalks(engine, database, status_of)
     stack.push_async_callback(talks.close)
-    return _Runs(engine=engine, traces=traces, callbacks=callbacks, talks=talks, fault=fault)
+    return _Runs(engine=engine, traces=traces, callbacks=callbacks, talks=talks, meaning=meaning, fault=fault)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,7 +324,7 @@ def _make_operations(
         database=stored.database,
         catalogs=catalogs,
         ratios=stored.ratios,
-        meaning=Meaning(database=stored.database, enabled=settings.message_vectors is not False),
+        meaning=runs.meaning,
         runs=runs.engine,
         talks=runs.talks,
         cipher=stored.secrets.cipher,

@@ -70,7 +70,7 @@ class Vectors:
 
     async def _messages(self) -> int:
         done = 0
-        if self._of_all_messages and await self._database.read(vectors.any_unwanted):
+        if self._of_all_messages and await self._database.read(lambda c: vectors.unwanted(c, None, None)):
             await self._database.write(lambda c: vectors.want_of(c, None, None))
         while batch := await self._claim(message_vectors_due, vectors.claim_messages):
             catalog = await self._catalogs.of(batch[0].organization_id)

@@ -51,8 +51,8 @@ def any_due(c: Connection, due: Table) -> bool:
     return bool(c.execute(select(exists(select(due.c.seq)))).scalar_one())
 
 
-def unwanted(c: Connection, organization_id: OrganizationId, agent_id: str | None) -> bool:
-    """Whether there are agents, among all or this one, whose messages get no vectors so far."""
+def unwanted(c: Connection, organization_id: OrganizationId | None, agent_id: str | None) -> bool:
+    """Whether there are agents whose messages get no vectors so far: this one, those of an organisation, or any."""
     return bool(c.execute(select(exists(_without(organization_id, agent_id)))).scalar_one())
 
 
@@ -64,11 +64,6 @@ def want_of(c: Connection, organization_id: OrganizationId | None, agent_id: str
         c.execute(update(agents).where(agents.c.id.in_(some)).values(finds_by_meaning=True))
         places = select(messages.c.seq).where(messages.c.agent_id.in_(some), messages.c.kind.in_(EMBEDDED_KINDS))
         c.execute(dialect_of(c).insert(message_vectors_due).from_select(["seq"], places).on_conflict_do_nothing())
-
-
-def any_unwanted(c: Connection) -> bool:
-    """Whether any agent's messages get no vectors so far."""
-    return bool(c.execute(select(exists(_without(None, None)))).scalar_one())
 
 
 def _without(organization_id: OrganizationId | None, agent_id: str | None) -> Select[Any]:
