@@ -217,6 +217,12 @@ class ModelRefused(ModelError):
     """The provider refuses the content, or the request as malformed."""
 
 
+class ModelReplyWithheld(ModelRefused):
+    """The provider's content rules kept a reply back: the request was taken, and nothing usable came of it."""
+
+    stop_reason = StopReason.INVALID_LLM_RESPONSE
+
+
 class ModelContextOverflow(ModelError):
     """The request is larger than the model's context window."""
 

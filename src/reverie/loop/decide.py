@@ -51,9 +51,16 @@ Move: TypeAlias = CallModel | Nudge | RunTools | End
 
 
 def decide(
-    context: Sequence[Message], *, agent: Agent, tool_names: Sequence[str], run_id: RunId, steps: int, max_steps: int
+    context: Sequence[Message],
+    *,
+    agent: Agent,
+    tool_names: Sequence[str],
+    run_id: RunId,
+    steps: int,
+    max_steps: int,
+    silent: bool = False,
 ) -> Move:
-    """Return what the turn does next."""
+    """Return what the turn does next; `silent`: the model was just asked and had nothing to add."""
     waiting = open_calls(context)
     if waiting is not None:
         return End(StopReason.REQUIRES_APPROVAL) if waiting.undecided else RunTools(waiting)
@@ -63,7 +70,7 @@ def decide(
             history = executed(context, run_id)
             if (reason := _after_tools(history, agent, tool_names)) is not None:
                 return End(reason)
-        if isinstance(last.body, AssistantBody | ReasoningBody) and last.step_id is not None:
+        if silent or (isinstance(last.body, AssistantBody | ReasoningBody) and last.step_id is not None):
             return _after_words(context, agent, tool_names, run_id, spent=steps >= max_steps)
     return End(StopReason.MAX_STEPS) if steps >= max_steps else CallModel()
 
@@ -116,6 +123,8 @@ def _after_words(
     context: Sequence[Message], agent: Agent, tool_names: Sequence[str], run_id: RunId, *, spent: bool
 ) -> Move:
     allowed = allowed_tools(agent.tool_rules, tool_names, executed(context, run_id))
+    if agent.agent_type.speaks_through_tool and SPEAKING_TOOL in tool_names:
+        return End(StopReason.NO_TOOL_CALL)
     if not allowed.missing_before_exit and not allowed.must_continue:
         return End(StopReason.END_TURN)
     if spent:

@@ -19,7 +19,7 @@ from reverie.domain.errors import (
     ModelContextOverflow,
     ModelEmptyReply,
     ModelError,
-    ModelRefused,
+    ModelReplyWithheld,
     ReverieError,
 )
 from reverie.domain.events import Event, MessageSaved, RunEnded, RunFailure
@@ -177,6 +177,7 @@ class Turn:
             messages.append(c, [*fresh, *results])
             if draft is not None and not runs.has_step(c, draft.step_id):
                 runs.insert_step(c, self._step(draft, None, now, reason, failure))
+            runs.stop_last_step(c, state.run.id, reason, "cancelled" if failure is None else "failed")
             return results
 
         results = await self._deps.database.write(save)
@@ -185,7 +186,7 @@ class Turn:
         saved: list[Event] = [MessageSaved(message=message, streamed=True) for message in words]
         return [*saved, *(MessageSaved(message=message) for message in results), self._ended(reason, failure)]
 
-    def _next(self, view: View) -> Move:
+    def _next(self, view: View, *, silent: bool = False) -> Move:
         return decide(
             view.context,
             agent=view.agent,
@@ -193,6 +194,7 @@ class Turn:
             run_id=self.state.run.id,
             steps=self.state.steps,
             max_steps=self.state.request.options.max_steps,
+            silent=silent,
         )
 
     async def _reply(self) -> AsyncGenerator[Event, None]:
@@ -210,7 +212,7 @@ class Turn:
         view = replace(state.view, context=(*state.view.context, *added))
         state.steps += 1
         state.usage = state.usage + self._usage(draft, view)
-        move: Move = End(StopReason.MAX_TOKENS_EXCEEDED) if _cut_short(draft) else self._next(view)
+        move: Move = End(StopReason.MAX_TOKENS_EXCEEDED) if _cut_short(draft) else self._next(view, silent=not added)
         if isinstance(move, End) and draft.has_calls and move.reason is StopReason.MAX_TOKENS_EXCEEDED:
             note = "The reply was cut off at the token limit, so this call was not run."
             step_id = draft.step_id
@@ -318,17 +320,19 @@ class Turn:
             self._asked.ended_ns = time.monotonic_ns()
 
     def _answered(self, model: ChatModel) -> bool:
-        """Whether the draft is a reply. Nothing at all is one only after tools: the model has no more to say.
+        """Whether the draft is a reply, if only one cut off at its token limit.
+
+        Nothing at all is one only after tools: the model has no more to say.
 
         Raises:
-            ModelRefused: the provider's content rules kept the reply back.
+            ModelReplyWithheld: the provider's content rules kept the reply back.
         """
         draft = self._draft
         if draft is None or not draft.is_empty:
             return draft is not None
         if draft.finish is not None and draft.finish.reason == "content_filter":
-            raise ModelRefused(f"{model.info.handle} refused to answer because of its content rules")
-        return self.state.steps > 0
+            raise ModelReplyWithheld(f"{model.info.handle} refused to answer because of its content rules")
+        return self.state.steps > 0 or _cut_short(draft)
 
     async def _run_tools(self, calls: OpenCalls) -> list[Event]:
         """Run all open calls of the last reply, and save all results at once."""
@@ -375,7 +379,12 @@ class Turn:
 
     async def _end(self, reason: StopReason) -> RunEnded:
         now = self._deps.clock()
-        await self._deps.database.write(lambda c: self._close(c, reason, now, None))
+
+        def save(c: Connection) -> None:
+            self._close(c, reason, now, None)
+            runs.stop_last_step(c, self.state.run.id, reason, "success")
+
+        await self._deps.database.write(save)
         self._deps.fault("run_ended")
         return self._ended(reason, None)
 

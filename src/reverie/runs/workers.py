@@ -89,6 +89,7 @@ def end_dead_run(c: Connection, worker: Worker, run_id: RunId, now: datetime) ->
         total_duration_ns=None,
         failure=failure,
     )
+    runs.stop_last_step(c, run.id, StopReason.ERROR, "failed")
     conversations.release(c, run.conversation_id, run.id, now)
     last = RunEnded(run_id=run.id, stop_reason=StopReason.ERROR, usage=run.usage, failure=failure)
     _pair_calls(c, run, now)

@@ -5,9 +5,9 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, Connection, bindparam, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, case, exists, func, or_, select, update
 
 from reverie.domain.callback import Callback
 from reverie.domain.errors import NotFound, RunLost
@@ -289,6 +289,15 @@ def has_step(c: Connection, step_id: StepId) -> bool:
 def update_step(c: Connection, step_id: StepId, values: Mapping[str, Any]) -> None:
     """Set columns by name."""
     c.execute(update(steps).where(steps.c.id == step_id).values(dict(values)))
+
+
+def stop_last_step(
+    c: Connection, run_id: RunId, stop_reason: StopReason, status: Literal["success", "failed", "cancelled"]
+) -> None:
+    """Note on the run's last step why the run stopped there; a step whose calls are open ends as `status`."""
+    last = select(func.max(steps.c.seq)).where(steps.c.run_id == run_id).scalar_subquery()
+    ended = case((steps.c.status == "pending", status), else_=steps.c.status)
+    c.execute(update(steps).where(steps.c.seq == last).values(stop_reason=stop_reason, status=ended))
 
 
 def get_step(c: Connection, organization_id: OrganizationId, step_id: StepId) -> Step:
