@@ -14,12 +14,10 @@ from typing import Any, Literal, get_args, get_origin
 
 import click
 import typer.main
-from fastapi.routing import APIRoute
 from tests.support.app import OurRoute, our_routes
 
 from reverie.api.encode.sse import StreamEvent
 from reverie.api.errors import status_of
-from reverie.api.routes import ALL_ROUTES
 from reverie.cli.main import app as cli
 from reverie.domain import errors
 from reverie.domain.agent import AgentType
@@ -51,12 +49,9 @@ def _first_sentence(doc: str | None) -> str:
 
 def routes_page() -> str:
     """Every operation, grouped as the OpenAPI page groups them."""
-    answering = {id(item.route): item for item in our_routes().values()}
     groups: dict[str, list[OurRoute]] = {}
-    for routes in ALL_ROUTES:
-        for route in routes.routes:
-            if isinstance(route, APIRoute) and (item := answering.get(id(route))):
-                groups.setdefault(str((route.tags or ["server"])[0]), []).append(item)
+    for item in our_routes().values():
+        groups.setdefault(str(item.route.tags[0]), []).append(item)
     lines: list[str] = []
     for name in sorted(groups):
         lines += [f"## {name.replace('-', ' ').replace('_', ' ').capitalize()}", ""]

@@ -26,7 +26,7 @@ from reverie.api.routes import ALL_ROUTES
 
 EXAMPLES = {"postgresql": (GenerationMode.POSITIVE, 20), "sqlite": (GenerationMode.NEGATIVE, 4)}
 """Requests for each operation."""
-TAGS = sorted({str(tag) for routes in ALL_ROUTES for tag in routes.tags})
+TAGS = sorted({routes.tag for routes in ALL_ROUTES})
 UNWANTED = ("callback_url",)
 """Fields that would make the server call hosts of made-up names."""
 load_all_checks()

@@ -10,9 +10,9 @@ from fastapi.dependencies.utils import get_flat_params
 from fastapi.params import Query
 from fastapi.routing import APIRoute
 
+from reverie.api.describe import described_routes
 from reverie.api.encode.json import Json
 from reverie.api.encode.sse import EventStream
-from reverie.api.routes import ALL_ROUTES
 from reverie.api.routes.later import LATER
 from tests.support.sdk import route_key
 from tests.support.shapes import Shape, part_of
@@ -55,22 +55,19 @@ def our_routes() -> dict[tuple[str, str], OurRoute]:
 
 
 def _all() -> Iterator[OurRoute]:
-    for routes in ALL_ROUTES:
-        for route in routes.routes:
-            if not isinstance(route, APIRoute):
-                continue
-            returned = typing.get_type_hints(route.endpoint).get("return")
-            parts = [returned, *get_args(returned)]
-            json = [get_args(part)[0] for part in parts if get_origin(part) is Json]
-            for verb in sorted(route.methods or ()):
-                yield OurRoute(
-                    verb=verb,
-                    path=route.path,
-                    route=route,
-                    answer=json[0] if json else None,
-                    is_json=bool(json),
-                    streams=EventStream in parts,
-                )
+    for route in described_routes():
+        returned = typing.get_type_hints(route.endpoint).get("return")
+        parts = [returned, *get_args(returned)]
+        json = [get_args(part)[0] for part in parts if get_origin(part) is Json]
+        for verb in sorted(route.methods or ()):
+            yield OurRoute(
+                verb=verb,
+                path=route.path,
+                route=route,
+                answer=json[0] if json else None,
+                is_json=bool(json),
+                streams=EventStream in parts,
+            )
 
 
 def refusal(path: str) -> str | None:

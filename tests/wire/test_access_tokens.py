@@ -7,12 +7,11 @@ from typing import Any, Literal
 
 import httpx
 import pytest
-from fastapi.routing import APIRoute, APIWebSocketRoute
 from letta_client import APIStatusError, Letta, NotFoundError
 from tests.support.server import Server
 from tests.wire.samples import bare_agent, new_agent, stored_bytes
 
-from reverie.api.routes import ALL_ROUTES
+from reverie.api.describe import described_routes
 from reverie.api.security import OPEN_PATHS
 
 pytestmark = pytest.mark.one_database("sqlite")
@@ -59,14 +58,10 @@ def page(server: Server, token: str, origin: str = PAGE) -> httpx.Client:
 
 
 def every_route() -> Iterator[tuple[str, str]]:
-    for routes in ALL_ROUTES:
-        for route in routes.routes:
-            if isinstance(route, APIRoute):
-                for method in route.methods or ():
-                    yield method, route.path
-            else:
-                # What opens a WebSocket begins as a GET; `test_environments` shows it closed to pages.
-                assert isinstance(route, APIWebSocketRoute)
+    # What opens a WebSocket is not among them; `test_environments` shows it closed to pages.
+    for route in described_routes():
+        for method in route.methods or ():
+            yield method, route.path
 
 
 def filled(path: str, agent_id: str) -> str:

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from fastapi.routing import APIRoute
 from tests.support.provider import Provider
 from tests.support.server import Server, provider_environment, running_server
 
-from reverie.api.routes import ALL_ROUTES
+from reverie.api.describe import described_routes
 
 pytestmark = pytest.mark.one_database("sqlite")
 
@@ -24,12 +23,10 @@ def quiet_server(provider: Provider) -> Iterator[Server]:
 
 
 def routes() -> Iterator[tuple[str, str]]:
-    for group in ALL_ROUTES:
-        for route in group.routes:
-            if isinstance(route, APIRoute):
-                path = re.sub(r"\{(\w+)(:path)?\}", r"no-such-\1", route.path)
-                for method in sorted(route.methods or ()):
-                    yield method, path
+    for route in described_routes():
+        path = re.sub(r"\{(\w+)(:path)?\}", r"no-such-\1", route.path)
+        for method in sorted(route.methods or ()):
+            yield method, path
 
 
 def test_every_path_answers_with_and_without_its_slash_and_never_redirects(quiet_server: Server) -> None:

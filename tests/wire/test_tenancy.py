@@ -25,7 +25,7 @@ from tests.support.server import ROOT, Server
 from tests.wire.conftest import StartServer
 from tests.wire.samples import echo_source, stored_bytes
 
-from reverie.api.routes import ALL_ROUTES
+from reverie.api.describe import described_routes
 
 pytestmark = pytest.mark.one_database("postgresql")
 
@@ -580,11 +580,9 @@ def make_key(server: Server, organization: str) -> str:
 
 
 def routes() -> Iterator[tuple[str, APIRoute]]:
-    for group in ALL_ROUTES:
-        for route in group.routes:
-            if isinstance(route, APIRoute):
-                for method in sorted(route.methods or ()):
-                    yield f"{method} {route.path}", route
+    for route in described_routes():
+        for method in sorted(route.methods or ()):
+            yield f"{method} {route.path}", route
 
 
 def send(world: World, name: str, things: Mapping[str, str], /, **query: str) -> httpx.Response:

@@ -2,13 +2,14 @@
 
 import asyncio
 import warnings
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Route
 
 from reverie.api import errors
 from reverie.api.context import ApiOptions
@@ -34,11 +35,10 @@ def create_app(
     # FastAPI marks every body that may be left out in a way that this Pydantic finds pointless;
     # it says so once for each route, at the first request.
     warnings.filterwarnings("ignore", message="The 'alias' attribute with value 'body'", category=UserWarning)
-    described = [route for routes in ALL_ROUTES for route in routes.routes]
+    handlers = chain.from_iterable(part.routes for part in ALL_ROUTES)
+    sockets = chain.from_iterable(part.sockets for part in ALL_ROUTES)
     pages = [Route("/openapi.json", _openapi_page), Route("/docs", _docs_page)]
-    requests = [route for route in (*described, *later_routes(), *pages) if isinstance(route, Route)]
-    sockets = [route for route in described if isinstance(route, WebSocketRoute)]
-    app = Starlette(routes=[RouteTable(requests), *sockets])
+    app = Starlette(routes=[RouteTable([*handlers, *later_routes(), *pages]), *sockets])
     app.router.redirect_slashes = False
     app.state.ops = ops
     app.state.options = options or ApiOptions()

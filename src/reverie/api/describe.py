@@ -109,7 +109,7 @@ def openapi_page() -> dict[str, Any]:
 def described_routes() -> Iterator[APIRoute]:
     """Every route of the API."""
     for routes in ALL_ROUTES:
-        yield from (route for route in routes.routes if isinstance(route, APIRoute))
+        yield from (route.described for route in routes.routes)
 
 
 def _tags(routes: Iterable[APIRoute]) -> Iterator[dict[str, str]]:

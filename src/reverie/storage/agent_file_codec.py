@@ -7,7 +7,8 @@ about everything that an agent is made of.
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final, NoReturn, TypeVar
+from functools import cache
+from typing import Any, Final, NoReturn
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -28,8 +29,6 @@ from reverie.domain.agent_file import (
 from reverie.domain.errors import InvalidInput
 from reverie.domain.json import JsonObject
 
-T = TypeVar("T")
-
 _FORMS: Final[Mapping[str, tuple[type[Any], bool]]] = {
     "agents": (FileAgent, True),
     "groups": (FileGroup, False),
@@ -41,7 +40,6 @@ _FORMS: Final[Mapping[str, tuple[type[Any], bool]]] = {
     "skills": (FileSkill, False),
 }
 """The lists of a file: what they hold, and whether a file must have them."""
-_adapters: Final[dict[type[Any], TypeAdapter[Any]]] = {}
 _NULL_WHEN_EMPTY: Final = ("tool_calls", "tool_returns", "approvals")
 _MOST: Final = 2**31 - 1
 _FREE: Final = frozenset({"metadata", "metadata_", "json_schema", "args_json_schema", "file_size", "content"})
@@ -258,17 +256,21 @@ def _said(item: JsonObject, keep: tuple[str, ...] = ()) -> JsonObject:
     return {key: value for key, value in item.items() if value is not None or key in keep}
 
 
-def _decoded(kind: type[T], value: Any, where: str) -> Any:
+def _decoded(kind: Any, value: Any, where: str) -> Any:
     if value is None:
         return None
-    adapter = _adapters.setdefault(kind, TypeAdapter(kind)) if kind not in _adapters else _adapters[kind]
     try:
-        found = adapter.validate_python(_said(value) if isinstance(value, dict) else value)
+        found = _adapter(kind).validate_python(_said(value) if isinstance(value, dict) else value)
     except ValidationError as error:
         _refuse(error, where)
     if isinstance(value, dict):
         _check_numbers(value, where)
     return found
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def _check_numbers(value: Any, where: str) -> None:

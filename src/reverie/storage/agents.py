@@ -27,7 +27,7 @@ from reverie.domain.paging import Page
 from reverie.domain.stop_reason import StopReason
 from reverie.domain.template import TemplateRef
 from reverie.storage import approvals, blocks, file_views, folders, groups, identities, messages, templates, tools
-from reverie.storage.codec import compaction_adapter, said_adapter, tool_rules_adapter
+from reverie.storage.codec import load_compaction, load_said, load_tool_rules
 from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import TUPLE, RowMap, contains, equals, loaded_by
 from reverie.storage.schema import agent_archives, agent_folders, agent_openings, agent_tags, agents, archives
@@ -37,8 +37,8 @@ _map = RowMap(
     Agent,
     {
         "agent_type": loaded_by(AgentType),
-        "compaction_settings": loaded_by(compaction_adapter.validate_python),
-        "tool_rules": loaded_by(lambda rules: tool_rules_adapter.validate_python(rules) if rules else ()),
+        "compaction_settings": loaded_by(load_compaction),
+        "tool_rules": loaded_by(lambda rules: load_tool_rules(rules) if rules else ()),
         "tags": TUPLE,
         "last_stop_reason": loaded_by(StopReason),
     },
@@ -171,7 +171,7 @@ def keep_opening(c: Connection, agent_id: AgentId, inputs: Sequence[SayInput]) -
 def opening_of(c: Connection, agent_id: AgentId) -> tuple[SayInput, ...]:
     """What was said to the agent when it was made."""
     kept = c.execute(select(agent_openings.c.inputs).where(agent_openings.c.agent_id == agent_id)).scalar()
-    return () if kept is None else said_adapter.validate_python(kept)
+    return () if kept is None else load_said(kept)
 
 
 def delete_agent(c: Connection, agent_id: AgentId) -> None:

@@ -14,7 +14,7 @@ from reverie.domain.message import Message
 from reverie.domain.paging import Page
 from reverie.domain.stop_reason import RunStatus
 from reverie.storage import callbacks, runs
-from reverie.storage.codec import request_adapter
+from reverie.storage.codec import load_request
 from reverie.storage.messages import messages_of
 from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import RowMap, loaded_by
@@ -22,7 +22,7 @@ from reverie.storage.schema import batch_items, batches, messages
 from reverie.storage.schema import runs as run_rows
 
 _batches: Final = RowMap(batches, Batch, {"status": loaded_by(BatchStatus)})
-_items: Final = RowMap(batch_items, BatchItem, {"request": loaded_by(request_adapter.validate_python)})
+_items: Final = RowMap(batch_items, BatchItem, {"request": loaded_by(load_request)})
 
 
 def insert_batch(c: Connection, batch: Batch, items: Sequence[BatchItem]) -> None:

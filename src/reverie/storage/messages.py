@@ -25,14 +25,14 @@ from reverie.domain.errors import NotFound
 from reverie.domain.ids import ConversationId, MessageId, OrganizationId, RunId
 from reverie.domain.message import Body, Message, MessageFilter, MessageKind
 from reverie.domain.paging import Page
-from reverie.storage.codec import body_adapter, body_of
+from reverie.storage.codec import body_of, load_body
 from reverie.storage.paging import fetch_page
 from reverie.storage.rows import RowMap, equals, loaded_by
 from reverie.storage.schema import conversations, messages
 from reverie.storage.search import index_messages, reindex_message
 
 _append = insert(messages)
-_map = RowMap(messages, Message, {"body": loaded_by(body_adapter.validate_python)})
+_map = RowMap(messages, Message, {"body": loaded_by(load_body)})
 _context_ids = (
     select(messages.c.conversation_id, messages.c.id, messages.c.kind)
     .where(messages.c.conversation_id.in_(bindparam("conversations", expanding=True)), messages.c.in_context)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, bindparam, insert, or_, select
 from reverie.domain.events import Event
 from reverie.domain.ids import RunId
 from reverie.storage import bells
-from reverie.storage.codec import event_adapters
+from reverie.storage.codec import load_event
 from reverie.storage.schema import run_events
 
 Batch: TypeAlias = tuple[RunId, int, Sequence[Event]]
@@ -68,5 +68,5 @@ def _events(rows: Iterable[Any], after: int) -> list[tuple[int, Event]]:
     for first_seq, text in rows:
         for number, (kind, item) in enumerate(orjson.loads(text), start=first_seq):
             if number > after:
-                found.append((number, event_adapters[kind].validate_python(item)))
+                found.append((number, load_event[kind](item)))
     return found

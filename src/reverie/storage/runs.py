@@ -18,13 +18,13 @@ from reverie.domain.run import Run, RunFilter, Step, StepFilter, Usage
 from reverie.domain.stop_reason import RunStatus, StopReason
 from reverie.domain.trace import ToolTime
 from reverie.storage import bells, callbacks
-from reverie.storage.codec import usage_adapter
+from reverie.storage.codec import load_usage
 from reverie.storage.dialect import dialect_of
 from reverie.storage.paging import fetch_page
 from reverie.storage.rows import TUPLE, Form, RowMap, equals, loaded_by, within
 from reverie.storage.schema import agents, runs, steps, tools
 
-_usage = loaded_by(usage_adapter.validate_python)
+_usage = loaded_by(load_usage)
 _runs = RowMap(
     runs,
     Run,

@@ -10,13 +10,13 @@ from reverie.domain.errors import Conflict, NotFound
 from reverie.domain.ids import OrganizationId, SandboxId
 from reverie.domain.paging import Page
 from reverie.domain.sandbox import SandboxConfig, SandboxVariable
-from reverie.storage.codec import sandbox_adapter
+from reverie.storage.codec import load_sandbox
 from reverie.storage.dialect import dialect_of
 from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import RowMap, loaded_by
 from reverie.storage.schema import sandbox_configs, sandbox_variables
 
-_configs: Final = RowMap(sandbox_configs, SandboxConfig, {"settings": loaded_by(sandbox_adapter.validate_python)})
+_configs: Final = RowMap(sandbox_configs, SandboxConfig, {"settings": loaded_by(load_sandbox)})
 _variables: Final = RowMap(sandbox_variables, SandboxVariable, {})
 
 

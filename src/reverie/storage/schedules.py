@@ -10,7 +10,7 @@ from reverie.domain.errors import NotFound
 from reverie.domain.ids import AgentId, OrganizationId, RunId, ScheduleId
 from reverie.domain.paging import Page
 from reverie.domain.schedule import Schedule
-from reverie.storage.codec import said_adapter, timing_adapter
+from reverie.storage.codec import load_said, load_timing
 from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import TUPLE, RowMap, loaded_by
 from reverie.storage.schema import schedules
@@ -19,8 +19,8 @@ _map: Final = RowMap(
     schedules,
     Schedule,
     {
-        "timing": loaded_by(timing_adapter.validate_python),
-        "inputs": loaded_by(said_adapter.validate_python),
+        "timing": loaded_by(load_timing),
+        "inputs": loaded_by(load_said),
         "include_return_message_types": TUPLE,
     },
 )

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, exists, func, null, or_, select
 from sqlalchemy.exc import IntegrityError
 
@@ -14,7 +13,6 @@ from reverie.domain.template import (
     Deployment,
     DeploymentEntity,
     EntityKind,
-    MigrationRules,
     Template,
     TemplateFilter,
     TemplateRef,
@@ -23,14 +21,14 @@ from reverie.domain.template import (
 )
 from reverie.storage import projects
 from reverie.storage.agent_file_codec import decode, encode
+from reverie.storage.codec import load_migration_rules
 from reverie.storage.dialect import dialect_of
 from reverie.storage.rows import Form, RowMap, contains, equals, loaded_by
 from reverie.storage.schema import agents, blocks, deployments, groups, template_versions, templates
 
-_rules: TypeAdapter[MigrationRules] = TypeAdapter(MigrationRules)
 _map = RowMap(templates, Template, {})
 _versions = RowMap(
-    template_versions, TemplateVersion, {"file": Form(decode, encode), "rules": loaded_by(_rules.validate_python)}
+    template_versions, TemplateVersion, {"file": Form(decode, encode), "rules": loaded_by(load_migration_rules)}
 )
 _deployments = RowMap(deployments, Deployment, {})
 

@@ -14,7 +14,7 @@ from reverie.domain.ids import AgentId, OrganizationId, ToolId
 from reverie.domain.paging import Page
 from reverie.domain.passage import SearchHit, SearchQuery
 from reverie.domain.tool import NOT_BUILTIN, Tool, ToolFilter, ToolType
-from reverie.storage.codec import requirements_adapter
+from reverie.storage.codec import load_requirements
 from reverie.storage.dialect import dialect_of
 from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import TUPLE, RowMap, contains, equals, loaded_by
@@ -27,8 +27,8 @@ _map = RowMap(
     {
         "tags": TUPLE,
         "tool_type": loaded_by(ToolType),
-        "pip_requirements": loaded_by(requirements_adapter.validate_python),
-        "npm_requirements": loaded_by(requirements_adapter.validate_python),
+        "pip_requirements": loaded_by(load_requirements),
+        "npm_requirements": loaded_by(load_requirements),
     },
 )
 _of_agent = (

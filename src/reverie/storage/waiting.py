@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Select, and_, bindparam, delete, exists, func
 from reverie.domain.ids import ConversationId, OrganizationId, RunId
 from reverie.domain.inputs import Request
 from reverie.storage import bells
-from reverie.storage.codec import request_adapter
+from reverie.storage.codec import load_request
 from reverie.storage.dialect import Dialect, PostgresDialect, SqliteDialect, dialect_of
 from reverie.storage.schema import conversations, waiting
 
@@ -131,5 +131,5 @@ def _place(row: Any) -> Place:
         organization_id=row["organization_id"],
         conversation_id=row["conversation_id"],
         worker_id=row["worker_id"],
-        request=None if row["request"] is None else request_adapter.validate_python(row["request"]),
+        request=None if row["request"] is None else load_request(row["request"]),
     )

@@ -107,11 +107,12 @@ async def send_to_environment(connection_id: _Word, body: SendToEnvironment, cal
 
 
 @routes.websocket("/v1/environments/{connection_id}/connect")
-async def connect_environment(socket: WebSocket, connection_id: str) -> None:
+async def connect_environment(socket: WebSocket) -> None:
     """Hold the connection of an environment.
 
     It is sent `input` frames; it may send `ping`, which is answered with `pong`, and tell its mode.
     """
+    connection_id: str = socket.path_params["connection_id"]
     ops: Operations = socket.app.state.ops
     caller: Caller = socket.scope.get("state", {}).get("caller", LOCAL_CALLER)
     try:

@@ -119,7 +119,7 @@ def _filter(item: Condition) -> AgentFilter:
             assert_never(impossible)
 
 
-_conditions: TypeAdapter[list[Condition]] = TypeAdapter(list[Condition])
+_conditions: TypeAdapter[list[Condition]] = TypeAdapter(list[Condition], config={"defer_build": True})
 
 
 def conditions_in(query: list[tuple[str, str]]) -> list[Condition]:
