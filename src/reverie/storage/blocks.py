@@ -171,17 +171,19 @@ def count(c: Connection, organization_id: OrganizationId, where: BlockFilter) ->
     return int(c.execute(query).scalar_one())
 
 
+_of_agents = (
+    select(agent_blocks.c.agent_id, blocks)
+    .join(blocks, blocks.c.id == agent_blocks.c.block_id)
+    .where(agent_blocks.c.agent_id.in_(bindparam("agents", expanding=True)))
+    .order_by(agent_blocks.c.agent_id, agent_blocks.c.position)
+)
+
+
 def of_agents(c: Connection, agent_ids: Sequence[str]) -> dict[str, tuple[Block, ...]]:
     """The blocks of each agent, in the order of attachment."""
-    query = (
-        select(agent_blocks.c.agent_id, blocks)
-        .join(blocks, blocks.c.id == agent_blocks.c.block_id)
-        .where(agent_blocks.c.agent_id.in_(agent_ids))
-        .order_by(agent_blocks.c.agent_id, agent_blocks.c.position)
-    )
     found: dict[str, list[Block]] = {agent_id: [] for agent_id in agent_ids}
     shared: dict[str, Block] = {}
-    for row in c.execute(query).all():
+    for row in c.execute(_of_agents, {"agents": agent_ids}).all():
         block = shared.get(row.id) or shared.setdefault(row.id, _map.read(row[1:]))
         found[row.agent_id].append(block)
     return {agent_id: tuple(items) for agent_id, items in found.items()}

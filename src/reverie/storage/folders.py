@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, exists, func, literal, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, exists, func, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from reverie.domain.errors import Conflict, NotFound
@@ -130,16 +130,18 @@ def agent_ids(c: Connection, folder: Folder, page: Page) -> list[AgentId]:
     return [row.id for row in fetch_rows(c, query, agents, page, folder.organization_id, "agent")]
 
 
+_of_agents = (
+    select(agent_folders.c.agent_id, folders)
+    .join(folders, folders.c.id == agent_folders.c.folder_id)
+    .where(agent_folders.c.agent_id.in_(bindparam("agents", expanding=True)))
+    .order_by(agent_folders.c.position)
+)
+
+
 def of_agents(c: Connection, wanted: Sequence[str]) -> dict[str, tuple[Folder, ...]]:
     """The folders of each agent that has any, in the order of attachment."""
-    query = (
-        select(agent_folders.c.agent_id, folders)
-        .join(folders, folders.c.id == agent_folders.c.folder_id)
-        .where(agent_folders.c.agent_id.in_(wanted))
-        .order_by(agent_folders.c.position)
-    )
     found: dict[str, list[Folder]] = {}
-    for row in c.execute(query).all():
+    for row in c.execute(_of_agents, {"agents": wanted}).all():
         found.setdefault(row.agent_id, []).append(_map.read(row[1:]))
     return {agent_id: tuple(items) for agent_id, items in found.items()}
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, Table, and_, case, delete, exists, func, insert, or_, select
+from sqlalchemy import Connection, Row, Select, Table, and_, bindparam, case, delete, exists, func, insert, or_, select
 
 from reverie.domain.block import Block
 from reverie.domain.errors import NotFound
@@ -72,11 +72,17 @@ def delete_group(c: Connection, group_id: GroupId) -> None:
     _map.delete(c, group_id)
 
 
+_managed_by = (
+    select(groups)
+    .where(groups.c.manager_agent_id.in_(bindparam("agents", expanding=True)))
+    .order_by(case((groups.c.manager_type.in_(_SLEEPTIME), 1), else_=0), groups.c.seq)
+)
+
+
 def managed_by(c: Connection, agent_ids: Sequence[str]) -> dict[str, Group]:
     """The group that each agent manages; of several, the one that looks after its memory, else the latest."""
-    is_sleeptime = case((groups.c.manager_type.in_(_SLEEPTIME), 1), else_=0)
-    query = select(groups).where(groups.c.manager_agent_id.in_(agent_ids)).order_by(is_sleeptime, groups.c.seq)
-    return {str(group.manager_agent_id): group for group in _complete(c, c.execute(query).all())}
+    rows = c.execute(_managed_by, {"agents": agent_ids}).all()
+    return {str(group.manager_agent_id): group for group in _complete(c, rows)}
 
 
 def sleeptime_of(c: Connection, agent_id: AgentId) -> Group | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Select, Table, delete, func, select
+from sqlalchemy import Column, Connection, Select, Table, bindparam, delete, func, select
 from sqlalchemy.exc import IntegrityError
 
 from reverie.domain.errors import Conflict, NotFound
@@ -198,16 +198,18 @@ def details(c: Connection, found: Sequence[Identity]) -> list[IdentityDetails]:
     ]
 
 
+_of_agents = (
+    select(agent_identities.c.agent_id, identities)
+    .join(identities, identities.c.id == agent_identities.c.identity_id)
+    .where(agent_identities.c.agent_id.in_(bindparam("agents", expanding=True)))
+    .order_by(identities.c.seq)
+)
+
+
 def of_agents(c: Connection, agent_ids: Sequence[str]) -> dict[str, tuple[Identity, ...]]:
     """The identities of each agent that has any, by age."""
-    query = (
-        select(agent_identities.c.agent_id, identities)
-        .join(identities, identities.c.id == agent_identities.c.identity_id)
-        .where(agent_identities.c.agent_id.in_(agent_ids))
-        .order_by(identities.c.seq)
-    )
     found: dict[str, list[Identity]] = {}
-    for row in c.execute(query).all():
+    for row in c.execute(_of_agents, {"agents": agent_ids}).all():
         found.setdefault(row.agent_id, []).append(_map.read(row[1:]))
     return {agent_id: tuple(items) for agent_id, items in found.items()}
 

@@ -182,16 +182,20 @@ def delete_tool(c: Connection, tool_id: ToolId) -> None:
     _map.delete(c, tool_id)
 
 
+_links = (
+    select(agent_tools.c.agent_id, agent_tools.c.tool_id)
+    .where(agent_tools.c.agent_id.in_(bindparam("agents", expanding=True)))
+    .order_by(agent_tools.c.agent_id, agent_tools.c.position)
+)
+_by_ids = select(tools).where(tools.c.id.in_(bindparam("ids", expanding=True)))
+
+
 def of_agents(c: Connection, agent_ids: Sequence[str]) -> dict[str, tuple[Tool, ...]]:
     """The tools of each agent, in the order of attachment. Agents that share a tool share its record."""
-    links = c.execute(
-        select(agent_tools.c.agent_id, agent_tools.c.tool_id)
-        .where(agent_tools.c.agent_id.in_(agent_ids))
-        .order_by(agent_tools.c.agent_id, agent_tools.c.position)
-    ).all()
+    links = c.execute(_links, {"agents": agent_ids}).all()
     # Agents mostly have the same tools: reading each schema once per agent was half of a list's cost.
-    query = select(tools).where(tools.c.id.in_(list({tool_id for _, tool_id in links})))
-    records = {row.id: _map.read(row) for row in c.execute(query).all()}
+    rows = c.execute(_by_ids, {"ids": list({tool_id for _, tool_id in links})}).all()
+    records = {row.id: _map.read(row) for row in rows}
     found: dict[str, list[Tool]] = {agent_id: [] for agent_id in agent_ids}
     for agent_id, tool_id in links:
         if tool_id in records:  # else deleted between the two statements

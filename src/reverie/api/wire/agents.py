@@ -48,6 +48,7 @@ from reverie.domain.json import JsonObject
 from reverie.domain.old_configs import thinking_of
 from reverie.domain.provider import EmbedderInfo, ModelInfo
 from reverie.domain.stop_reason import StopReason
+from reverie.domain.tool import Tool
 from reverie.operations.deployments import DeploymentDraft
 
 Relationship: TypeAlias = Literal[
@@ -188,6 +189,11 @@ class AgentFacts:
     embedders: Mapping[str, EmbedderInfo] = field(default_factory=dict)
     open_secret: Callable[[str, str], str] | None = None
     """From a sealed value and its agent's id to the value; None: the caller sees names only."""
+    _tools: dict[str, ToolState] = field(default_factory=dict, init=False)
+
+    def tool(self, tool: Tool) -> ToolState:
+        """`tool` as clients read it, made once: the agents of a list mostly have the same ones."""
+        return self._tools.get(tool.id) or self._tools.setdefault(tool.id, tool_state(tool))
 
 
 def agent_state(details: AgentDetails, facts: AgentFacts, wanted: frozenset[str] = ALL_RELATIONSHIPS) -> AgentState:
@@ -217,7 +223,7 @@ def agent_state(details: AgentDetails, facts: AgentFacts, wanted: frozenset[str]
         "metadata": agent.metadata,
         "memory": _memory(agent, blocks, attached),
         "blocks": blocks,
-        "tools": [tool_state(tool) for tool in details.tools] if "tools" in wanted else [],
+        "tools": [facts.tool(tool) for tool in details.tools] if "tools" in wanted else [],
         "sources": [source_state(item.folder, facts.embedders) for item in attached],
         "tags": list(agent.tags) if "tags" in wanted else [],
         "tool_rules": [rule_state(rule) for rule in agent.tool_rules],
