@@ -20,20 +20,28 @@ DIFFERENCES = {
         "lost some. A failed run answers with the status of its failure, and with `error_type` and `run_id`"
     ),
     "POST /v1/agents/{agent_id}/messages/stream": "ends with `[DONE]` also when the run failed or was cancelled",
+    "GET /v1/agents/{agent_id}/messages": (
+        "in the order asked for, newest first by default: the retired server sorted each page oldest first. `after` "
+        "goes on in that order, as the SDKs page; `before` means earlier messages in both orders. Without "
+        "`conversation_id` the agent's own thread alone, not all its conversations"
+    ),
+    "GET /v1/conversations/{conversation_id}/messages": (
+        "`after` goes on in the order asked for, as the SDKs page: on the retired server it meant later messages, so "
+        "that paging newest first showed them again; `before` means earlier messages in both orders"
+    ),
     "POST /v1/agents/{agent_id}/messages/cancel": "leaves no call without a result, so that the next message works",
     "POST /v1/conversations/{conversation_id}/cancel": "looks at the conversation, `default` and agents' ids included",
     "POST /v1/runs/{run_id}/stream": "goes on at exactly `starting_after` + 1; 410 for runs that kept no events",
     "GET /v1/models": "chat models only: the retired server listed embedding models of OpenAI among them",
     "POST /v1/tools": "custom tools run in a sandbox that sees neither the server's files nor its keys",
     "POST /v1/tools/run": "runs in the sandbox, like stored tools",
-    "POST /v1/agents/{agent_id}/tools/{tool_name}/run": "runs in the sandbox",
+    "POST /v1/agents/{agent_id}/tools/{tool_name}/run": "custom tools run in the sandbox; memory tools change memory",
     "POST /v1/agents/{agent_id}/archival-memory": "keeps to the agent's embedding model",
     "GET /v1/agents/{agent_id}/archival-memory/search": "by words and by meaning, with the agent's embedding model",
     "POST /v1/passages/search": "by words and by meaning",
     "POST /v1/providers": "keys are sealed, and never told again in whatever form",
     "GET /v1/steps/{step_id}/trace": "null when the exchange was not kept, or is not any more; a setting says how long",
     "GET /v1/runs/{run_id}/trace": "spans are made of what is stored about the run",
-    "POST /v1/agents/{agent_id}/recompile": "`update_timestamp` is ignored: the prompt tells the time of its making",
     "POST /v1/agents": "whole or not at all, also when the twentieth block is wrong",
     "POST /v1/agents/{agent_id}/schedule": HOSTED,
     "GET /v1/agents/{agent_id}/schedule": HOSTED,
@@ -42,9 +50,7 @@ DIFFERENCES = {
 }
 """By verb and path: what a client of the retired server may notice, and why it is so."""
 
-THIN = {
-    "POST /v1/tools/search": "by words only; `search_mode` changes nothing",
-}
+THIN: dict[str, str] = {}
 """The right shape, and less behind it than the name promises: what is missing."""
 
 HEAD = """\

@@ -7,7 +7,7 @@ import pytest
 from letta_client import APIStatusError, ConflictError, Letta
 from letta_client.types import AgentState
 from tests.support.provider import Provider
-from tests.support.replies import call, reply, say
+from tests.support.replies import call, fail, reply, say
 from tests.support.server import Server
 from tests.support.waiting import until
 from tests.wire.samples import bare_agent, echo_source, kinds
@@ -114,6 +114,7 @@ def test_a_user_message_while_an_approval_is_pending_is_409(client: Letta, provi
     detail: Any = refused.value.body["detail"]  # type: ignore[index]
     assert detail["code"] == "PENDING_APPROVAL"
     assert "waiting for approval" in detail["message"]
+    assert "Please approve or deny the pending request before continuing" in detail["message"]
     assert detail["pending_request_id"] == asked.messages[0].id
     with pytest.raises(ConflictError):
         list(client.agents.messages.create(agent.id, input="hello?", streaming=True))
@@ -132,7 +133,19 @@ def test_an_answer_to_another_call_is_refused_and_the_call_still_waits(client: L
     with pytest.raises(APIStatusError) as refused:
         client.agents.messages.create(agent.id, messages=_answer("other"))
     assert refused.value.status_code in (400, 409, 422)
+    assert "Invalid tool call IDs" in str(refused.value.body)  # Letta Code looks for these words
     assert client.agents.messages.create(agent.id, messages=_answer("c1")).stop_reason.stop_reason == "end_turn"
+
+
+def test_an_answer_sent_again_goes_on_with_a_turn_that_broke_off(client: Letta, provider: Provider) -> None:
+    agent, asks, _ = _gated(client)
+    provider.script(call(asks, text="a", id="c1"), fail(400), say("done"))
+    client.agents.messages.create(agent.id, input="go")
+    with pytest.raises(APIStatusError):
+        client.agents.messages.create(agent.id, messages=_answer("c1"))
+    again = client.agents.messages.create(agent.id, messages=_answer("c1"))
+    assert kinds(again.messages) == ["assistant_message"]
+    assert provider.requests[-1].shape == ["system", "user", f"assistant:{asks}", "tool:echo: a"]
 
 
 def test_approval_streams_like_any_message(client: Letta, provider: Provider) -> None:

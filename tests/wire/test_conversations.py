@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from letta_client import APIStatusError, Letta, NotFoundError
+from letta_client import APIStatusError, BadRequestError, Letta, NotFoundError
 from tests.conftest import MODEL
 from tests.support.provider import Provider
 from tests.support.replies import call, hang, say
@@ -123,6 +123,8 @@ def test_a_fork_goes_its_own_way(client: Letta, provider: Provider) -> None:
 def test_a_background_stream_of_a_conversation_resumes_by_the_conversation(client: Letta, provider: Provider) -> None:
     agent = bare_agent(client)
     conversation = client.conversations.create(agent_id=agent.id)
+    with pytest.raises(BadRequestError, match="No active runs found"):
+        client.conversations.messages.stream(conversation.id)
     provider.script(say("one two three"))
     events: list[Any] = list(
         client.conversations.messages.create(conversation.id, input="hi", background=True, stream_tokens=True)

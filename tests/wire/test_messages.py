@@ -96,15 +96,20 @@ def test_lists_are_newest_first_and_page_without_gaps(client: Letta, provider: P
     middle = ids[5]
     after = [item.id for item in client.agents.messages.list(agent.id, after=middle, limit=2).items]
     before = [item.id for item in client.agents.messages.list(agent.id, before=middle, limit=2).items]
-    assert (before, after) == (ids[3:5], ids[6:8])
+    assert (before, after) == (ids[6:8], ids[6:8])
     upwards = [item.id for item in client.agents.messages.list(agent.id, order="asc", after=middle, limit=2).items]
     assert upwards == [ids[4], ids[3]]
-    page = client.agents.messages.list(agent.id, before=ids[-1], limit=4)
+    page = client.agents.messages.list(agent.id, before=ids[3], limit=4, order="asc")
     backwards = [item.id for item in page.items]
     while page.has_next_page():
         page = page.get_next_page()
         backwards = [item.id for item in page.items] + backwards
-    assert backwards == ids[:-1]
+    assert backwards == ids[:3:-1]
+    seen, scrolled = ids[:4], client.agents.messages.list(agent.id, before=ids[3], limit=4).items
+    while scrolled:  # as chat programs do
+        seen += [item.id for item in scrolled]
+        scrolled = client.conversations.messages.list(agent.id, before=seen[-1], limit=4, order="desc").items
+    assert seen == ids
 
 
 def test_a_step_of_several_messages_pages_as_one_list(client: Letta, provider: Provider) -> None:
@@ -119,6 +124,7 @@ def test_a_step_of_several_messages_pages_as_one_list(client: Letta, provider: P
     tail = [item for item in listed if item.message_type not in ("system_message", "user_message")]
     assert kinds(tail) == wanted
     assert [item.id for item in tail] == [item.id for item in answer.messages]
+    assert [str(item.otid)[-1] for item in tail] == ["0", "1", "2", "0", "0"]  # programs look at these digits
     steps = [item.step_id for item in answer.messages]
     assert len({*steps[:4]}) == 1
     assert steps[4] != steps[0]

@@ -11,7 +11,7 @@ from tests.support.provider import Provider
 from tests.support.replies import call, say
 from tests.support.server import Server
 from tests.wire.conftest import StartServer
-from tests.wire.samples import ANTHROPIC_MODEL, PIXEL, bare_agent, echo_source, stored_bytes
+from tests.wire.samples import ANTHROPIC_MODEL, PIXEL, bare_agent, echo_source, new_agent, stored_bytes
 
 pytestmark = pytest.mark.one_database("sqlite")
 
@@ -177,7 +177,8 @@ def test_arguments_of_every_kind_are_built(client: Letta) -> None:
     }  # fmt: skip
     wrong = client.agents.tools.run(name, agent_id=agent.id, args={**given, "colour": "green", "point": {}})
     assert wrong.status == "error"
-    assert "point: 'x' is a required property" in str(wrong.func_return)
+    assert wrong.func_return is None
+    assert "point: 'x' is a required property" in str(wrong.stderr)
 
 
 @pytest.mark.parametrize("how", ["bytes", "parts"])
@@ -374,10 +375,17 @@ def test_a_run_by_hand_says_what_happened(client: Letta, server: Server) -> None
     assert (done.status, done.stdout) == ("success", ["working\n"])
     assert done.func_return == {"n": 7}
     failed = client.agents.tools.run(bad, agent_id=agent.id, args={})
-    assert failed.status == "error"
-    assert "no luck" in str(failed.func_return) + str(failed.stderr)
+    assert (failed.status, failed.func_return) == ("error", None)
+    assert failed.stderr and failed.stderr[0].startswith("Traceback"), failed
+    assert "no luck" in failed.stderr[0]
     with pytest.raises(NotFoundError):
         client.agents.tools.run("no_such_tool", agent_id=agent.id, args={})
+    remembering = new_agent(client)
+    edit: dict[str, object] = {"label": "human", "new_string": "likes tea"}
+    assert client.agents.tools.run("memory_insert", agent_id=remembering.id, args=edit).status == "success"
+    assert "likes tea" in client.agents.blocks.retrieve("human", agent_id=remembering.id).value
+    refused = client.agents.tools.run("memory_insert", agent_id=remembering.id, args={"label": "no", "new_string": "x"})
+    assert (refused.status, refused.func_return) == ("error", None)
     env = f'def {_name("env")}(n: int) -> str:\n    """Do."""\n    import os\n    return os.environ["WORD"] * n'
     tool_id = client.tools.create(source_code=env).id
     with server.http as http:
@@ -419,7 +427,8 @@ def test_what_tools_let_slip_of_secrets_is_read_nowhere(start_server: StartServe
         (_, returned, _) = client.agents.messages.create(owner.id, input="go").messages
         assert returned.status == status, returned  # type: ignore[union-attr]
         if owner is agent:
-            assert (returned.stdout, returned.stderr) == (["out [secret TOKEN]\n"], ["err [secret TOKEN]\n"])  # type: ignore[union-attr]
+            assert returned.stdout == ["out [secret TOKEN]\n"]  # type: ignore[union-attr]
+            assert returned.stderr[0].startswith("err [secret TOKEN]\n")  # type: ignore[union-attr,index]
         if owner is agent and status == "error":
             assert "?key=[secret TOKEN] with '[secret TOKEN]'" in str(returned.tool_return)  # type: ignore[union-attr]
         if owner is other:

@@ -130,7 +130,7 @@ def _metadata(inputs: PromptInputs) -> str:
     lines = [
         f"- AGENT_ID: {inputs.agent.id}",
         f"- CONVERSATION_ID: {conversation}",
-        f"- Today is {_local(inputs):%A, %Y-%m-%d} ({inputs.agent.timezone})",
+        f"- System prompt last recompiled: today, {_local(inputs):%A, %Y-%m-%d} ({inputs.agent.timezone})",
         f"- {inputs.message_count} earlier messages of this conversation are in recall memory (search it with tools)",
     ]
     if inputs.edited_at is not None:

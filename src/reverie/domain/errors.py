@@ -93,8 +93,8 @@ class ApprovalPending(Conflict):
 
     def __init__(self, request_id: str) -> None:
         super().__init__(
-            f"the agent is waiting for approval of a tool call ({request_id}); "
-            "send an approval or a denial before any other message"
+            f"the agent is waiting for approval on a tool call ({request_id}). "
+            "Please approve or deny the pending request before continuing"
         )
         self.request_id = request_id
 

@@ -48,6 +48,11 @@ def make_id(prefix: str) -> str:
     return f"{prefix}-{uuid.uuid4()}"
 
 
+def make_otid(place: int = 0) -> str:
+    """Return a new otid. Its last digit is the message's place in its step: there are programs that look at it."""
+    return f"{make_id('otid')[:-1]}{place % 10}"
+
+
 def user_of(organization_id: OrganizationId) -> UserId:
     """The one user of an organisation: who its keys act for. Shares its UUID."""
     return UserId(f"user-{organization_id.removeprefix('org-')}")

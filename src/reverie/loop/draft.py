@@ -6,7 +6,7 @@ from datetime import datetime
 
 from reverie.domain.content import ToolCall
 from reverie.domain.events import ReasoningDelta, TextDelta, ToolCallDelta
-from reverie.domain.ids import MessageId, RunId, StepId, make_id
+from reverie.domain.ids import MessageId, RunId, StepId, make_id, make_otid
 from reverie.domain.message import (
     ApprovalRequestBody,
     AssistantBody,
@@ -96,7 +96,7 @@ class Draft:
         """Take a piece of text."""
         piece = self._pieces[-1] if self._pieces else None
         if not isinstance(piece, _Text):
-            piece = _Text(message_id=MessageId(make_id("message")), otid=make_id("otid"))
+            piece = _Text(message_id=MessageId(make_id("message")), otid=self._next_otid())
             self._pieces.append(piece)
         piece.text.append(chunk.text)
         return TextDelta(
@@ -107,7 +107,7 @@ class Draft:
         """Take a piece of reasoning; None when it holds nothing to show."""
         piece = self._pieces[-1] if self._pieces else None
         if not isinstance(piece, _Reasoning) or _begins_another(piece, chunk):
-            piece = _Reasoning(message_id=MessageId(make_id("message")), otid=make_id("otid"))
+            piece = _Reasoning(message_id=MessageId(make_id("message")), otid=self._next_otid())
             self._pieces.append(piece)
         piece.text.append(chunk.text)
         piece.signature = chunk.signature or piece.signature
@@ -191,8 +191,11 @@ class Draft:
 
     def _call_message(self, gated: bool) -> _Piece:
         if gated not in self._call_messages:
-            self._call_messages[gated] = _Piece(message_id=MessageId(make_id("message")), otid=make_id("otid"))
+            self._call_messages[gated] = _Piece(message_id=MessageId(make_id("message")), otid=self._next_otid())
         return self._call_messages[gated]
+
+    def _next_otid(self) -> str:
+        return make_otid(len(self._pieces) + len(self._call_messages))
 
     def _free_call_id(self, wanted: str | None) -> str:
         # Some servers number their calls anew in each reply; results are paired by id, so a

@@ -27,9 +27,9 @@ class TransactionMemory:
     """Implements `tools.base.MemoryPort` over one open connection."""
 
     def __init__(
-        self, c: Connection, view: View, *, run_id: RunId, now: datetime, asked_at: datetime | None = None
+        self, c: Connection, view: View, *, run_id: RunId | None, now: datetime, asked_at: datetime | None = None
     ) -> None:
-        """`asked_at`: when the calls were asked for, where that was in an earlier run than `view` was read in."""
+        """`run_id`: None where a tool is run by hand. `asked_at`: when calls were asked for, where that was earlier."""
         self._c = c
         self._view = view
         self._run_id = run_id
@@ -170,5 +170,5 @@ class TransactionMemory:
             )
         return block
 
-    def _actor(self) -> dict[str, str]:
+    def _actor(self) -> dict[str, str | None]:
         return {"kind": "agent", "agent_id": self.agent.id, "run_id": self._run_id, "tool": self._tool_name}

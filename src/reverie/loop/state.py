@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -14,7 +15,7 @@ from reverie.domain.block import overlaid
 from reverie.domain.content import TextPart, ToolCall, ToolReturn
 from reverie.domain.conversation import Conversation
 from reverie.domain.errors import ApprovalPending, InvalidInput
-from reverie.domain.ids import ConversationId, MessageId, OrganizationId, StepId, make_id
+from reverie.domain.ids import ConversationId, MessageId, OrganizationId, StepId, make_id, make_otid
 from reverie.domain.inputs import ApprovalInput, MessageInput, Request, SayInput
 from reverie.domain.message import (
     ApprovalResponseBody,
@@ -29,7 +30,8 @@ from reverie.domain.message import (
     UserBody,
 )
 from reverie.domain.run import Run, Usage
-from reverie.storage import agents, blocks, conversations, messages
+from reverie.domain.stop_reason import RunStatus
+from reverie.storage import agents, blocks, conversations, messages, runs
 from reverie.tools.rules import describe_rules
 
 
@@ -190,7 +192,7 @@ def admit(c: Connection, view: View, run: Run, inputs: Sequence[MessageInput], n
             added.append(_approval(view, run, waiting, answer, now))
         lost = pairing.lost_calls(view.context, waiting=waiting)
     else:
-        if answers:
+        if answers and not _results_stand(c, view, answers):
             raise InvalidInput(
                 "No tool call is currently awaiting approval; send an ordinary message instead, or list the "
                 "conversation's messages to see what happened to the call"
@@ -210,6 +212,25 @@ def admit(c: Connection, view: View, run: Run, inputs: Sequence[MessageInput], n
         added.append(said(view, run, word, now))
     messages.append(c, added)
     return View(details=view.details, conversation=view.conversation, context=(*context, *added))
+
+
+_BROKEN_OFF: Final = (RunStatus.CANCELLED, RunStatus.FAILED)
+
+
+def _results_stand(c: Connection, view: View, answers: Sequence[ApprovalInput]) -> bool:
+    """Whether `answers` were given before, in a turn that broke off between the calls' results and the next reply.
+
+    Then the same request sent again goes on from there.
+    """
+    last = view.context[-1]
+    if not isinstance(last.body, ToolReturnBody) or last.run_id is None:
+        return False
+    settled = {item.tool_call_id for item in last.body.returns}
+    named = [item.tool_call_id for answer in answers for item in answer.decisions]
+    named += [item.tool_call_id for answer in answers for item in answer.returns]
+    if not named or not settled.issuperset(named):
+        return False
+    return runs.get(c, view.agent.organization_id, last.run_id).status in _BROKEN_OFF
 
 
 def new_message(
@@ -237,7 +258,7 @@ def new_message(
         created_at=now,
         run_id=None if run is None else run.id,
         step_id=step_id,
-        otid=otid or make_id("otid"),
+        otid=otid or make_otid(),
         name=name,
         model=model,
         sender_id=sender_id,
@@ -298,10 +319,12 @@ def _approval(view: View, run: Run, waiting: pairing.OpenCalls, answer: Approval
     named = [item.tool_call_id for item in decisions] + [item.tool_call_id for item in answer.returns]
     if unknown := [call_id for call_id in named if call_id not in undecided]:
         raise InvalidInput(
-            f"tool call {unknown[0]!r} is not awaiting approval; these are: {', '.join(sorted(undecided))}"
+            f"Invalid tool call IDs: {unknown[0]!r} is not awaiting approval; these are: {', '.join(sorted(undecided))}"
         )
     if not named:
-        raise InvalidInput(f"the approval answers no call; these are awaiting one: {', '.join(sorted(undecided))}")
+        raise InvalidInput(
+            f"Invalid tool call IDs: the approval names none; these are awaiting one: {', '.join(sorted(undecided))}"
+        )
     request_id = waiting.request.id if waiting.request is not None else None
     body = ApprovalResponseBody(request_id=request_id, decisions=decisions, returns=answer.returns)
     return new_message(view, body, now, run=run, otid=answer.otid, group_id=answer.group_id)

@@ -16,7 +16,7 @@ from reverie.auth.cipher import Cipher
 from reverie.context.pairing import OpenCalls
 from reverie.domain.content import ToolCall, ToolReturn
 from reverie.domain.errors import ModelError, NotFound, ToolError
-from reverie.domain.ids import UserId
+from reverie.domain.ids import UserId, make_id
 from reverie.domain.inputs import Request
 from reverie.domain.json import JsonObject
 from reverie.domain.message import MessageScope
@@ -67,7 +67,7 @@ class Toolbox:
     def __init__(
         self,
         *,
-        request: Request,
+        request: Request | None = None,
         builtin: Mapping[str, BuiltinTool],
         executor: ToolExecutor,
         catalogs: ModelCatalogs,
@@ -75,9 +75,10 @@ class Toolbox:
         cipher: Cipher,
         database: Database,
     ) -> None:
+        """Without a `request` there are no tools of a client."""
         self._database = database
         self._meaning = meaning
-        self._client_tools = {spec.name: spec for spec in request.options.client_tools}
+        self._client_tools = {} if request is None else {spec.name: spec for spec in request.options.client_tools}
         self._builtin = builtin
         self._executor = executor
         self._catalogs = catalogs
@@ -205,6 +206,16 @@ class Toolbox:
             yield
         finally:
             self._clocked[call.id] = (start_ns, before_ns + time.monotonic_ns() - began_ns)
+
+    async def by_hand(self, view: View, tool: StateTool, arguments: JsonObject, now: datetime) -> ToolOutcome:
+        """Run a state tool that a caller asks for, outside any turn, in a transaction of its own."""
+        call = ToolCall(id=make_id("call"), name=tool.spec.name, arguments=orjson.dumps(arguments).decode())
+        prepared = await self._prepare_state_tool(view, call, tool, arguments)
+        if isinstance(prepared, _Settled):
+            return prepared.outcome
+        return await self._database.write(
+            lambda c: _apply_one(c, TransactionMemory(c, view, run_id=None, now=now), prepared)
+        )
 
     async def embed(self, view: View, text: str) -> Sequence[float] | None:
         """The vector of `text` by the agent's embedding model; None where there is none or it fails."""

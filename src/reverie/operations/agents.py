@@ -17,6 +17,8 @@ from reverie.domain.json import JsonObject
 from reverie.domain.paging import Page
 from reverie.domain.tool import Tool, ToolType
 from reverie.domain.unset import UNSET
+from reverie.loop.state import View, read_view
+from reverie.loop.toolbox import Toolbox
 from reverie.operations.assembly import (
     check_timezone,
     give_companion,
@@ -47,7 +49,8 @@ from reverie.storage import (
 from reverie.storage.agents import EVERYTHING, Related
 from reverie.storage.identities import AGENTS
 from reverie.tools.arguments import fit_arguments
-from reverie.tools.base import AGENT_ID, ToolOutcome, ToolRun
+from reverie.tools.base import AGENT_ID, StateTool, ToolOutcome, ToolRun
+from reverie.tools.builtin import BUILTIN
 from reverie.tools.rules import check_rules
 
 
@@ -328,28 +331,32 @@ async def set_approval(
 
 
 async def run_tool(ops: Operations, caller: Caller, agent_id: AgentId, tool_name: str, args: JsonObject) -> ToolOutcome:
-    """Run one of the agent's custom tools with its secrets, outside any conversation.
+    """Run one of the agent's tools with its secrets, outside any turn; its memory tools change its own thread's memory.
 
     Raises:
         NotFound: the agent has no tool of that name.
-        InvalidInput: the tool edits the agent's memory, which happens in conversations only.
+        InvalidInput: the tool talks to other agents, which happens in turns only.
     """
     caller.require(Scope.TOOLS)
+    now = ops.clock()
 
-    def read(c: Connection) -> tuple[Agent, Tool]:
+    def read(c: Connection) -> tuple[View, Tool]:
         agent = agents.get(c, caller.organization_id, agent_id)
-        return agent, tools.named_of_agent(c, agent, tool_name)
+        tool = tools.named_of_agent(c, agent, tool_name)
+        return read_view(c, caller.organization_id, ConversationId(agent.id), now), tool
 
-    agent, tool = await ops.database.read(read)
-    if tool.is_builtin and tool.tool_type is not ToolType.BUILTIN:
-        raise InvalidInput(
-            f"tool {tool_name!r} works on the agent's own memory and runs in its conversations only; "
-            "edit blocks and passages over their own endpoints"
-        )
+    view, tool = await ops.database.read(read)
+    agent = view.agent
     try:
         arguments = fit_arguments(args, tool.spec)
     except ToolError as error:
         return ToolOutcome.error(str(error))
+    own = BUILTIN.get(tool.name) if tool.is_builtin else None
+    if isinstance(own, StateTool):
+        caller.require(Scope.WRITE)
+        return await _toolbox(ops).by_hand(view, own, arguments, now)
+    if tool.is_builtin and tool.tool_type is not ToolType.BUILTIN:
+        raise InvalidInput(f"tool {tool_name!r} talks to other agents and runs in turns only; send them messages")
     environment = {name: ops.cipher.decrypt(sealed, agent.id) for name, sealed in agent.sealed_secrets.items()}
     environment[AGENT_ID] = agent.id
     return await ops.executor.run(
@@ -361,6 +368,17 @@ async def run_tool(ops: Operations, caller: Caller, agent_id: AgentId, tool_name
             user_id=caller.user_id,
             scopes=frozenset(caller.scopes),
         )
+    )
+
+
+def _toolbox(ops: Operations) -> Toolbox:
+    return Toolbox(
+        builtin=BUILTIN,
+        executor=ops.executor,
+        catalogs=ops.catalogs,
+        meaning=ops.meaning,
+        cipher=ops.cipher,
+        database=ops.database,
     )
 
 

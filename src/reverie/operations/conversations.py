@@ -11,7 +11,7 @@ from reverie.auth.keys import Caller, Scope
 from reverie.domain.agent import CompactionSettings
 from reverie.domain.conversation import Conversation
 from reverie.domain.errors import Busy, Conflict, InvalidInput, NotFound
-from reverie.domain.ids import AgentId, ConversationId, MessageId, RunId, make_id
+from reverie.domain.ids import AgentId, ConversationId, MessageId, RunId, make_id, make_otid
 from reverie.domain.inputs import TurnOptions
 from reverie.domain.json import JsonObject
 from reverie.domain.message import Message, MessageKind
@@ -345,7 +345,7 @@ def _copy(message: Message, conversation_id: ConversationId) -> Message:
         id=MessageId(make_id("message")),
         conversation_id=conversation_id,
         run_id=None,
-        otid=make_id("otid"),
+        otid=make_otid(),
     )
 
 

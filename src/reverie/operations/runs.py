@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from sqlalchemy import Connection
 
 from reverie.auth.keys import Caller, Scope
-from reverie.domain.errors import Conflict, NotFound
+from reverie.domain.errors import Conflict, InvalidInput, NotFound
 from reverie.domain.events import Event
 from reverie.domain.ids import ConversationId, RunId, ToolId
 from reverie.domain.message import Message, MessageFilter, MessageKind
@@ -84,7 +84,8 @@ async def to_follow(
     """The run of a conversation that a reader means: the one named, the one that was sent `otid`, or the latest.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is none of that id or otid.
+        InvalidInput: none was named, and the conversation never had one in the background.
     """
     caller.require(Scope.READ)
 
@@ -103,8 +104,9 @@ async def to_follow(
         in_background = RunFilter(conversation_id=conversation_id, background=True)
         latest = runs.list_page(c, caller.organization_id, in_background, Page(limit=1))
         if not latest:
-            raise NotFound(
-                "background run of conversation", conversation_id, "send a message with background=true first"
+            raise InvalidInput(
+                f"No active runs found for conversation {conversation_id!r}, and none that ended can be read again: "
+                "send a message with background=true first"
             )
         return latest[0]
 

@@ -34,6 +34,7 @@ from reverie.domain.ids import (
     StepId,
     ToolId,
     make_id,
+    make_otid,
 )
 from reverie.domain.inputs import MessageInput
 from reverie.domain.message import ApprovalRequestBody, Message, calls_of
@@ -392,7 +393,7 @@ def _history(source: FileAgent, agent: Agent) -> list[Message]:
                     created_at=aware(message.created_at) or agent.created_at,
                     in_context=not in_context or message.id in in_context,
                     step_id=step,
-                    otid=(message.otid if number == 0 else None) or make_id("otid"),
+                    otid=(message.otid if number == 0 else None) or make_otid(),
                     name=message.name,
                     sender_id=message.sender_id,
                     model=message.model,

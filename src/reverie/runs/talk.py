@@ -19,7 +19,7 @@ from reverie.domain.content import TextPart, join_text
 from reverie.domain.errors import InvalidInput, ReverieError
 from reverie.domain.events import Event, MessageSaved, RunEnded, RunFailure
 from reverie.domain.group import Group, ManagerType
-from reverie.domain.ids import AgentId, ConversationId, RunId, make_id
+from reverie.domain.ids import AgentId, ConversationId, RunId, make_otid
 from reverie.domain.inputs import Request, SayInput
 from reverie.domain.message import Message, UserBody, text_parts
 from reverie.domain.run import Usage
@@ -143,7 +143,7 @@ class _Talk:
         members = {agent.id: agent for agent in known}
         self.names = {agent.id: agent.name for agent in known}
         said = tuple(
-            replace(item, group_id=group.id, otid=item.otid or make_id("otid"))
+            replace(item, group_id=group.id, otid=item.otid or make_otid())
             for item in self.request.inputs
             if isinstance(item, SayInput)
         )

@@ -429,8 +429,8 @@ def _return(item: ToolReturn) -> WireToolReturn:
         else content_of(item.content),
         "status": item.status,
         "tool_call_id": item.tool_call_id,
-        "stdout": list(item.stdout) or None,
-        "stderr": list(item.stderr) or None,
+        "stdout": list(item.stdout),
+        "stderr": list(item.stderr),
     }
 
 
@@ -442,8 +442,8 @@ def _tool_return(message: Message, returns: Sequence[ToolReturn]) -> ToolReturnM
         "tool_return": first.text,
         "status": first.status,
         "tool_call_id": first.tool_call_id,
-        "stdout": list(first.stdout) or None,
-        "stderr": list(first.stderr) or None,
+        "stdout": list(first.stdout),
+        "stderr": list(first.stderr),
         "tool_returns": [_return(item) for item in returns],
     }
 

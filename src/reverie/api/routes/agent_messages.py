@@ -60,7 +60,13 @@ def view_of_types(types: list[MessageType] | None) -> View:
 
 
 async def answer_messages(call: Call, where: MessageFilter, page: PageQuery, view: View) -> Json[list[WireMessage]]:
-    """A page of messages as `view` shows them."""
+    """A page of messages as `view` shows them.
+
+    `before` means earlier messages in both orders, unlike in other lists: chat programs scroll back by it, with the
+    oldest message of a page that begins with the newest.
+    """
+    if page.order == "desc" and page.before is not None and page.after is None:
+        page = replace(page, after=page.before, before=None)
     found = await messages.list_messages(
         call.ops, call.caller, where, page.page(), shows=lambda message: bool(wire_messages(message, view))
     )

@@ -16,7 +16,7 @@ from reverie.api.wire.tools import (
     ToolState,
     tool_state,
 )
-from reverie.domain.content import ImagePart
+from reverie.domain.content import ImagePart, join_text
 from reverie.domain.errors import MalformedInput
 from reverie.domain.ids import AgentId, ToolId
 from reverie.operations import agents
@@ -67,12 +67,13 @@ async def run_tool(
     """Run one of the agent's tools now, outside any conversation."""
     args = {} if body is None else body.args
     outcome = await agents.run_tool(call.ops, call.caller, AgentId(agent_id), tool_name, args)
+    failed = outcome.status == "error"
     return Json(
         {
             "status": outcome.status,
-            "func_return": _returned(outcome),
+            "func_return": None if failed else _returned(outcome),
             "stdout": list(outcome.stdout),
-            "stderr": list(outcome.stderr),
+            "stderr": list(outcome.stderr) or ([join_text(outcome.content)] if failed else []),
             "agent_state": None,
             "sandbox_config_fingerprint": None,
         }
@@ -80,6 +81,6 @@ async def run_tool(
 
 
 def _returned(outcome: ToolOutcome) -> Any:
-    """The value itself where there is one; what went wrong, or pictures, as the model is shown them."""
+    """The value itself where there is one; pictures as the model is shown them."""
     has_pictures = any(isinstance(part, ImagePart) for part in outcome.content)
-    return outcome.value if outcome.status == "success" and not has_pictures else content_of(outcome.content)
+    return content_of(outcome.content) if has_pictures else outcome.value

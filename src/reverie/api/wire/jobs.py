@@ -274,7 +274,7 @@ def _return(item: ToolReturn) -> JsonObject:
     return {
         "tool_call_id": item.tool_call_id,
         "status": item.status,
-        "stdout": list(item.stdout) or None,
-        "stderr": list(item.stderr) or None,
+        "stdout": list(item.stdout),
+        "stderr": list(item.stderr),
         "func_response": item.text,
     }

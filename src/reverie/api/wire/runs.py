@@ -143,7 +143,7 @@ def run_state(run: Run) -> RunState:
     return {
         "id": run.id,
         "agent_id": run.agent_id,
-        "conversation_id": run.conversation_id,
+        "conversation_id": None if run.conversation_id.startswith("agent-") else run.conversation_id,
         "status": run.status,
         "stop_reason": run.stop_reason,
         "background": run.background,

@@ -208,6 +208,9 @@ class OnlineExecutor:
         }
         if outcome.status == "error":
             answer["error"] = said
+            # Where it went wrong stands in both.
+            if said.endswith("\n".join(outcome.stderr).strip()):
+                del answer["stderr"]
         text = json.dumps({name: value for name, value in answer.items() if value}, ensure_ascii=False)
         shown = ToolOutcome.success(text, answer) if outcome.status == "success" else ToolOutcome.error(text)
         return replace(shown, stdout=outcome.stdout, stderr=outcome.stderr)

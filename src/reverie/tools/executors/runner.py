@@ -142,7 +142,9 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
             value = asyncio.run(value)
         value = plain(value)
     except BaseException as error:  # noqa: BLE001 - whatever the tool raises is its result
-        return {"ok": False, "error": _describe(error, filename)}
+        what = "".join(traceback.format_exception_only(error)).strip().rpartition("\n")[2]
+        said = f"Error executing function {request['function']}: {what}"
+        return {"ok": False, "error": said, "trace": _describe(error, filename)}
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return {"ok": True, "text": text, "value": value}
 

@@ -37,10 +37,12 @@ function values(tool: Tool): unknown[] {
 }
 
 /** The message, and the frames of the tool's own file. */
-function describe(error: unknown): string {
-  if (!(error instanceof Error)) return `thrown: ${String(error)}`;
-  const frames = (error.stack ?? "").split("\n").filter((line) => line.includes(modulePath));
-  return [`${error.name}: ${error.message}`, ...frames].join("\n").replaceAll(`file://${modulePath}`, `${request.name}.ts`);
+function describe(error: unknown): { error: string; trace: string } {
+  const what = error instanceof Error ? `${error.name}: ${error.message}` : `thrown: ${String(error)}`;
+  const stack = error instanceof Error ? (error.stack ?? "").split("\n") : [];
+  const frames = stack.filter((line) => line.includes(modulePath));
+  const trace = [what, ...frames].join("\n").replaceAll(`file://${modulePath}`, `${request.name}.ts`);
+  return { error: `Error executing function ${request.name}: ${what}`, trace };
 }
 
 /** The SDK's client, which reaches the server through the sandbox's door; or what says why there is none. */
@@ -76,7 +78,7 @@ try {
   const plain = JSON.parse(JSON.stringify(value, said) ?? "null");
   answer = { ok: true, text: typeof plain === "string" ? plain : JSON.stringify(plain), value: plain };
 } catch (error) {
-  answer = { ok: false, error: describe(error) };
+  answer = { ok: false, ...describe(error) };
 }
 Deno.writeTextFileSync(answerPath, JSON.stringify(answer));
 Deno.exit(0);

@@ -215,7 +215,10 @@ def _read(answer: bytes, stdout: bytes, stderr: bytes, code: int | None) -> Tool
             # Pictures are in the content already; no rule looks at one.
             return outcome if parts is None else replace(outcome, content=parts, value=None)
         text = str(parsed["error"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        if trace := str(parsed.get("trace", "")):
+            # Where it went wrong is for the model, and where programs look for it, like one that Python printed.
+            text, stderr = f"{text}\n{trace}", stderr + trace.encode("utf-8", "replace") + b"\n"
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         text = f"The tool's process ended with code {code} before it returned a value."
         if code is not None and code > 128:
             text += f" It was killed by {_signal_name(code - 128)}; a memory or time limit may have been reached."
