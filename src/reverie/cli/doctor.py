@@ -21,7 +21,7 @@ from rich.text import Text
 from sqlalchemy.exc import SQLAlchemyError
 
 from reverie import __version__
-from reverie.cli.serve import database_name, prepare_data_dir, reason_of
+from reverie.cli.serve import database_name, prepare_data_dir
 from reverie.config import Settings, unknown_variable_hint
 from reverie.domain.errors import ReverieError
 from reverie.domain.provider import ModelInfo
@@ -29,6 +29,7 @@ from reverie.models.base import ProviderOptions
 from reverie.models.catalog import Catalog
 from reverie.storage.database import Database, DatabaseOptions
 from reverie.storage.drivers import sqlite_driver
+from reverie.storage.outage import reason_of
 from reverie.storage.search import vector_support
 from reverie.tools.executors.sandbox import SandboxExecutor
 

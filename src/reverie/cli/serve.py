@@ -12,7 +12,6 @@ import errno
 import gc
 import os
 import pkgutil
-import re
 import signal
 import socket
 import sys
@@ -32,11 +31,10 @@ from reverie import __version__
 from reverie.cli.logs import set_up_logs
 from reverie.config import Settings, unknown_variable_hint
 from reverie.domain.errors import ReverieError
+from reverie.storage.outage import reason_of
 
 _GRACE_S: Final = 5.0
 """After the drain time: for closing the database, before the process is ended from outside the loop."""
-
-_DRIVER_NAMES: Final = re.compile(r"^\([\w.]+\)\s*(<class '[\w.]+'>:\s*)?")
 
 
 class ServerHandle(Protocol):
@@ -201,12 +199,6 @@ async def _built(settings: Settings, build: Build) -> AsyncIterator[ServerHandle
 def _database_problem(settings: Settings, error: Exception) -> str:
     shown = database_name(settings)
     return f"database {shown} cannot be used: {reason_of(error)}; check that it runs and that --database-url is right"
-
-
-def reason_of(error: Exception) -> str:
-    """The first line of an error's text, without the class names that drivers put before it."""
-    lines = _DRIVER_NAMES.sub("", str(error).strip()).splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def database_name(settings: Settings) -> str:

@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy import Connection
 
 from reverie.domain.clock import Clock
+from reverie.domain.errors import Unavailable
 from reverie.domain.ids import RunId
 from reverie.domain.run import Run
 from reverie.runs import workers
@@ -44,12 +45,15 @@ class Lease:
         self._pulse = asyncio.create_task(self._keep(), name="lease")
 
     async def close(self) -> None:
-        """Give the lease back."""
+        """Give the lease back; one that cannot be given back runs out."""
         if self._pulse is not None:
             self._pulse.cancel()
             with suppress(asyncio.CancelledError):
                 await self._pulse
-        await self._database.write(lambda c: forget_worker(c, self.worker.id))
+        try:
+            await self._database.write(lambda c: forget_worker(c, self.worker.id))
+        except Unavailable as error:  # the disk is full or the database gone: the process ends all the same
+            log.warning("lease_not_given_back", reason=str(error))
 
     def beat_if_due(self, c: Connection, now: datetime) -> None:
         """Renew the lease within somebody's transaction, when a third of it has passed."""

@@ -11,13 +11,18 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+import structlog
 from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 
 from reverie.domain.errors import Unavailable
 from reverie.storage.bells import Heard, hear
 from reverie.storage.dialect import Dialect, PostgresDialect, SqliteDialect
+from reverie.storage.outage import is_full, is_outage, reason_of
 from reverie.storage.runner import DatabaseOptions, Runner
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -46,12 +51,30 @@ class Database:
         return Path(self.url.database) if self.dialect.name == "sqlite" and self.url.database else None
 
     async def read(self, fn: Callable[[Connection], T]) -> T:
-        """Run `fn` in a transaction that sees one state of the database and changes nothing."""
-        return await self._runner.read(fn)
+        """Run `fn` in a transaction that sees one state of the database and changes nothing.
+
+        Raises:
+            Unavailable: the database cannot be used now.
+        """
+        try:
+            return await self._runner.read(fn)
+        except (DBAPIError, OSError) as error:
+            if not is_outage(error):
+                raise
+            raise _unavailable(error) from error
 
     async def write(self, fn: Callable[[Connection], T]) -> T:
-        """Run `fn` in a transaction of its own, committed when it returns, undone when it raises."""
-        return await self._runner.write(fn)
+        """Run `fn` in a transaction of its own, committed when it returns, undone when it raises.
+
+        Raises:
+            Unavailable: the database cannot be used now; where it broke off in the commit, both may have come true.
+        """
+        try:
+            return await self._runner.write(fn)
+        except (DBAPIError, OSError) as error:
+            if not is_outage(error):
+                raise
+            raise _unavailable(error) from error
 
     async def listen(self, heard: Heard, missed: Callable[[], None]) -> None:
         """Hand over the bells that any process rings, until cancelled; `missed` says that some may have been lost."""
@@ -60,6 +83,14 @@ class Database:
     async def close(self) -> None:
         """Wait for what runs, then close every connection."""
         await self._runner.close()
+
+
+def _unavailable(error: Exception) -> Unavailable:
+    """What callers are told; where the database is, only the log says."""
+    log.warning("database_unavailable", reason=reason_of(error))
+    if is_full(error):
+        return Unavailable("nothing can be stored: the database's disk is full; free some space there")
+    return Unavailable("the database cannot be used at the moment; try again, the server's log says why")
 
 
 __all__ = ["Database", "DatabaseOptions"]

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from reverie.domain.errors import Unavailable
 from reverie.storage.migrations import known_revisions
+from reverie.storage.outage import is_full, reason_of
 from reverie.storage.runner import DatabaseOptions
 from reverie.storage.sqlite import sqlite_engine
 
@@ -77,7 +78,7 @@ def _sqlite(options: DatabaseOptions, progress: Progress) -> None:
                 return
             if version is not None and path:
                 _copy(options, Path(path), version, progress)
-            _upgrade(connection, progress)
+            _upgrade(connection, version, progress)
             if broken := connection.execute(text("PRAGMA foreign_key_check")).first():
                 raise Unavailable(f"the migration would leave rows without what they refer to ({broken}); undone")
     finally:
@@ -121,8 +122,9 @@ async def _postgresql(options: DatabaseOptions, progress: Progress) -> None:
             return
         async with engine.begin() as connection:
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-            if not _is_current(await connection.run_sync(_version), options):
-                await connection.run_sync(_upgrade, progress)
+            version = await connection.run_sync(_version)
+            if not _is_current(version, options):
+                await connection.run_sync(_upgrade, version, progress)
     finally:
         await engine.dispose()
 
@@ -132,9 +134,12 @@ def _postgresql_engine(options: DatabaseOptions) -> Any:
     return importlib.import_module("reverie.storage.postgres").migration_engine(options)
 
 
-def _upgrade(c: Connection, progress: Progress) -> None:
+def _upgrade(c: Connection, version: str | None, progress: Progress) -> None:
+    if version is None:  # whoever starts for the first time has no use for the steps by which the schema grew
+        progress(f"database schema: making it, as of {known_revisions()[-1]}")
     # Alembic takes 80 ms and 15 MB to import, and hardly any start needs it.
-    importlib.import_module("reverie.storage.migrations.history").upgrade(c, progress)
+    history = importlib.import_module("reverie.storage.migrations.history")
+    history.upgrade(c, _silent if version is None else progress)
 
 
 def _version(c: Connection) -> str | None:
@@ -163,12 +168,11 @@ def _shown(options: DatabaseOptions) -> str:
 
 
 def _cannot_open(options: DatabaseOptions, error: Exception) -> str:
-    """What the driver said, in one line without its class names, and what to look at."""
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    lines = str(cause.__cause__ or cause).splitlines()
-    remedy = (
-        "check who owns it and that it is a database of this server, or choose another data directory"
-        if make_url(options.url).get_backend_name() == "sqlite"
-        else "check that PostgreSQL runs there and that the address, user and password are right"
-    )
-    return f"cannot open the database {_shown(options)}: {lines[0] if lines else type(cause).__name__}; {remedy}"
+    """What the driver said, in one line, and what to look at."""
+    if is_full(error):
+        remedy = "free some space on its disk, or choose another data directory"
+    elif make_url(options.url).get_backend_name() == "sqlite":
+        remedy = "check who owns it and that it is a database of this server, or choose another data directory"
+    else:
+        remedy = "check that PostgreSQL runs there and that the address, user and password are right"
+    return f"cannot open the database {_shown(options)}: {reason_of(error)}; {remedy}"
