@@ -273,7 +273,7 @@ async def measure_sandbox(load: Load, count: int) -> None:
         "50 sandboxed calls at once", p50_ms=waits[25], p95_ms=waits[47], figure=f"all in {waits[-1] / 1000:.2f} s"
     )
     await asyncio.sleep(1)
-    load.add("waiting worker", figure=f"{_waiting_worker_mb(load.server):.1f} MB")
+    load.add("what calls are forked from", figure=f"{_zygotes_mb(load.server):.1f} MB")
     before_mb = load.server.memory_info().rss / 1e6
     for _ in range(count * 5 // 8):
         await asyncio.gather(*(run() for _ in range(8)))
@@ -302,21 +302,29 @@ async def _measure_packages(load: Load, count: int) -> None:
     await load.measure("sandboxed call with a package, warm", count // 8, work, children=True, pause_s=0.2)
 
 
-def _waiting_worker_mb(server: psutil.Process) -> float:
-    """What a worker that waits for a call holds, its share of common pages included; the mean of those there are."""
-    workers = [child for child in server.children() if "runner.pyc" in " ".join(child.cmdline())]
-    held = sum(part.memory_full_info().pss for worker in workers for part in (worker, *worker.children(recursive=True)))
-    return float(held) / 1e6 / max(len(workers), 1)
+def _zygotes(server: psutil.Process) -> list[psutil.Process]:
+    return [child for child in server.children() if "zygote.pyc" in " ".join(child.cmdline())]
+
+
+def _zygotes_mb(server: psutil.Process) -> float:
+    """What the processes hold from which calls are forked, their share of common pages included; all together."""
+    held = sum(
+        part.memory_full_info().pss
+        for zygote in _zygotes(server)
+        for part in (zygote, *zygote.children(recursive=True))
+    )
+    return float(held) / 1e6
 
 
 async def _measure_cold(load: Load, count: int) -> None:
-    """A call for which no sandbox was started ahead of need."""
-    with running_server(None, {"REVERIE_TOOL_WARM_WORKERS": "0"}) as server:
-        cold = Load(server, load.provider, load.database, load.rows)
-        body = {"source_code": SANDBOXED, "args": {"a": 1, "b": 2}}
-        work = lambda: cold.post("/v1/tools/run", body)  # noqa: E731 - measured below
-        await cold.measure("sandboxed call, cold", count // 8, work, children=True)
-        await cold.http.aclose()
+    """A call that finds no zygote: it starts the sandbox and the interpreter in it."""
+
+    async def cold() -> None:
+        for zygote in _zygotes(load.server):
+            zygote.kill()
+        await load.post("/v1/tools/run", {"source_code": SANDBOXED, "args": {"a": 1, "b": 2}})
+
+    await load.measure("sandboxed call, cold", count // 8, cold, children=True, pause_s=0.2)
 
 
 async def measure_clients(load: Load, count: int) -> None:

@@ -94,7 +94,6 @@ class Settings(ToolSettings, ModelSettings, RunSettings, ServerSettings):
             processes=self.tool_processes,
             environment_bytes=self.tool_environment_mb * 1024 * 1024,
             network=self.tool_network,
-            warm_workers=self.tool_warm_workers,
             data_dir=str(self.data_dir / "tools"),
             unsafe_subprocess=self.tool_unsafe,
         )

@@ -55,14 +55,6 @@ class ToolSettings(BaseSettings):
         note="Which custom tools reach the network, through a proxy that refuses this machine and private networks: "
         "none, those with the tag `network`, or all. `true` means all, `false` none.",
     )
-    tool_warm_workers: int = setting(
-        2,
-        "REVERIE_TOOL_WARM_WORKERS",
-        section=_TOOLS,
-        expects="a whole number, 0 or more",
-        note="Sandboxes started ahead of need. More make many calls at once quicker, each holds some memory.",
-        ge=0,
-    )
     tool_unsafe: bool = setting(
         False,
         "REVERIE_TOOL_UNSAFE",

@@ -351,8 +351,6 @@ class SandboxOptions:
     """Largest folder of installed requirements; a package can be a small archive of very much."""
     network: Literal["none", "tagged", "all"] = "none"
     """Which tools reach the network, through a proxy that leads to public addresses only."""
-    warm_workers: int = 2
-    """Started ahead of need."""
     data_dir: str = ""
     """Where environments for requirements are kept."""
     unsafe_subprocess: bool = False

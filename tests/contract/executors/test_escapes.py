@@ -5,6 +5,7 @@ None of them does harm where it succeeds: files are opened and not written, sign
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
 import socket
@@ -12,10 +13,12 @@ import sqlite3
 import textwrap
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 import pytest
 
 from reverie.domain.ids import OrganizationId, ToolId
@@ -224,16 +227,18 @@ def _writable_in_sys() -> str:
     return str(next(found, Path("/sys/kernel/uevent_seqnum")))
 
 
+TOOL: Final = Tool(
+    id=ToolId("tool-1"),
+    organization_id=OrganizationId("org-1"),
+    name="probe",
+    json_schema={},
+    created_at=NOW,
+    updated_at=NOW,
+)
+
+
 def run_once(options: SandboxOptions, source: str, arguments: dict[str, Any]) -> ToolOutcome:
-    tool = Tool(
-        id=ToolId("tool-1"),
-        organization_id=OrganizationId("org-1"),
-        name="probe",
-        json_schema={},
-        source_code=source,
-        created_at=NOW,
-        updated_at=NOW,
-    )
+    tool = replace(TOOL, source_code=source)
 
     async def once() -> ToolOutcome:
         executor = SandboxExecutor(options, environment=dict(os.environ))
@@ -255,15 +260,25 @@ def outcome_of(machine: dict[str, Any], options: SandboxOptions) -> set[str]:
 
 @pytest.fixture(scope="module")
 def escaped(machine: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """What succeeds in the sandbox."""
-    return outcome_of(machine, SandboxOptions(data_dir=str(tmp_path_factory.mktemp("inside")), warm_workers=0))
+    """What succeeds in the sandbox, in a cell of it or where each call has to have a whole one."""
+    in_cell = outcome_of(machine, SandboxOptions(data_dir=str(tmp_path_factory.mktemp("inside"))))
+    programs = tmp_path_factory.mktemp("programs")
+    grudging = programs / "bwrap"
+    # As on systems whose AppArmor lets bubblewrap make namespaces and denies capabilities within them.
+    refusal = 'for word; do [ "$word" = --cap-add ] && exit 1; done'
+    grudging.write_text(f'#!/bin/sh\n{refusal}\nexec {shutil.which("bwrap")} "$@"\n')
+    grudging.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+        in_whole = outcome_of(machine, SandboxOptions(data_dir=str(tmp_path_factory.mktemp("whole"))))
+    return in_cell | in_whole
 
 
 @pytest.fixture(scope="module")
 def unprotected(machine: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """What succeeds in a bare subprocess."""
     folder = str(tmp_path_factory.mktemp("outside"))
-    options = SandboxOptions(data_dir=folder, warm_workers=0, unsafe_subprocess=True)
+    options = SandboxOptions(data_dir=folder, unsafe_subprocess=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", folder)  # there is no bubblewrap on it
         return outcome_of(machine, options)
@@ -274,6 +289,76 @@ def test_the_sandbox_refuses_to(attempt: str, escaped: set[str], unprotected: se
     assert attempt not in escaped
     if IS_ROOT or attempt not in NEEDS_ROOT:
         assert attempt in unprotected, "a bare subprocess cannot do it either, so this shows nothing"
+
+
+LOOKS: Final = {
+    "a port": "socket.create_connection(('127.0.0.1', 5555), 3)",
+    "a socket without a path": "socket.socket(socket.AF_UNIX).connect('\\0left')",
+    "a file": "open('/tmp/left').close()",
+    "a memory segment": "call(lambda: min(libc.shmget(0x1eaf, 0, 0), 0))",
+    "a terminal": "os.close(os.open('/dev/pts/0', os.O_RDWR | os.O_NOCTTY))",
+    "a process": "[name for name in os.listdir('/proc') if name.isdigit()][1]",
+    "a word in the session's keyring": "call(lambda: min(libc.syscall(KEYCTL, 10, -3, b'user', b'left', 0), 0))",
+    "a word in the user's keyring": "call(lambda: min(libc.syscall(KEYCTL, 10, -4, b'user', b'left', 0), 0))",
+}
+"""What a call may leave, and an expression that raises where it is not found."""
+
+
+def test_calls_side_by_side_find_nothing_of_one_another(tmp_path: Path) -> None:
+    looks = ", ".join(f"{name!r}: lambda: {look}" for name, look in LOOKS.items())
+    common = f"""{PREAMBLE}
+import pty, time
+ADD_KEY, KEYCTL = (248, 250) if os.uname().machine == "x86_64" else (217, 219)
+def found():
+    names = []
+    for name, look in {{{looks}}}.items():
+        try:
+            look()
+            names.append(name)
+        except (OSError, IndexError):
+            pass
+    return names
+"""
+    leave = f"""{common}
+def probe():
+    kept = [socket.create_server(("127.0.0.1", 5555)), socket.socket(socket.AF_UNIX), pty.openpty()]
+    kept[1].bind("\\0left"); kept[1].listen()
+    open("/tmp/left", "w").close()
+    libc.shmget(0x1eaf, 64, 0o1666)
+    for ring in (-3, -4):
+        libc.syscall(ADD_KEY, b"user", b"left", b"word", 4, ring)
+    if os.fork() == 0:
+        time.sleep(60)
+    names = found()
+    if len(names) == {len(LOOKS)}:
+        while True: pass
+    return names
+"""
+
+    async def both() -> Any:
+        executor = SandboxExecutor(SandboxOptions(data_dir=str(tmp_path)))
+        leaver, finder = (replace(TOOL, source_code=s) for s in (leave, f"{common}\ndef probe():\n    return found()"))
+        leaving = asyncio.create_task(executor.run(ToolRun(tool=leaver, arguments={})))
+        try:
+            while not leaving.done() and not _is_busy():
+                await asyncio.to_thread(psutil.cpu_percent, 0.05)
+            assert not leaving.done(), leaving.result()  # it finds all of that itself
+            return (await executor.run(ToolRun(tool=finder, arguments={}))).value
+        finally:
+            leaving.cancel()
+            await asyncio.gather(leaving, return_exceptions=True)
+            await executor.aclose()
+
+    assert asyncio.run(both()) == []
+
+
+def _is_busy() -> bool:
+    """Whether a process below this one has worked for a while."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "zygote.pyc" in " ".join(process.cmdline()) and process.cpu_times().user > 0.3:
+                return True
+    return False
 
 
 BOMBS: Final = {
@@ -298,13 +383,13 @@ def test_the_sandbox_has_no_room_to(bomb: str, machine: dict[str, Any], tmp_path
     body = textwrap.indent(textwrap.dedent(BOMBS[bomb]).strip(), "    ")
     source = f"{PREAMBLE}\ndef probe(at):\n{body}\n"
     roomy = {"memory_bytes": 2**33, "scratch_bytes": 2**30, "processes": 4096}
-    options = SandboxOptions(data_dir=str(tmp_path), warm_workers=0, memory_bytes=256 * 2**20)
+    options = SandboxOptions(data_dir=str(tmp_path), memory_bytes=256 * 2**20)
     assert run_once(options, source, {"at": machine}).status == "error"
     if bomb == "hold thousands of files open":
         return  # a limit of every process here, sandboxed or not
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(tmp_path))
-        bare = SandboxOptions(data_dir=str(tmp_path), warm_workers=0, unsafe_subprocess=True, **roomy)  # type: ignore[arg-type]
+        bare = SandboxOptions(data_dir=str(tmp_path), unsafe_subprocess=True, **roomy)  # type: ignore[arg-type]
         outcome = run_once(bare, source, {"at": machine})
     assert outcome.value is True, "a bare subprocess has no room either, so this shows nothing"
     for left in (*Path("/tmp").glob("big-*"), Path(machine["scratch"]) / "big"):
@@ -332,10 +417,8 @@ def probe(at):
     work = "import os\ndef probe(at):\n    return os.path.exists('/tmp/left')"
 
     async def both() -> ToolOutcome:
-        executor = SandboxExecutor(SandboxOptions(data_dir=str(tmp_path), warm_workers=1))
-        template = {"organization_id": OrganizationId("org-1"), "json_schema": {}, "created_at": NOW, "updated_at": NOW}
-        first = Tool(id=ToolId("tool-1"), name="probe", source_code=lurk, **template)  # type: ignore[arg-type]
-        second = Tool(id=ToolId("tool-2"), name="probe", source_code=work, **template)  # type: ignore[arg-type]
+        executor = SandboxExecutor(SandboxOptions(data_dir=str(tmp_path)))
+        first, second = replace(TOOL, source_code=lurk), replace(TOOL, source_code=work)
         try:
             assert (await executor.run(ToolRun(tool=first, arguments={"at": machine}))).value is True
             secret = {"SECRET": "NEXT-SECRET"}
@@ -345,3 +428,17 @@ def probe(at):
 
     assert asyncio.run(both()).value is False
     assert not (Path(machine["scratch"]) / "stolen").exists()
+
+
+async def test_chance_is_not_the_same_in_every_call(tmp_path: Path) -> None:
+    source = """
+import os, random, secrets, ssl, tempfile, uuid
+def probe():
+    return [random.random(), ssl.RAND_bytes(8).hex(), str(uuid.uuid4()), secrets.token_hex(8), tempfile.mktemp()]
+"""
+    executor = SandboxExecutor(SandboxOptions(data_dir=str(tmp_path)))
+    calls = [await executor.run(ToolRun(tool=replace(TOOL, source_code=source), arguments={})) for _ in range(2)]
+    await executor.aclose()
+    drawn = [call.value for call in calls]
+    assert all(isinstance(values, list) for values in drawn), calls
+    assert not [pair for pair in zip(*drawn, strict=True) if pair[0] == pair[1]]

@@ -94,7 +94,7 @@ async def run(
         created_at=NOW,
         updated_at=NOW,
     )
-    sandbox = SandboxOptions(data_dir=str(tmp_path / "tools"), warm_workers=0, network=network)
+    sandbox = SandboxOptions(data_dir=str(tmp_path / "tools"), network=network)
     async with GuardedProxy(door.proxy, options, keys.may_go_out):
         executor = SandboxExecutor(sandbox, door=door, keys=keys)
         try:

@@ -32,7 +32,7 @@ def tool(source: str, **fields: Any) -> Tool:
 
 @pytest.fixture
 async def executor(tmp_path: Path) -> AsyncIterator[SandboxExecutor]:
-    options = SandboxOptions(data_dir=str(tmp_path), timeout_s=20, memory_bytes=256 * 2**20, warm_workers=1)
+    options = SandboxOptions(data_dir=str(tmp_path), timeout_s=20, memory_bytes=256 * 2**20)
     executor = SandboxExecutor(options, environment=dict(os.environ))
     yield executor
     await executor.aclose()
@@ -127,7 +127,7 @@ def probe():
     assert text(await run(executor, leave)) == "left"
     found = (await run(executor, look)).value
     assert "left" not in found
-    assert len([name for name in found if name.isdigit()]) == 2  # its own init and itself
+    assert [name for name in found if name.isdigit()] == ["1"]
     await settled(executor)
 
 
@@ -205,7 +205,7 @@ def probe():
 @pytest.mark.skipif(os.geteuid() != 0, reason="about servers that run as root")
 async def test_a_tool_of_a_root_server_is_another_user_to_the_kernel(executor: SandboxExecutor) -> None:
     task = asyncio.create_task(run(executor, "def probe():\n    print('up')\n    while True: pass", timeout_s=15))
-    while not (spinning := [p for p in children() if "runner.pyc" in command_of(p) and p.cpu_times().user > 0.2]):
+    while not (spinning := [p for p in children() if "zygote.pyc" in command_of(p) and p.cpu_times().user > 0.2]):
         await asyncio.to_thread(psutil.cpu_percent, 0.05)
     assert {process.uids().real for process in spinning} == {65534}
     task.cancel()
@@ -284,7 +284,7 @@ async def test_a_process_that_ends_early_is_told(executor: SandboxExecutor) -> N
 async def test_cancelling_kills_the_sandbox(executor: SandboxExecutor) -> None:
     await executor.report()
     task = asyncio.create_task(run(executor, "import time\ndef probe():\n    time.sleep(60)"))
-    while not [p for p in children() if "runner.pyc" in command_of(p)]:
+    while not [p for p in children() if "zygote.pyc" in command_of(p)]:
         await asyncio.to_thread(psutil.cpu_percent, 0.05)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -309,7 +309,7 @@ def put_wheel(folder: Path, name: str, files: dict[str, str]) -> dict[str, str]:
 async def test_a_small_package_of_very_much_is_refused(tmp_path: Path) -> None:
     bomb = {f"bomb/part{number}.py": "#" + "x" * 2**24 for number in range(8)}
     environment = put_wheel(tmp_path / "wheels", "bomb", bomb)
-    options = SandboxOptions(data_dir=str(tmp_path), warm_workers=0, environment_bytes=32 * 2**20)
+    options = SandboxOptions(data_dir=str(tmp_path), environment_bytes=32 * 2**20)
     executor = SandboxExecutor(options, environment=environment)
     fields = {"pip_requirements": (PipRequirement(name="bomb"),)}
     outcome = await run(executor, "def probe():\n    return 1", fields=fields)
@@ -321,7 +321,7 @@ async def test_a_small_package_of_very_much_is_refused(tmp_path: Path) -> None:
 async def test_requirements_are_installed_from_wheels_once(tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     environment = put_wheel(wheels, "greeter", {"greeter.py": "WORD = 'hello'\n"})
-    executor = SandboxExecutor(SandboxOptions(data_dir=str(tmp_path), warm_workers=0), environment=environment)
+    executor = SandboxExecutor(SandboxOptions(data_dir=str(tmp_path)), environment=environment)
     source = "import greeter\ndef probe():\n    return greeter.WORD"
     fields = {"pip_requirements": (PipRequirement(name="greeter", version="1.0"),)}
     assert text(await run(executor, source, fields=fields)) == "hello"

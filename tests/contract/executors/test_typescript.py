@@ -20,7 +20,7 @@ NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 @pytest.fixture
 async def executor(tmp_path: Path) -> AsyncIterator[SandboxExecutor]:
-    options = SandboxOptions(data_dir=str(tmp_path), timeout_s=30, memory_bytes=256 * 2**20, warm_workers=1)
+    options = SandboxOptions(data_dir=str(tmp_path), timeout_s=30, memory_bytes=256 * 2**20)
     executor = SandboxExecutor(options, environment=dict(os.environ))
     yield executor
     await executor.aclose()
@@ -119,7 +119,7 @@ async def test_endless_loops_and_floods_are_stopped(executor: SandboxExecutor) -
 
 
 async def test_without_the_sdk_a_tool_is_told_and_others_run(tmp_path: Path) -> None:
-    options = SandboxOptions(data_dir=str(tmp_path), warm_workers=0)
+    options = SandboxOptions(data_dir=str(tmp_path))
     executor = SandboxExecutor(options, environment={**os.environ, "NPM_CONFIG_REGISTRY": "http://127.0.0.1:9/"})
     told = text(await run(executor, "export const probe = async () => (await client.agents.list()).items", {}))
     assert "there is no client for this tool" in told

@@ -40,21 +40,20 @@ _USE_OF_CLIENT = re.compile(r"(?<![\w$.])client\s*(\?\.|\.|\[)")
 _OWN_CLIENT = re.compile(
     r"\b(?:const|let|var|function|class)\s+client\b|\bimport\b[^;\n]*\bclient\b|[({,]\s*client\s*[:,)=]"
 )
-_RUNNER = Path(__file__).with_name("runner.py")
-_RUNNER_OF_DENO = Path(__file__).with_name("runner.ts")
+_INSIDE = Path(__file__).with_name("inside")
 
 
 def prepare_base(folder: Path) -> Path:
-    """Return a folder that holds the runner and the packages of `BASE`; it is made at first.
+    """Return a folder that holds the programs of `inside` and the packages of `BASE`; it is made at first.
 
     A copy, because the packages' own folder holds the whole server. Hard links where the file
     system allows, so it takes no room.
     """
     found = _closure(BASE)
+    programs = sorted(path for path in _INSIDE.iterdir() if path.suffix in (".py", ".ts"))
     facts = [
         sys.version,
-        _RUNNER.read_text(),
-        _RUNNER_OF_DENO.read_text(),
+        *(program.read_text() for program in programs),
         *(f"{item.name}=={item.version}" for item in found),
     ]
     target = folder / f"base-{_digest(facts)}"
@@ -66,14 +65,18 @@ def prepare_base(folder: Path) -> Path:
         for file in item.files or ():
             if ".." not in file.parts:
                 _link(Path(str(item.locate_file(file))), draft / file)
-    shutil.copyfile(_RUNNER_OF_DENO, draft / _RUNNER_OF_DENO.name)
-    py_compile.compile(
-        str(_RUNNER),
-        cfile=str(draft / "runner.pyc"),
-        dfile="runner.py",
-        doraise=True,
-        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-    )
+    (draft / launch.INSIDE).mkdir()
+    for program in programs:
+        if program.suffix == ".ts":
+            shutil.copyfile(program, draft / launch.INSIDE / program.name)
+            continue
+        py_compile.compile(
+            str(program),
+            cfile=str(draft / launch.INSIDE / f"{program.stem}.pyc"),
+            dfile=program.name,
+            doraise=True,
+            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+        )
     _put_in_place(draft, target)
     return target
 

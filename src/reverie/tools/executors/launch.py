@@ -1,4 +1,4 @@
-"""How a worker process is started: the bubblewrap command line, or what keeps it from working here."""
+"""How the sandbox is started: the bubblewrap command line, or what keeps it from working here."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from reverie.tools.base import SandboxOptions, SandboxReport
 
@@ -18,29 +18,40 @@ PACKAGES: Final = "/packages"
 ENVIRONMENTS: Final = "/environments"
 DOOR: Final = "/door"
 DENO: Final = "/deno"
+INSIDE: Final = "inside"
+"""Folder of the programs that run in the sandbox, among the packages."""
 SHM_BYTES: Final = 16 * 1024 * 1024
 
 _SYSTEM_DIRS: Final = ("/lib", "/lib64", "/lib32", "/bin", "/sbin")
 
 
+Isolation = Literal["cells", "whole", "none"]
+"""What keeps calls apart: namespaces of their own within one sandbox, a sandbox for each, or nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """A worker's command line; the number of the answer's file descriptor is appended to it."""
+    """A zygote's command line; the number of its line's file descriptor is appended to it."""
 
     argv: tuple[str, ...]
-    sandboxed: bool
+    isolation: Isolation
     environments: str
-    """Where the worker sees the environments for requirements."""
+    """Where calls see the environments for requirements."""
     door: str | None
-    """Where it sees the folder with the socket of the server's API; None: there is none."""
+    """Where they see the folder with the socket of the server's API; None: there is none."""
     packages: str
-    """Where it sees the runner and the packages of all tools."""
+    """Where they see the programs of `inside` and the packages of all tools."""
     deno: str | None
-    """Where it sees what runs TypeScript; None: that is not installed."""
+    """Where they see what runs TypeScript; None: that is not installed."""
+
+    @property
+    def sandboxed(self) -> bool:
+        """Whether calls are kept from what the server can do."""
+        return self.isolation != "none"
 
 
-def sandboxed(options: SandboxOptions, *, packages: Path, environments: Path, door: Path | None) -> Launch:
-    """The command line of a worker in bubblewrap.
+def sandboxed(options: SandboxOptions, *, cells: bool, packages: Path, environments: Path, door: Path | None) -> Launch:
+    """The command line of a zygote in bubblewrap; with `cells`, one that keeps its calls apart by itself.
 
     For uid 0 it is two sandboxes, one in the other. A sandbox started by root does not hold: even
     without capabilities its user is the host's root to the kernel, who may write
@@ -56,15 +67,14 @@ def sandboxed(options: SandboxOptions, *, packages: Path, environments: Path, do
     if deno is not None:
         places[DENO] = deno
     if not _has_all_of_root():
-        argv = _inner(options, places, hidden=(str(environments.parent),))
+        argv = _inner(options, places, cells=cells, hidden=(str(environments.parent),))
     else:
         staged = {place: f"/stage/{number}" for number, place in enumerate(places)}
         argv = [*_staging({staged[place]: origin for place, origin in places.items()}), *_become_other()]
-        argv += _inner(options, staged)
-    command = (*argv, str(interpreter), "-I", "-S", "-B", f"{PACKAGES}/runner.pyc")
+        argv += _inner(options, staged, cells=cells)
     return Launch(
-        argv=command,
-        sandboxed=True,
+        argv=(*argv, *_zygote(str(interpreter), PACKAGES, options, cells=cells)),
+        isolation="cells" if cells else "whole",
         environments=ENVIRONMENTS,
         door=None if door is None else DOOR,
         packages=PACKAGES,
@@ -72,12 +82,11 @@ def sandboxed(options: SandboxOptions, *, packages: Path, environments: Path, do
     )
 
 
-def unsafe(packages: Path, environments: Path, door: Path | None) -> Launch:
-    """The command line of a worker that can do all that the server can."""
-    command = (sys.executable, "-I", "-S", "-B", str(packages / "runner.pyc"))
+def unsafe(options: SandboxOptions, packages: Path, environments: Path, door: Path | None) -> Launch:
+    """The command line of a zygote whose calls can do all that the server can."""
     return Launch(
-        argv=command,
-        sandboxed=False,
+        argv=tuple(_zygote(sys.executable, str(packages), options, cells=False)),
+        isolation="none",
         environments=str(environments),
         door=None if door is None else str(door),
         packages=str(packages),
@@ -137,14 +146,28 @@ def diagnose(stderr: str) -> str:
     return f"bubblewrap cannot start a sandbox here ({reason}); {'; '.join(remedies)}; {_OTHERWISE}"
 
 
+SLOW: Final = (
+    "calls cannot be kept apart within one sandbox here (AppArmor may deny capabilities in it, or the kernel is older "
+    "than 5.3), so each starts a sandbox and an interpreter of its own, which takes some 60 ms more"
+)
+"""What is to be said where calls cannot be kept apart within one sandbox."""
 _OTHERWISE: Final = "or allow running tools without a sandbox, if you wrote all of them yourself"
 
 
-def _inner(options: SandboxOptions, places: Mapping[str, str], hidden: Sequence[str] = ()) -> list[str]:
+def _zygote(interpreter: str, packages: str, options: SandboxOptions, *, cells: bool) -> list[str]:
+    command = [interpreter, "-I", "-S", "-B", f"{packages}/{INSIDE}/zygote.pyc", "cells" if cells else "bare"]
+    return [*command, str(options.scratch_bytes), str(SHM_BYTES)]
+
+
+def _inner(options: SandboxOptions, places: Mapping[str, str], *, cells: bool, hidden: Sequence[str] = ()) -> list[str]:
     """The sandbox itself; `places` maps what it shows to where that comes from."""
-    argv = ["bwrap", "--unshare-user", "--unshare-all", "--disable-userns", "--die-with-parent", "--new-session"]
-    argv += ["--clearenv", "--cap-drop", "ALL", "--uid", "1000", "--gid", "1000", "--hostname", "sandbox"]
-    argv += _system()
+    argv = ["bwrap", "--unshare-user", "--unshare-all", "--die-with-parent", "--new-session"]
+    if cells:
+        # Capabilities in the sandbox's own user namespace, with which the zygote makes cells; no call keeps any.
+        argv += ["--cap-add", "ALL", "--uid", "0", "--gid", "0"]
+    else:
+        argv += ["--disable-userns", "--cap-drop", "ALL", "--uid", "1000", "--gid", "1000"]
+    argv += ["--clearenv", "--hostname", "sandbox", *_system()]
     bound = ["/usr"]
     if not _is_below(sys.base_prefix, "/usr"):
         argv += ["--ro-bind", places[sys.base_prefix], sys.base_prefix]

@@ -3,9 +3,8 @@
 import asyncio
 import os
 import tempfile
-from collections import deque
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,16 +14,16 @@ from reverie.domain.json import JsonObject
 from reverie.domain.tool import Tool
 from reverie.tools import source_schema
 from reverie.tools.base import AGENT_ID, NETWORK_TAG, KeysOfCalls, SandboxOptions, SandboxReport, ToolOutcome, ToolRun
-from reverie.tools.executors import environments, launch
+from reverie.tools.executors import environments, launch, libraries
 from reverie.tools.executors.door import API, PROXY, Door
 from reverie.tools.executors.environments import Installed
 from reverie.tools.executors.launch import Launch
+from reverie.tools.executors.lives import HAS_HANDLES
 from reverie.tools.executors.worker import Worker
+from reverie.tools.executors.zygote import Nursery, SandboxRefused
 
-_REFILL_S: Final = 0.05
-"""How long a call runs before another worker is started in the place of its own."""
 _CLOSE_S: Final = 5.0
-"""Longest wait for workers that are just being started when the executor is closed."""
+"""Longest wait for what is just being started when the executor is closed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +35,8 @@ class _Ready:
 class SandboxExecutor:
     """Runs tools in bubblewrap; implements `ToolExecutor`.
 
-    Each call has a fresh sandbox that is gone when the call ends. A few are started ahead of
-    need, so a call does not wait for an interpreter to start. Belongs to one event loop.
+    Each call has a process and namespaces of its own that are gone when the call ends. It is forked
+    from a zygote, so no call waits for an interpreter to start. Belongs to one event loop.
     """
 
     def __init__(
@@ -61,13 +60,15 @@ class SandboxExecutor:
         self._ready: _Ready | None = None
         self._report: SandboxReport | None = None
         self._preparing = asyncio.Lock()
-        self._warm: deque[Worker] = deque()
-        self._filling: asyncio.Task[None] | None = None
+        self._plain = Nursery()
+        self._with_packages = Nursery()
+        self._starting: asyncio.Task[None] | None = None
         self._closed = False
 
     async def start(self) -> None:
-        """Begin to start workers, and return at once."""
-        self._refill()
+        """Begin to start the zygote that most calls need, and return at once."""
+        if self._starting is None and not self._closed:
+            self._starting = asyncio.create_task(self._start_ahead(), name="sandbox-start")
 
     async def run(self, call: ToolRun) -> ToolOutcome:
         """Execute one call; see `ToolExecutor.run`."""
@@ -83,23 +84,17 @@ class SandboxExecutor:
         except ToolError as error:
             return ToolOutcome.error(str(error))
         try:
-            worker = await self._take(ready.launch)
+            worker = await self._worker(ready.launch, call, installed)
         except OSError as error:
             return ToolOutcome.error(f"the sandbox could not be started: {error}")
-        # Not at once: most calls end sooner than a worker starts, and would share the processor with its start.
-        later = asyncio.get_running_loop().call_later(_REFILL_S, self._refill)
-        try:
-            with self._issued(call) as key:
-                outcome = await worker.call(
-                    self._request(call, ready.launch, installed, key),
-                    timeout_s=self._timeout_s(call),
-                    output_bytes=self._options.output_bytes,
-                    memory_bytes=self._options.memory_bytes,
-                )
-            return outcome.discreet(call.environment)
-        finally:
-            later.cancel()
-            self._refill()
+        with self._issued(call) as key:
+            outcome = await worker.call(
+                self._request(call, ready.launch, installed, key),
+                timeout_s=self._timeout_s(call),
+                output_bytes=self._options.output_bytes,
+                memory_bytes=self._options.memory_bytes,
+            )
+        return outcome.discreet(call.environment)
 
     async def report(self) -> SandboxReport:
         """Whether the sandbox works here; found out by starting one."""
@@ -107,17 +102,17 @@ class SandboxExecutor:
         return self._report or SandboxReport(works=False, detail="the sandbox was closed")
 
     async def aclose(self) -> None:
-        """End the workers started ahead of need.
+        """End the zygotes, and what they still run.
 
-        Nothing here waits without a bound: a worker that cannot be ended now ends with this process.
+        Nothing here waits without a bound: what cannot be ended now ends with this process.
         """
         self._closed = True
-        if self._filling is not None:
-            _, late = await asyncio.wait({self._filling}, timeout=_CLOSE_S)
+        if self._starting is not None:
+            _, late = await asyncio.wait({self._starting}, timeout=_CLOSE_S)
             for task in late:
                 task.cancel()
-        while self._warm:
-            await self._warm.popleft().end()
+        for nursery in (self._plain, self._with_packages):
+            await nursery.aclose()
         if self._scratch is not None:
             self._scratch.cleanup()
 
@@ -195,24 +190,30 @@ class SandboxExecutor:
     async def _set_up(self) -> _Ready | None:
         folder = await asyncio.to_thread(self._folder)
         packages = await asyncio.to_thread(environments.prepare_base, folder)
+        door = None if self._door is None else self._door.folder
         installed = environments.Environments(
             folder / "environments", self._installer_environment, self._options.environment_bytes
         )
         missing = launch.missing_program()
         if missing is None:
-            door = None if self._door is None else self._door.folder
-            candidate = launch.sandboxed(self._options, packages=packages, environments=installed.folder, door=door)
-            complaint = await self._try_out(candidate)
-            if complaint is None:
-                version = await asyncio.to_thread(launch.bwrap_version)
-                self._report = SandboxReport(works=True, detail=version)
+            complaint = ""
+            for cells in (True, False) if HAS_HANDLES else (False,):
+                candidate = launch.sandboxed(
+                    self._options, cells=cells, packages=packages, environments=installed.folder, door=door
+                )
+                try:
+                    await self._plain.zygote(candidate)
+                except SandboxRefused as refused:
+                    complaint = str(refused)
+                    continue
+                detail = await asyncio.to_thread(launch.bwrap_version)
+                self._report = SandboxReport(works=True, detail=detail if cells else f"{detail}; {launch.SLOW}")
                 return _Ready(launch=candidate, environments=installed)
             missing = SandboxReport(works=False, detail=launch.diagnose(complaint))
         self._report = missing
         if not self._options.unsafe_subprocess:
             return None
-        door = None if self._door is None else self._door.folder
-        return _Ready(launch=launch.unsafe(packages, installed.folder, door), environments=installed)
+        return _Ready(launch=launch.unsafe(self._options, packages, installed.folder, door), environments=installed)
 
     def _folder(self) -> Path:
         if not self._options.data_dir and self._scratch is None:
@@ -222,40 +223,28 @@ class SandboxExecutor:
         (top / "environments").chmod(0o755)
         return top
 
-    async def _try_out(self, candidate: Launch) -> str | None:
-        """Start one sandbox and end it; return its complaint."""
-        worker = await Worker.start(candidate)
-        return await worker.complaint()
-
-    async def _take(self, candidate: Launch) -> Worker:
-        while self._warm:
-            worker = self._warm.popleft()
-            if worker.alive:
-                return worker
-        return await Worker.start(candidate)
-
-    def _refill(self) -> None:
-        if self._closed or (self._filling is not None and not self._filling.done()):
-            return
-        if len(self._warm) < self._options.warm_workers:
-            self._filling = asyncio.create_task(self._fill(), name="sandbox-workers")
-
-    async def _fill(self) -> None:
+    async def _start_ahead(self) -> None:
         ready = await self._prepare()
-        while ready is not None and not self._closed and (missing := self._options.warm_workers - len(self._warm)) > 0:
-            # Side by side: calls that come one right after another wait for a start each.
-            started = await asyncio.gather(
-                *(Worker.start(ready.launch) for _ in range(missing)), return_exceptions=True
-            )
-            self._warm.extend(worker for worker in started if isinstance(worker, Worker))
-            if any(isinstance(worker, OSError) for worker in started):
-                return  # out of processes or descriptors; the next call tries again, and says so
+        if ready is not None and not self._closed:
+            with suppress(OSError):  # the first call tries again, and says so
+                await self._plain.zygote(ready.launch)
+
+    async def _worker(self, candidate: Launch, call: ToolRun, installed: Installed) -> Worker:
+        """A process for the call, forked where what it needs is read already."""
+        if call.tool.source_type != "python":
+            return await self._plain.worker(candidate, ())
+        modules = libraries.standard(call)
+        if not installed.folder:  # where it brings packages of its own, those go first
+            shared = libraries.installed(call, has_client=self._keys is not None and candidate.door is not None)
+            if shared:
+                return await self._with_packages.worker(candidate, [*modules, *shared])
+        return await self._plain.worker(candidate, modules)
 
 
 def _deno(tool: Tool, worker: Launch, npm: str | None, client: JsonObject | None) -> JsonObject:
     return {
         "program": worker.deno,
-        "runner": f"{worker.packages}/runner.ts",
+        "runner": f"{worker.packages}/{launch.INSIDE}/runner.ts",
         "npm": npm,
         "client": client,
         "parameters": list(tool.spec.parameters.get("properties") or ()),

@@ -1,0 +1,1 @@
+"""What runs inside the sandbox: copied there, with the standard library alone."""
