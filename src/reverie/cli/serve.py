@@ -281,6 +281,11 @@ def _announce(settings: Settings, first_key: str | None) -> None:
     database = database_name(settings)
     keys = "key required" if settings.keys_required else "no key needed from this machine"
     print(f"Reverie {__version__} at {settings.url} · database {database} · data {settings.data_dir} · {keys}")
+    if not settings.providers():
+        print(
+            "No model provider is configured: set OPENAI_API_KEY, ANTHROPIC_API_KEY or OLLAMA_BASE_URL (others stand in "
+            "docs/guides/models.md) and start again, or add one over the API"
+        )
     if first_key is not None:
         print(f"\nYour first key, shown only now:\n\n    {first_key}\n\nClients send it as their api_key.")
     sys.stdout.flush()
