@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from reverie.domain.agent import Agent
 from reverie.domain.errors import NotFound
@@ -18,6 +19,10 @@ from reverie.storage.schema import archives as archive_rows
 from reverie.storage.search import index_vectors, passage_wish, search_passages, vector_length
 
 _map = RowMap(passages, Passage, {"tags": TUPLE}, absent=frozenset({"vector"}))
+_MANY: Final = select(passages).where(
+    passages.c.organization_id == bindparam("organization"), passages.c.id.in_(bindparam("ids", expanding=True))
+)
+"""Built once: every search ends with it."""
 
 
 def insert_passages(
@@ -78,8 +83,8 @@ def get(c: Connection, organization_id: OrganizationId, passage_id: str) -> Pass
 
 def get_many(c: Connection, organization_id: OrganizationId, ids: Sequence[str]) -> list[Passage]:
     """The passages of `ids` that exist, in the order of `ids`."""
-    query = select(passages).where(passages.c.organization_id == organization_id, passages.c.id.in_(ids))
-    found = {row.id: _map.read(row) for row in c.execute(query).all()}
+    rows = c.execute(_MANY, {"organization": organization_id, "ids": list(ids)}).all()
+    found = {row.id: _map.read(row) for row in rows}
     return [found[item] for item in ids if item in found]
 
 

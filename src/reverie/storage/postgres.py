@@ -48,9 +48,12 @@ class PostgresRunner:
             connect_args={"server_settings": {"application_name": "reverie", "jit": "off"}},
         )
         clean_parameters_of(self._engine.sync_engine)
+        # Each statement sees what is committed when it begins, within a transaction or not; without one a read
+        # does not go to the database twice more to say that it begins and ends.
+        self._readers = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def read(self, fn: Callable[[Connection], T]) -> T:
-        async with self._engine.connect() as connection:
+        async with self._readers.connect() as connection:
             return await connection.run_sync(fn)
 
     async def write(self, fn: Callable[[Connection], T]) -> T:

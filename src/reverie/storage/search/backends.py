@@ -11,11 +11,14 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Double,
+    FromClause,
+    Integer,
     Select,
     String,
     bindparam,
     case,
     func,
+    literal,
     literal_column,
     select,
     text,
@@ -27,7 +30,7 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.sql.expression import TextClause
 from sqlalchemy.types import UserDefinedType
 
-from reverie.storage.columns import Signs, Vector
+from reverie.storage.columns import Json, Signs, Vector
 from reverie.storage.search.corpora import Corpus
 
 
@@ -40,6 +43,14 @@ class Backend(ABC):
     @abstractmethod
     def postings(self, corpus: Corpus, number: int) -> Select[Any]:
         """Place and size of the rows that hold the term of this number, for the parameters of `wanted`."""
+
+    @abstractmethod
+    def size(self, corpus: Corpus, found: FromClause) -> ColumnElement[Any]:
+        """How long the text is, in characters, of rows made of postings."""
+
+    @abstractmethod
+    def listing(self, places: Select[Any]) -> ColumnElement[Any]:
+        """The few places that a subquery finds, in order, as one value."""
 
     @abstractmethod
     def wanted(self, terms: Sequence[str], place: str, names: Sequence[str]) -> dict[str, str]:
@@ -99,9 +110,18 @@ class SqliteBackend(Backend):
     forget_message = text("DELETE FROM message_words WHERE rowid = (SELECT seq FROM messages WHERE id = :id)")
 
     def postings(self, corpus: Corpus, number: int) -> Select[Any]:
-        words = sql_table(corpus.words, sql_column("rowid"), sql_column("size"))
+        # No size yet: it would be looked up in the text's own row, for each row that is found.
+        words = sql_table(corpus.words, sql_column("rowid"))
         matches = literal_column(corpus.words).op("MATCH")(bindparam(f"term{number}", type_=String))
-        return select(words.c.rowid.label("seq"), words.c.size).where(matches)
+        return select(words.c.rowid.label("seq"), literal(0).label("size")).where(matches)
+
+    def size(self, corpus: Corpus, found: FromClause) -> ColumnElement[Any]:
+        length: ColumnElement[Any] = func.length(corpus.text, type_=Integer)
+        return select(length).where(corpus.rows.c.seq == found.c.seq).scalar_subquery()
+
+    def listing(self, places: Select[Any]) -> ColumnElement[Any]:
+        found = places.subquery()
+        return select(func.json_group_array(found.c[0], type_=Json)).scalar_subquery()
 
     def wanted(self, terms: Sequence[str], place: str, names: Sequence[str]) -> dict[str, str]:
         # Quoted, because FTS5 reads bare words such as AND or NEAR, and any punctuation, as syntax.
@@ -170,6 +190,12 @@ class PostgresBackend(Backend):
         wanted = case((func.numnode(said) > 0, said.op("&&")(here)), else_=said)
         return select(words.c.seq, words.c.size).where(words.c.words.op("@@")(wanted))
 
+    def size(self, corpus: Corpus, found: FromClause) -> ColumnElement[Any]:
+        return found.c.size
+
+    def listing(self, places: Select[Any]) -> ColumnElement[Any]:
+        return func.array(places.scalar_subquery(), type_=ARRAY(BigInteger))
+
     def wanted(self, terms: Sequence[str], place: str, names: Sequence[str]) -> dict[str, str]:
         here = " | ".join(f"'{token(name)}'" for name in names)
         return {f"term{number}": term for number, term in enumerate(terms)} | {"here": here}
@@ -181,9 +207,9 @@ class PostgresBackend(Backend):
         return [*places]
 
     def distance(self, stored: ColumnElement[Any]) -> ColumnElement[Any]:
-        return sql_cast(stored, _Pgvector).op("<=>", return_type=Double())(
-            sql_cast(sql_cast(bindparam("vector", type_=Vector), Vector), _Pgvector)
-        )
+        # A subquery, because a plan that is kept would cast a plain parameter again for each row.
+        wanted = select(sql_cast(sql_cast(bindparam("vector", type_=Vector), Vector), _Pgvector)).scalar_subquery()
+        return sql_cast(stored, _Pgvector).op("<=>", return_type=Double())(wanted)
 
     def bits_apart(self, stored: ColumnElement[Any]) -> ColumnElement[Any]:
         return stored.op("<~>", return_type=Double())(bindparam("vector", type_=Signs))

@@ -9,13 +9,13 @@ from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Double,
     Engine,
     Integer,
     Select,
     String,
-    Subquery,
     and_,
     bindparam,
     func,
@@ -47,6 +47,8 @@ from reverie.storage.wording import Sample, sample_of, telling_words, words_of
 _DEPTH: Final = 4
 """How many times the wanted number each way of searching contributes before they are fused."""
 _LEAST_DEPTH: Final = 100
+_WEIGHED: Final = 5
+"""Likewise of rows whose words are weighed before their sizes are."""
 _RESCORED: Final = 3
 """Likewise of vectors whose signs are compared before the vectors themselves are."""
 _WIDER: Final = 8
@@ -161,27 +163,40 @@ def _matching(c: Connection, corpus: Corpus, reach: Reach, text: str, limit: int
     terms = telling_words(text, sample)[:_MOST_TERMS]
     named = reach.holders is not None and len(reach.holders) <= _NAMED_HOLDERS
     place, names = ("holder", reach.holders or ()) if named else ("organization", (reach.organization_id,))
-    matching, found = _matching_statement(backend, corpus, len(terms))
-    if narrowing := [*reach.filters, *(() if named else reach.bounds)]:
-        matching = matching.join(corpus.rows, corpus.rows.c.seq == found.c.seq).where(*narrowing)
+    narrowing = (*reach.filters, *(() if named else reach.bounds))
+    build = _matching_statement.__wrapped__ if narrowing else _matching_statement
     values: dict[str, Any] = {f"weight{number}": sample.weight(term) for number, term in enumerate(terms)}
     values |= backend.wanted(terms, place, names) | {"mean_size": max(sample.mean_size, 1.0), "most": limit}
-    return {row.seq: row.score for row in c.execute(matching, values).all()}
+    values["heaviest"] = limit * _WEIGHED
+    return {row.seq: row.score for row in c.execute(build(backend, corpus, len(terms), narrowing), values).all()}
 
 
 @cache
-def _matching_statement(backend: Backend, corpus: Corpus, terms: int) -> tuple[Select[Any], Subquery]:
-    """Built once: with SQLAlchemy that takes longer than the search. So it is with the statements below."""
+def _matching_statement(
+    backend: Backend, corpus: Corpus, terms: int, narrowing: tuple[ColumnElement[bool], ...] = ()
+) -> Select[Any]:
+    """Built once: with SQLAlchemy that takes longer than the search. So it is with the statements below.
+
+    Sizes are looked at last, and only of rows with the heaviest words: where thousands hold the same words,
+    looking up how long each is takes most of the search.
+    """
     found = union_all(
         *(
             backend.postings(corpus, number).add_columns(bindparam(f"weight{number}", type_=Double).label("weight"))
             for number in range(terms)
         )
     ).subquery()
-    length = 0.25 + 0.75 * found.c.size / bindparam("mean_size", type_=Double)
-    score = (func.sum(found.c.weight) * 2.2 / (1.0 + 1.2 * length)).label("score")
-    matching = select(found.c.seq, score).group_by(found.c.seq, found.c.size)
-    return matching.order_by(score.desc(), found.c.seq.desc()).limit(bindparam("most", type_=Integer)), found
+    weight = func.sum(found.c.weight).label("weight")
+    of_all = select(found.c.seq, found.c.size, weight).group_by(found.c.seq, found.c.size)
+    if narrowing:
+        of_all = of_all.join(corpus.rows, corpus.rows.c.seq == found.c.seq).where(*narrowing)
+    heaviest = of_all.order_by(weight.desc(), found.c.seq.desc()).limit(bindparam("heaviest", type_=Integer)).subquery()
+    size = backend.size(corpus, heaviest)
+    score = (heaviest.c.weight * 2.2 / (1.0 + 1.2 * (0.25 + 0.75 * size / bindparam("mean_size", type_=Double)))).label(
+        "score"
+    )
+    matching = select(heaviest.c.seq, score).order_by(score.desc(), heaviest.c.seq.desc())
+    return matching.limit(bindparam("most", type_=Integer))
 
 
 def _nearest(
@@ -193,37 +208,40 @@ def _nearest(
     measured. Archives of other models have vectors of other lengths, which cannot be compared.
     """
     wanted = limit * _RESCORED
-    sealed = Nearness(c, corpus, reach, vector)
+    ordered = Nearness(c, corpus, reach, vector, _loose(c, corpus, reach, vector, wanted))
     near: dict[int, float] = {}
-    places = {*besides, *_loose(c, corpus, reach, vector, wanted)}
+    places = {*besides}
     start, end = 0, wanted
     while True:
-        several = sealed.slice(start, end)
+        several = ordered.slice(start, end)
         near |= _measured(c, corpus, reach, vector, {*places, *several})
-        if end >= len(sealed) or len(near.keys() & {*several}) >= limit:
+        if end >= len(ordered) or len(near.keys() & {*several}) >= limit:
             break
         places, start, end = set(), end, end * _WIDER
     kept = sorted(near, key=lambda seq: -near[seq])[:limit]
     return {seq: near[seq] for seq in {*kept, *besides} if seq in near}
 
 
-def _loose(c: Connection, corpus: Corpus, reach: Reach, vector: Sequence[float], limit: int) -> Sequence[int]:
-    """The nearest of the places whose signs are rows yet."""
+def _loose(
+    c: Connection, corpus: Corpus, reach: Reach, vector: Sequence[float], limit: int
+) -> Sequence[tuple[int, int]]:
+    """The nearest of the places whose signs are rows yet, and how far apart their signs are."""
     signs = _loose_statement(backend_of(c), corpus, reach.holders is None)
     if reach.filters:
         wanted = select(corpus.rows.c.seq).where(*reach.bounds, *reach.filters)
         signs = signs.where(corpus.bits.c.seq.in_(wanted))
     values = {**reach.place, "dimensions": len(vector), "vector": vector, "most": limit}
-    return c.execute(signs, values).scalars().all()
+    return [(seq, apart) for seq, apart in c.execute(signs, values).all()]
 
 
 @cache
 def _loose_statement(backend: Backend, corpus: Corpus, everywhere: bool) -> Select[Any]:
     bits = corpus.bits
-    found = select(bits.c.seq).where(
+    apart = backend.bits_apart(bits.c.bits).label("apart")
+    found = select(bits.c.seq, apart).where(
         corpus.held(bits.c.holder, everywhere), bits.c.dimensions == bindparam("dimensions")
     )
-    return found.order_by(backend.bits_apart(bits.c.bits)).limit(bindparam("most", type_=Integer))
+    return found.order_by(apart).limit(bindparam("most", type_=Integer))
 
 
 def _measured(

@@ -81,7 +81,7 @@ def lifted(
     if not threaded:
         return final
     for seq, row in stands.items():
-        for place, weight in ((row.before, weights.beside), (row.second_before, weights.beside / 2)):
+        for place, weight in zip(row.before, (weights.beside, weights.beside / 2), strict=False):
             if place in stands:
                 final[seq] += weight * scores[place]
                 final[place] += weight * scores[seq]
@@ -112,14 +112,10 @@ def _surroundings(backend: Backend, corpus: Corpus) -> Select[Any]:
         select(earlier.c.seq)
         .where(earlier.c[corpus.thread.name] == corpus.thread, earlier.c.seq < rows.c.seq, *said)
         .order_by(earlier.c.seq.desc())
-        .limit(1)
+        .limit(2)
         .correlate(rows)
     )
-    return found.add_columns(
-        corpus.thread.label("thread"),
-        before.scalar_subquery().label("before"),
-        before.offset(1).scalar_subquery().label("second_before"),
-    )
+    return found.add_columns(corpus.thread.label("thread"), backend.listing(before).label("before"))
 
 
 def _sessions(found: Iterable[Row[Any]]) -> Iterable[list[Row[Any]]]:

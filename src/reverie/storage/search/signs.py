@@ -122,9 +122,12 @@ def places_of(c: Connection, corpus: Corpus, where: Iterable[ColumnElement[bool]
 
 
 class Nearness:
-    """All places of some blocks, nearest first."""
+    """The places of some blocks and of some rows of signs, nearest first."""
 
-    def __init__(self, c: Connection, corpus: Corpus, reach: Reach, vector: Sequence[float]) -> None:
+    def __init__(
+        self, c: Connection, corpus: Corpus, reach: Reach, vector: Sequence[float], loose: Sequence[tuple[int, int]]
+    ) -> None:
+        """`loose`: places whose signs are rows yet, and in how many signs they differ; nearest first."""
         blocks = corpus.blocks
         ids = c.execute(_ids(corpus, reach.holders is None), {**reach.place, "dimensions": len(vector)}).scalars().all()
         found = {item: block for item in ids if (block := _REMEMBERED.get(item)) is not None}
@@ -133,14 +136,15 @@ class Nearness:
             for item, places, bits in c.execute(query).all():
                 found[item] = _decoded(places, bits)
                 _REMEMBERED.keep(item, found[item])
-        self._order = _sorted(list(found.values()), vector) if found else None
+        self._order = _sorted(list(found.values()), vector, loose) if found else [seq for seq, _ in loose]
 
     def __len__(self) -> int:
-        return 0 if self._order is None else len(self._order)
+        return len(self._order)
 
     def slice(self, start: int, end: int) -> list[int]:
         """Places from the `start`-nearest to the `end`-nearest."""
-        return [] if self._order is None else self._order[start:end].tolist()
+        near = self._order[start:end]
+        return near if isinstance(near, list) else near.tolist()
 
 
 @cache
@@ -158,14 +162,16 @@ def _decoded(places: bytes, bits: bytes) -> tuple[Any, Any]:
     return seqs, numpy.ascontiguousarray(numpy.frombuffer(bits, "<u8").reshape(len(seqs), -1).T)
 
 
-def _sorted(blocks: Sequence[tuple[Any, Any]], vector: Sequence[float]) -> Any:
+def _sorted(blocks: Sequence[tuple[Any, Any]], vector: Sequence[float], loose: Sequence[tuple[int, int]]) -> Any:
     numpy = _numpy()
     own = numpy.packbits(numpy.asarray(vector) > 0)
     width = len(blocks[0][1])
     own = numpy.pad(own, (0, width * 8 - len(own))).view("<u8")
+    places = [*(seqs for seqs, _ in blocks), numpy.array([seq for seq, _ in loose], dtype="i8")]
     apart = []
     for _, signs in blocks:
         differing = numpy.bitwise_count(signs ^ own[:, None])
         apart.append(differing.sum(axis=0, dtype="u2"))
+    apart.append(numpy.array([differing for _, differing in loose], dtype="u2"))
     order = numpy.argsort(numpy.concatenate(apart), kind="stable")  # of sixteen bits: a radix sort
-    return numpy.concatenate([seqs for seqs, _ in blocks])[order]
+    return numpy.concatenate(places)[order]
