@@ -110,7 +110,7 @@ async def build(settings: Settings, *, serves: bool = True) -> AsyncIterator[Ser
         catalogs = _open_models(settings, stack, stored)
         tools = await _open_tools(settings, stack, stored)
         runs = await _start_runs(settings, stack, stored, catalogs, tools)
-        around = await _start_background(settings, stack, stored, catalogs, runs)
+        around = await _start_background(settings, stack, stored, catalogs, runs, tools.sandbox)
         operations = _make_operations(settings, stored, catalogs, tools, runs, around)
         wants_first = serves and settings.keys_required and not settings.api_key
         made = await first_key(operations, stored.secrets.hasher) if wants_first else None
@@ -272,7 +272,12 @@ class _Background:
 
 
 async def _start_background(
-    settings: Settings, stack: AsyncExitStack, stored: _Stored, catalogs: Catalogs, runs: _Runs
+    settings: Settings,
+    stack: AsyncExitStack,
+    stored: _Stored,
+    catalogs: Catalogs,
+    runs: _Runs,
+    sandbox: SandboxExecutor,
 ) -> _Background:
     database, engine = stored.database, runs.engine
     # After the engine has ended what dead processes left, so that those callbacks are seen at once.
@@ -288,7 +293,7 @@ async def _start_background(
         )
     batches = Batches(database, engine, utc_now, on_end=runs.callbacks.ring)
     await stack.enter_async_context(batches.running())
-    reader = SubprocessReader(settings.document_options())
+    reader = SubprocessReader(settings.document_options(), sandbox)
     ingest = Ingest(database, reader, catalogs, worker_id=engine.worker_id, clock=utc_now, fault=runs.fault)
     rounds = await stack.enter_async_context(ingest.rounds(_INGEST_INTERVAL_S))
     vectors = Vectors(

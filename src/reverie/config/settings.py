@@ -126,7 +126,11 @@ class Settings(ToolSettings, ModelSettings, RunSettings, ServerSettings):
 
     def document_options(self) -> DocumentOptions:
         """The options of the room that reads files."""
-        return DocumentOptions(timeout_s=self.file_timeout_s, memory_bytes=self.file_memory_mb * 1024 * 1024)
+        return DocumentOptions(
+            timeout_s=self.file_timeout_s,
+            memory_bytes=self.file_memory_mb * 1024 * 1024,
+            data_dir=str(self.data_dir / "documents"),
+        )
 
     def providers(self) -> tuple[ProviderOptions, ...]:
         """The providers whose variables are set; see `providers_of`."""

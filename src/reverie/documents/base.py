@@ -1,5 +1,6 @@
 """The contract of the documents room."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -30,6 +31,8 @@ class DocumentOptions:
     """Address space of the process that reads one."""
     max_text_chars: int = 20_000_000
     """Most text of one file."""
+    data_dir: str = ""
+    """Where what the parser unpacks for itself is kept; "": in a folder that goes with the process."""
 
 
 class DocumentReader(Protocol):
@@ -40,5 +43,17 @@ class DocumentReader(Protocol):
 
         Raises:
             Unreadable: it is damaged, encrypted, without text, too long, or its reader failed.
+        """
+        ...
+
+
+class Enclosure(Protocol):
+    """Shuts a process in."""
+
+    async def enclosed(self, shown: Mapping[str, str]) -> Sequence[str] | None:
+        """The command line of Python, up to its script, where it has no network, no environment and no files.
+
+        But its own, the system's libraries, and what `shown` says: files and folders by the place where they
+        are seen, for reading. None: nothing can be shut in on this machine.
         """
         ...

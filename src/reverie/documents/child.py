@@ -33,7 +33,8 @@ class Unreadable(Exception):
 def main() -> None:
     """Read, answer, and leave without waiting for threads of a parser."""
     order = json.loads(sys.stdin.buffer.readline())
-    sys.path[:] = order["path"]
+    sys.path += order["packages"]
+    os.environ["TMPDIR"] = order["library"]
     _limit(order)
     try:
         answer: dict[str, Any] = _read(order, sys.stdin.buffer.read())
@@ -52,8 +53,9 @@ def _limit(order: dict[str, Any]) -> None:
         limits = importlib.import_module("resource")
     except ImportError:  # not on Windows; the time limit of the parent holds there too
         return
-    for name, value in (("RLIMIT_AS", order["memory_bytes"]), ("RLIMIT_CPU", order["cpu_s"]), ("RLIMIT_FSIZE", 0)):
-        limits.setrlimit(getattr(limits, name), (value, value))
+    kinds = {"RLIMIT_AS": "memory_bytes", "RLIMIT_CPU": "cpu_s", "RLIMIT_FSIZE": "file_bytes"}
+    for name, value in kinds.items():
+        limits.setrlimit(getattr(limits, name), (order[value], order[value]))
     limits.setrlimit(limits.RLIMIT_CORE, (0, 0))
 
 

@@ -51,35 +51,27 @@ class Launch:
 
 
 def sandboxed(options: SandboxOptions, *, cells: bool, packages: Path, environments: Path, door: Path | None) -> Launch:
-    """The command line of a zygote in bubblewrap; with `cells`, one that keeps its calls apart by itself.
-
-    For uid 0 it is two sandboxes, one in the other. A sandbox started by root does not hold: even
-    without capabilities its user is the host's root to the kernel, who may write
-    `/proc/sys/kernel/core_pattern` and is exempt from the limit on processes. So root's own
-    bubblewrap only arranges what the worker may read at all (an interpreter below /root cannot be
-    reached by anyone else), `setpriv` becomes another user, and that user's bubblewrap is the sandbox.
-    """
-    interpreter = Path(sys.base_prefix) / "bin" / Path(os.path.realpath(sys.executable)).name
-    places = {sys.base_prefix: sys.base_prefix, PACKAGES: str(packages), ENVIRONMENTS: str(environments)}
+    """The command line of a zygote in bubblewrap; with `cells`, one that keeps its calls apart by itself."""
+    places = {PACKAGES: str(packages), ENVIRONMENTS: str(environments)}
     if door is not None:
         places[DOOR] = str(door)
     deno = deno_program()
     if deno is not None:
         places[DENO] = deno
-    if not _has_all_of_root():
-        argv = _inner(options, places, cells=cells, hidden=(str(environments.parent),))
-    else:
-        staged = {place: f"/stage/{number}" for number, place in enumerate(places)}
-        argv = [*_staging({staged[place]: origin for place, origin in places.items()}), *_become_other()]
-        argv += _inner(options, staged, cells=cells)
+    argv = _shut_in(options, places, cells=cells, hidden=(str(environments.parent),))
     return Launch(
-        argv=(*argv, *_zygote(str(interpreter), PACKAGES, options, cells=cells)),
+        argv=(*argv, *_zygote(_interpreter(), PACKAGES, options, cells=cells)),
         isolation="cells" if cells else "whole",
         environments=ENVIRONMENTS,
         door=None if door is None else DOOR,
         packages=PACKAGES,
         deno=None if deno is None else DENO,
     )
+
+
+def enclosed(options: SandboxOptions, shown: Mapping[str, str]) -> tuple[str, ...]:
+    """The command line of Python in a sandbox of its own, up to its script; `shown` maps places to what they show."""
+    return (*_shut_in(options, shown, cells=False), _interpreter(), "-I", "-S", "-B")
 
 
 def unsafe(options: SandboxOptions, packages: Path, environments: Path, door: Path | None) -> Launch:
@@ -152,6 +144,29 @@ SLOW: Final = (
 )
 """What is to be said where calls cannot be kept apart within one sandbox."""
 _OTHERWISE: Final = "or allow running tools without a sandbox, if you wrote all of them yourself"
+
+
+def _interpreter() -> str:
+    return str(Path(sys.base_prefix) / "bin" / Path(os.path.realpath(sys.executable)).name)
+
+
+def _shut_in(
+    options: SandboxOptions, shown: Mapping[str, str], *, cells: bool, hidden: Sequence[str] = ()
+) -> list[str]:
+    """What a command begins with to run in bubblewrap.
+
+    For uid 0 it is two sandboxes, one in the other. A sandbox started by root does not hold: even
+    without capabilities its user is the host's root to the kernel, who may write
+    `/proc/sys/kernel/core_pattern` and is exempt from the limit on processes. So root's own
+    bubblewrap only arranges what the worker may read at all (an interpreter below /root cannot be
+    reached by anyone else), `setpriv` becomes another user, and that user's bubblewrap is the sandbox.
+    """
+    places = {sys.base_prefix: sys.base_prefix, **shown}
+    if not _has_all_of_root():
+        return _inner(options, places, cells=cells, hidden=hidden)
+    staged = {place: f"/stage/{number}" for number, place in enumerate(places)}
+    staging = _staging({staged[place]: origin for place, origin in places.items()})
+    return [*staging, *_become_other(), *_inner(options, staged, cells=cells)]
 
 
 def _zygote(interpreter: str, packages: str, options: SandboxOptions, *, cells: bool) -> list[str]:

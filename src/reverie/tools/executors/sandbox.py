@@ -3,7 +3,7 @@
 import asyncio
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +100,13 @@ class SandboxExecutor:
         """Whether the sandbox works here; found out by starting one."""
         await self._prepare()
         return self._report or SandboxReport(works=False, detail="the sandbox was closed")
+
+    async def enclosed(self, shown: Mapping[str, str]) -> Sequence[str] | None:
+        """The command line of Python in a sandbox like those of tools; see `documents.base.Enclosure`."""
+        ready = await self._prepare()
+        if ready is None or not ready.launch.sandboxed:
+            return None
+        return launch.enclosed(self._options, shown)
 
     async def aclose(self) -> None:
         """End the zygotes, and what they still run.
