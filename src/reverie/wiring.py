@@ -55,6 +55,7 @@ from reverie.runs.connections import Connections
 from reverie.runs.engine import EngineOptions, RunEngine
 from reverie.runs.peers import PeerExecutor, PeerOptions
 from reverie.runs.talk import GroupTalks
+from reverie.storage.bells import Chore
 from reverie.storage.database import Database
 from reverie.storage.file_lock import hold_file
 from reverie.storage.migrate import bring_up_to_date
@@ -110,8 +111,8 @@ async def build(settings: Settings, *, serves: bool = True) -> AsyncIterator[Ser
         catalogs = _open_models(settings, stack, stored)
         tools = await _open_tools(settings, stack, stored)
         runs = await _start_runs(settings, stack, stored, catalogs, tools)
-        around = await _start_background(settings, stack, stored, catalogs, runs, tools.sandbox)
-        operations = _make_operations(settings, stored, catalogs, tools, runs, around)
+        ring = await _start_background(settings, stack, stored, catalogs, runs, tools.sandbox)
+        operations = _make_operations(settings, stored, catalogs, tools, runs, ring)
         wants_first = serves and settings.keys_required and not settings.api_key
         made = await first_key(operations, stored.secrets.hasher) if wants_first else None
         app = _make_app(settings, stored, tools, operations)
@@ -262,15 +263,6 @@ async def _start_runs(
     return _Runs(engine=engine, traces=traces, callbacks=callbacks, talks=talks, meaning=meaning, fault=fault)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Background:
-    """What operations ring for: here, or in the processes that work."""
-
-    ring_batches: Callable[[], None]
-    ring_ingest: Callable[[], None]
-    ring_vectors: Callable[[], None]
-
-
 async def _start_background(
     settings: Settings,
     stack: AsyncExitStack,
@@ -278,19 +270,15 @@ async def _start_background(
     catalogs: Catalogs,
     runs: _Runs,
     sandbox: SandboxExecutor,
-) -> _Background:
+) -> Callable[[Chore], None]:
+    """Start what works without a request; returns what operations ring, for work here or in other processes."""
     database, engine = stored.database, runs.engine
     # After the engine has ended what dead processes left, so that those callbacks are seen at once.
     await stack.enter_async_context(runs.callbacks.running())
     if not stored.alone:
         await stack.enter_async_context(sweep(engine, min(settings.lease_s, _SWEEP_INTERVAL_S)))
     if not settings.workers:
-        ring = engine.bells.ring_elsewhere
-        return _Background(
-            ring_batches=partial(ring, "work", "batches"),
-            ring_ingest=partial(ring, "work", "ingest"),
-            ring_vectors=partial(ring, "work", "vectors"),
-        )
+        return partial(engine.bells.ring_elsewhere, "work")
     batches = Batches(database, engine, utc_now, on_end=runs.callbacks.ring)
     await stack.enter_async_context(batches.running())
     reader = SubprocessReader(settings.document_options(), sandbox)
@@ -310,8 +298,13 @@ async def _start_background(
     limit = ApprovalOptions(timeout_s=settings.approval_timeout_s)
     await stack.enter_async_context(ApprovalTimeouts(database, engine, utc_now, limit).running())
     due = ScheduleOptions(grace_s=settings.schedule_grace_s)
-    await stack.enter_async_context(Schedules(database, engine, utc_now, due))
-    rings = {"batches": batches.ring, "ingest": rounds.ring, "vectors": vectors.ring}
+    schedules = await stack.enter_async_context(Schedules(database, engine, utc_now, due))
+    rings: dict[Chore, Callable[[], None]] = {
+        "batches": batches.ring,
+        "ingest": rounds.ring,
+        "schedules": schedules.ring,
+        "vectors": vectors.ring,
+    }
 
     def hear(name: str | None) -> None:
         for known, ring in rings.items():
@@ -319,11 +312,11 @@ async def _start_background(
                 ring()
 
     engine.bells.on("work", hear)
-    return _Background(ring_batches=batches.ring, ring_ingest=rounds.ring, ring_vectors=vectors.ring)
+    return partial(engine.bells.ring, "work")
 
 
 def _make_operations(
-    settings: Settings, stored: _Stored, catalogs: Catalogs, tools: _Tools, runs: _Runs, around: _Background
+    settings: Settings, stored: _Stored, catalogs: Catalogs, tools: _Tools, runs: _Runs, ring: Callable[[Chore], None]
 ) -> Operations:
     return Operations(
         database=stored.database,
@@ -338,13 +331,11 @@ def _make_operations(
         executor=tools.executor,
         mcp=tools.mcp,
         clock=utc_now,
-        ring_batches=around.ring_batches,
+        ring=ring,
         settle_traces=nothing if runs.traces is None else runs.traces.flush,
         default_model=settings.default_model,
         approval_timeout_s=settings.approval_timeout_s,
         max_file_bytes=settings.file_max_bytes,
-        ring_ingest=around.ring_ingest,
-        ring_vectors=around.ring_vectors,
     )
 
 

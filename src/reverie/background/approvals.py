@@ -4,16 +4,14 @@ When a call was asked for stands in the database, so a time that passed while no
 the next start. A denial is an ordinary answer: where somebody else was faster, it is refused and left out.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
 
 import structlog
 
-from reverie.background.rounds import Rounds
+from reverie.background.rounds import TRY_AGAIN_S, Rounds
 from reverie.domain.agent import Agent
 from reverie.domain.approval import PendingApproval, timeout_of
 from reverie.domain.clock import Clock
@@ -28,7 +26,6 @@ from reverie.storage.database import Database
 
 log = structlog.get_logger(__name__)
 
-_TRY_AGAIN_S: Final = 5.0
 """After a denial that was refused: somebody else is answering, or the conversation is busy."""
 
 
@@ -51,7 +48,6 @@ class ApprovalTimeouts:
         self._clock = clock
         self._options = options
         self._rounds = Rounds("approvals", self.deny_overdue, options.interval_s)
-        self._timer: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -60,8 +56,6 @@ class ApprovalTimeouts:
         async with self._rounds:
             self._rounds.ring()
             yield
-        if self._timer is not None:
-            self._timer.cancel()
 
     async def deny_overdue(self) -> int:
         """One round: deny what is overdue, each with a run of its own; returns how many requests there were."""
@@ -80,16 +74,9 @@ class ApprovalTimeouts:
             elif await self._deny(item, ends - item.request.created_at):
                 denied += 1
             else:
-                later.append(_TRY_AGAIN_S)
-        self._look_again_in(min(later, default=self._options.interval_s))
+                later.append(TRY_AGAIN_S)
+        self._rounds.ring_in(min(later, default=self._options.interval_s))
         return denied
-
-    def _look_again_in(self, seconds: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = None
-        if seconds < self._options.interval_s:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._rounds.ring)
 
     def _hear(self, run: Run, agent: Agent) -> None:
         """A turn has ended; where it waits for an answer, its time has begun."""

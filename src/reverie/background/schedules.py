@@ -13,7 +13,7 @@ from typing import Final, assert_never
 import structlog
 from sqlalchemy import Connection
 
-from reverie.background.rounds import Rounds
+from reverie.background.rounds import TRY_AGAIN_S, Rounds
 from reverie.domain.clock import Clock
 from reverie.domain.errors import Draining, ReverieError
 from reverie.domain.ids import ConversationId, ScheduleId
@@ -37,8 +37,8 @@ class ScheduleOptions:
 
     grace_s: float = 86_400.0
     """How late a message that was to be sent once may still be sent."""
-    interval_s: float = 1.0
-    """Between looks at the clock."""
+    interval_s: float = 60.0
+    """Longest time between looks; what is due earlier is sent on time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,7 @@ class Schedules:
         """Those that wait in line for their agent: looked at again when they are through."""
 
     async def __aenter__(self) -> "Schedules":
+        self.ring()
         await self._rounds.__aenter__()
         return self
 
@@ -78,6 +79,10 @@ class Schedules:
         for task in self._sending.values():
             task.cancel()
         await self.settle()
+
+    def ring(self) -> None:
+        """There may be a time that was not known yet."""
+        self._rounds.ring()
 
     async def fire_due(self) -> int:
         """One round: send what is due, each in a task of its own; returns how many there were."""
@@ -91,7 +96,11 @@ class Schedules:
                 self._sending[schedule.id] = asyncio.create_task(self._fire(schedule), name=f"fire {schedule.id}")
             found += len(due)
             if len(due) < _MANY:
-                return found
+                break
+        coming = await self._database.read(lambda c: schedules.next_time(c, now))
+        if coming is not None:
+            self._rounds.ring_in((coming - self._clock()).total_seconds())
+        return found
 
     async def settle(self) -> None:
         """Wait until nothing is being sent."""
@@ -103,12 +112,14 @@ class Schedules:
     async def _fire(self, schedule: Schedule) -> None:
         try:
             await self._fire_or_record(schedule)
+            self.ring()  # for its next time
         except _TakenElsewhere:
             log.debug("schedule_taken_elsewhere", schedule_id=schedule.id)
         except Draining:  # still due: sent after the next start
             log.info("schedule_waits_for_the_next_start", schedule_id=schedule.id)
         except Exception:  # the database may be away; the schedule is still due and comes round again
             log.exception("schedule_failed", schedule_id=schedule.id, agent_id=schedule.agent_id)
+            self._rounds.ring_in(TRY_AGAIN_S)
         finally:
             self._sending.pop(schedule.id, None)
 

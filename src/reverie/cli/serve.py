@@ -283,8 +283,8 @@ def _announce(settings: Settings, first_key: str | None) -> None:
     print(f"Reverie {__version__} at {settings.url} · database {database} · data {settings.data_dir} · {keys}")
     if not settings.providers():
         print(
-            "reverie: no model provider is configured; set OPENAI_API_KEY, ANTHROPIC_API_KEY or OLLAMA_BASE_URL (others "
-            "stand in docs/guides/models.md) and start again, or add one over the API",
+            "reverie: no model provider is configured; set OPENAI_API_KEY, ANTHROPIC_API_KEY or OLLAMA_BASE_URL "
+            "(docs/guides/models.md has the others) and start again, or add one over the API",
             file=sys.stderr,
         )
     if first_key is not None:

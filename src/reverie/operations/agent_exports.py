@@ -71,6 +71,6 @@ async def import_file(ops: Operations, caller: Caller, text: bytes, options: Unp
     prepared = await prepare_file(ops, caller, file, options)
     made = await ops.database.write(lambda c: store_file(c, caller, file, prepared, options))
     if file.files:
-        ops.ring_ingest()
-    ops.ring_vectors()
+        ops.ring("ingest")
+    ops.ring("vectors")
     return [details.agent.id for details in made.agents]

@@ -123,7 +123,7 @@ async def update(ops: Operations, caller: Caller, agent_id: AgentId, changes: Ag
         return agents.get_whole(c, caller.organization_id, after.id)
 
     updated = await ops.database.write(store)
-    ops.ring_vectors()
+    ops.ring("vectors")
     return updated
 
 

@@ -86,7 +86,7 @@ async def update(ops: Operations, caller: Caller, archive_id: ArchiveId, changes
         return after if after.embedding == before.embedding else vectors.change_model(c, after, after.embedding, now)
 
     updated = await ops.database.write(store)
-    ops.ring_vectors()
+    ops.ring("vectors")
     return updated
 
 
@@ -139,7 +139,7 @@ async def create_passages(
         return added
 
     added = await ops.database.write(store)
-    ops.ring_vectors()
+    ops.ring("vectors")
     return added
 
 

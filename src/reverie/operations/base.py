@@ -12,6 +12,7 @@ from reverie.models.base import ProviderCatalogs
 from reverie.runs.connections import Connections
 from reverie.runs.engine import RunEngine
 from reverie.runs.talk import GroupTalks
+from reverie.storage.bells import Chore
 from reverie.storage.database import Database
 from reverie.tools.base import ToolExecutor
 from reverie.tools.mcp import McpClient
@@ -43,8 +44,8 @@ class Operations:
     connections: Connections
     """Environments that are connected to this process."""
     clock: Clock
-    ring_batches: Callable[[], None] = lambda: None
-    """Tells the background that a batch is to be begun or ended."""
+    ring: Callable[[Chore], None] = lambda _: None
+    """Tells the background, wherever it works, that there is something to do."""
     settle_traces: Callable[[], Awaitable[object]] = nothing
     """Stores what was said to providers and is still on its way to the database."""
     default_model: str | None = None
@@ -53,7 +54,3 @@ class Operations:
     """After how many seconds calls that nobody answers are denied, where their agent does not say; 0: never."""
     max_file_bytes: int = 40_000_000
     """Larger files are not read."""
-    ring_ingest: Callable[[], None] = lambda: None
-    """Tells the background that a file waits to be read."""
-    ring_vectors: Callable[[], None] = lambda: None
-    """Likewise that texts wait for vectors."""

@@ -43,7 +43,7 @@ async def create(ops: Operations, caller: Caller, draft: BatchDraft) -> BatchDet
         return batches.details(c, [batch])[0]
 
     made = await ops.database.write(store)
-    ops.ring_batches()
+    ops.ring("batches")
     return made
 
 
@@ -134,5 +134,5 @@ async def _stop(ops: Operations, caller: Caller, batch_id: BatchId) -> BatchDeta
     for run_id in await ops.database.write(stop):
         await ops.runs.cancel(caller.organization_id, run_id)
     await ops.database.write(lambda c: batches.settle(c, ops.clock(), batch_id))
-    ops.ring_batches()
+    ops.ring("batches")
     return await ops.database.read(lambda c: batches.get(c, caller.organization_id, batch_id))

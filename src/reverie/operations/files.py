@@ -61,7 +61,7 @@ async def upload(ops: Operations, caller: Caller, folder_id: FolderId, given: Up
         return file, True
 
     stored = await ops.database.write(store)
-    ops.ring_ingest()
+    ops.ring("ingest")
     return stored
 
 

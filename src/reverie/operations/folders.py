@@ -96,7 +96,7 @@ async def update(ops: Operations, caller: Caller, folder_id: FolderId, changes: 
         return after
 
     folder = await ops.database.write(store)
-    ops.ring_ingest()
+    ops.ring("ingest")
     return folder
 
 

@@ -50,7 +50,9 @@ async def create(ops: Operations, caller: Caller, agent_id: AgentId, draft: Sche
         schedules.insert_schedule(c, schedule)
         return schedule
 
-    return await ops.database.write(store)
+    stored = await ops.database.write(store)
+    ops.ring("schedules")
+    return stored
 
 
 async def retrieve(ops: Operations, caller: Caller, agent_id: AgentId, schedule_id: ScheduleId) -> Schedule:

@@ -103,7 +103,7 @@ async def create_from_file(
 
     made = await ops.database.write(store)
     if file.files:
-        ops.ring_ingest()
+        ops.ring("ingest")
     return made
 
 
@@ -192,7 +192,7 @@ async def update_from_file(
 
     await ops.database.write(store)
     if file.files:
-        ops.ring_ingest()
+        ops.ring("ingest")
 
 
 async def rollback(ops: Operations, caller: Caller, ref: TemplateRef, word: str) -> int:

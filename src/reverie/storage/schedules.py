@@ -10,6 +10,7 @@ from reverie.domain.errors import NotFound
 from reverie.domain.ids import AgentId, OrganizationId, RunId, ScheduleId
 from reverie.domain.paging import Page
 from reverie.domain.schedule import Schedule
+from reverie.storage import bells
 from reverie.storage.codec import load_said, load_timing
 from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import TUPLE, RowMap, loaded_by
@@ -27,8 +28,9 @@ _map: Final = RowMap(
 
 
 def insert_schedule(c: Connection, schedule: Schedule) -> None:
-    """Store a new schedule."""
+    """Store a new schedule, and let every process know."""
     _map.insert(c, schedule)
+    bells.ring(c, "work", ["schedules"])
 
 
 def get(c: Connection, organization_id: OrganizationId, agent_id: AgentId, schedule_id: ScheduleId) -> Schedule:
@@ -67,6 +69,13 @@ def due(c: Connection, now: datetime, besides: Sequence[ScheduleId], limit: int)
         query = query.where(schedules.c.id.not_in(besides))
     rows = c.execute(query.order_by(schedules.c.next_at, schedules.c.seq).limit(limit)).all()
     return [_map.read(row) for row in rows]
+
+
+def next_time(c: Connection, after: datetime) -> datetime | None:
+    """When the next schedule of all organisations is due; None: no more comes."""
+    query = select(schedules.c.next_at).where(schedules.c.next_at > after).order_by(schedules.c.next_at)
+    found: datetime | None = c.execute(query.limit(1)).scalar()
+    return found
 
 
 def claim(
