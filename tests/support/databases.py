@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -112,6 +113,18 @@ def _cluster() -> Any:
                 server.psql(f"ALTER SYSTEM SET {setting}")
             server.psql("SELECT pg_reload_conf()")
         return server
+
+
+@contextmanager
+def shut(url: str) -> Iterator[None]:
+    """Cut every connection to a PostgreSQL database, and let nobody in."""
+    name = urlsplit(url).path.removeprefix("/")
+    _sql(f'ALTER DATABASE "{name}" WITH allow_connections false')
+    _sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+    try:
+        yield
+    finally:
+        _sql(f'ALTER DATABASE "{name}" WITH allow_connections true')
 
 
 def _url(name: str) -> str:

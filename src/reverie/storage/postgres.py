@@ -4,8 +4,8 @@ Loaded when a URL says so: SQLAlchemy's asyncio part brings its whole ORM along 
 """
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool
 
 from reverie.storage.bells import CHANNEL
 from reverie.storage.nul import clean_parameters_of
+from reverie.storage.outage import reason_of
 from reverie.storage.runner import DatabaseOptions, finish_despite_cancel, json_text
 
 log = structlog.get_logger(__name__)
@@ -53,7 +54,7 @@ class PostgresRunner:
         self._readers = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def read(self, fn: Callable[[Connection], T]) -> T:
-        async with self._readers.connect() as connection:
+        async with _connected(self._readers) as connection:
             return await connection.run_sync(fn)
 
     async def write(self, fn: Callable[[Connection], T]) -> T:
@@ -70,7 +71,7 @@ class PostgresRunner:
         raise AssertionError("the last attempt returns or raises")
 
     async def _write(self, fn: Callable[[Connection], T]) -> T:
-        async with self._engine.begin() as connection:
+        async with _connected(self._engine) as connection, connection.begin():
             return await connection.run_sync(fn)
 
     async def listen(self, heard: Callable[[str], None], missed: Callable[[], None]) -> None:
@@ -85,6 +86,23 @@ class PostgresRunner:
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+@asynccontextmanager
+async def _connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection of the pool.
+
+    Raises:
+        ConnectionError: the database lets nobody in, as while it starts.
+    """
+    try:
+        connection = await engine.connect()
+    except (DBAPIError, PostgresError, InterfaceError) as error:
+        raise ConnectionError(reason_of(error)) from error
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 async def _listen(connection: AsyncConnection, heard: Callable[[str], None], missed: Callable[[], None]) -> None:
