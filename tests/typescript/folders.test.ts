@@ -25,7 +25,7 @@ test("a folder is made, filled, listed and deleted", async () => {
   assert.equal(file.processing_status, "completed");
   assert.equal(file.content, "High water at six.");
   const listed = await collect(client.folders.files.list(folder.id));
-  assert.deepEqual(listed.map((item) => item.file_name), ["papers/tides.md"]);
+  assert.deepEqual(listed.map((item) => item.file_name), ["tides.md"]);
   await client.folders.files.delete(file.id, { folder_id: folder.id });
   assert.deepEqual(await collect(client.folders.files.list(folder.id)), []);
   await client.folders.delete(folder.id);

@@ -75,8 +75,9 @@ def test_an_attached_folder_brings_tools_and_open_files_and_takes_them_away(clie
     assert re.sub(r"^- \d+ earlier.*$", "", before.system, flags=re.MULTILINE) == re.sub(
         r"^- \d+ earlier.*$", "", after.system, flags=re.MULTILINE
     )
+    client.agents.folders.detach(shelf.id, agent_id=agent.id)  # what is done already is no error
     with pytest.raises(NotFoundError):
-        client.agents.folders.detach(shelf.id, agent_id=agent.id)
+        client.agents.folders.detach(f"source-{uuid4()}", agent_id=agent.id)
     assert list(client.agents.files.list(agent.id)) == []
 
 

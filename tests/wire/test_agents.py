@@ -286,6 +286,10 @@ def test_relationships_come_only_as_asked_for(client: Letta) -> None:
     assert (len(some.blocks), some.tools, some.tags) == (2, [], ["t"])
     listed = client.agents.list(name=agent.name, include=["agent.tools"]).items[0]
     assert (listed.id, listed.blocks, len(listed.tools) > 0) == (agent.id, [], True)
+    rule: Any = {"type": "exit_loop", "tool_name": "memory_insert"}
+    changed = client.agents.update(agent.id, tags=["u"], tool_rules=[rule, rule])  # takes no `include`
+    assert (len(changed.blocks), changed.tags, len(changed.tools) > 0) == (2, ["u"], True)
+    assert len(changed.tool_rules or []) == 1
 
 
 def test_callers_other_than_the_sdk_get_all_relationships(client: Letta, server: Any) -> None:

@@ -64,7 +64,7 @@ def test_files_of_every_kind_are_read(client: Letta, folder_id: str) -> None:
         assert (file.processing_status, file.error_message) == ("completed", None), name
         assert phrase in (file.content or ""), name
         assert file.original_file_name == name
-        assert (file.file_name or "").endswith(f"/{name}")
+        assert file.file_name == name
         assert (file.file_type, file.file_size) == (media_type, len(data))
         assert (file.total_chunks, file.chunks_embedded) == (1, 1)
     assert "x=1" not in (read[5].content or "")
@@ -219,7 +219,10 @@ def test_a_renamed_folder_renames_its_files(client: Letta, folder_id: str) -> No
     (file,) = put(client, folder_id, [("a.md", "x")])
     name = f"renamed {uuid4().hex}"
     client.folders.update(folder_id, name=name)
-    assert client.folders.files.retrieve(file.id, folder_id=folder_id).file_name == f"{name}/a.md"
+    assert client.folders.files.retrieve(file.id, folder_id=folder_id).file_name == "a.md"
+    assert upload(client, folder_id, "b.md", "x").file_name == f"{name}/b.md"
+    agent = bare_agent(client, folder_ids=[folder_id])
+    assert f"{name}/a.md" in [item.file_name for item in client.agents.files.list(agent.id)]
 
 
 def test_unknown_and_malformed_ids_are_told_apart(client: Letta, folder_id: str) -> None:

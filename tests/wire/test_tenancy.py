@@ -145,7 +145,7 @@ ROUTES: dict[str, Call] = {
     "GET /v1/agents/{agent_id}/folders": Call(lists="folder_id"),
     "PATCH /v1/agents/{agent_id}/sources/attach/{folder_id}": Call(),
     "PATCH /v1/agents/{agent_id}/folders/attach/{folder_id}": Call(),
-    "PATCH /v1/agents/{agent_id}/sources/detach/{folder_id}": Call(own=(404,)),
+    "PATCH /v1/agents/{agent_id}/sources/detach/{folder_id}": Call(),
     "PATCH /v1/agents/{agent_id}/folders/detach/{folder_id}": Call(),
     "GET /v1/agents/{agent_id}/files": Call(),
     "PATCH /v1/agents/{agent_id}/files/close-all": Call(),

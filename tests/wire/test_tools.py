@@ -325,6 +325,7 @@ def test_a_tool_is_attached_detached_and_deleted(client: Letta, provider: Provid
     assert [item.id for item in client.agents.tools.list(agent.id)] == [tool.id]
     client.agents.messages.create(agent.id, input="one")
     client.agents.tools.detach(tool.id, agent_id=agent.id)
+    client.agents.tools.detach(tool.id, agent_id=agent.id)
     assert client.agents.tools.list(agent.id).items == []
     client.agents.messages.create(agent.id, input="two")
     assert [name in request.tools for request in provider.requests] == [True, False]

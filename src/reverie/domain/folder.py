@@ -245,7 +245,7 @@ def _number(any_id: str) -> int:
 
 def render_view(text: str, start: int | None, end: int | None, limit: int) -> str:
     """The lines from `start` on (counted from 0) up to before `end`, numbered, in at most `limit` characters."""
-    lines = text.split("\n")
+    lines = text.removesuffix("\n").split("\n")
     first = start or 0
     last = len(lines) if end is None else min(end, len(lines))
     if start is None and end is None:

@@ -166,14 +166,14 @@ def detach(c: Connection, organization_id: OrganizationId, agent_id: AgentId, go
     """Take folders away from the agent, with its views of their files and, after the last one, the file tools.
 
     Raises:
-        NotFound: one of them is not attached.
+        NotFound: one of them does not exist; one that is not attached is none.
     """
     for folder_id in gone:
         taken = c.execute(
             delete(agent_folders).where(agent_folders.c.agent_id == agent_id, agent_folders.c.folder_id == folder_id)
         )
         if not taken.rowcount:
-            raise NotFound("folder", folder_id, f"it is not attached to agent {agent_id!r}")
+            get(c, organization_id, folder_id)
         within = select(files.c.id).where(files.c.folder_id == folder_id)
         c.execute(delete(agent_files).where(agent_files.c.agent_id == agent_id, agent_files.c.file_id.in_(within)))
     _take_tools(c, organization_id, [agent_id])

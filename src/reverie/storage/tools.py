@@ -245,14 +245,14 @@ def attach(c: Connection, agent_id: AgentId, added: Sequence[Tool]) -> None:
 
 
 def detach(c: Connection, agent: Agent, tool_id: str) -> None:
-    """Take a tool away from the agent.
+    """Take a tool away from the agent; one that is not attached is none.
 
     Raises:
-        NotFound: it is not attached.
+        NotFound: it does not exist.
     """
     gone = c.execute(delete(agent_tools).where(agent_tools.c.agent_id == agent.id, agent_tools.c.tool_id == tool_id))
     if not gone.rowcount:
-        raise NotFound("tool", tool_id, f"it is not attached to agent {agent.id!r}")
+        get(c, agent.organization_id, tool_id)
 
 
 def take_away(c: Connection, agent_id: AgentId, name: str) -> None:

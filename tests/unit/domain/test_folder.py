@@ -12,6 +12,7 @@ from reverie.domain.ids import make_id
 def test_a_view_is_numbered_and_says_what_it_shows() -> None:
     text = "a\n\nc"
     assert render_view(text, None, None, 100) == "[Viewing file start (out of 3 lines)]\n1: a\n2: \n3: c"
+    assert render_view("a\n", None, None, 100) == "[Viewing file start (out of 1 lines)]\n1: a"
     assert render_view(text, 1, None, 100) == "[Viewing lines 2 to 3 (out of 3 lines)]\n2: \n3: c"
     assert render_view(text, 0, 1, 100) == "[Viewing lines 1 to 1 (out of 3 lines)]\n1: a"
     assert render_view(text, 0, 99, 100) == render_view(text, 0, 3, 100)

@@ -163,8 +163,11 @@ async def retrieve_agent(
 async def update_agent(
     agent_id: AgentPath, body: AgentUpdate, call: Ask, include: Include = None, include_relationships: ListQuery = None
 ) -> Json[AgentState]:
-    """Change what is given; lists replace what is attached."""
-    wanted = wanted_relationships(include, include_relationships, call.is_sdk)
+    """Change what is given; lists replace what is attached.
+
+    The SDKs cannot say here what they want to see, so that they are shown all.
+    """
+    wanted = wanted_relationships(include, include_relationships, is_sdk=False)
     changes = body.to_domain()
     if body.model_settings is None and changes.model_settings is not UNSET:
         # Deprecated fields such as max_tokens each change one setting; the others stay.

@@ -158,7 +158,7 @@ async def list_files(
     """List a folder's files; their status is always the present one."""
     page = Page(limit=limit, after=after, before=before, order=order)
     found = await files.list_files(call.ops, call.caller, FolderId(folder_id), page, with_text=include_content)
-    return Json([file_state(file, text) for file, text in found])
+    return Json([file_state(file, text, within=True) for file, text in found])
 
 
 @routes.get("/v1/folders/{folder_id}/files/{file_id}")
@@ -170,7 +170,7 @@ async def retrieve_file(
     file, text = await files.retrieve(
         call.ops, call.caller, FolderId(folder_id), FileId(file_id), with_text=include_content
     )
-    return Json(file_state(file, text))
+    return Json(file_state(file, text, within=True))
 
 
 @routes.delete("/v1/folders/{folder_id}/{file_id}", status_code=204)

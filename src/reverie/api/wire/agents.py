@@ -32,7 +32,7 @@ from reverie.api.wire.models import (
     model_settings_state,
     response_format,
 )
-from reverie.api.wire.tools import RuleBody, ToolState, rule_state, rule_to_domain, tool_state
+from reverie.api.wire.tools import RuleBody, ToolState, rule_state, rules_to_domain, tool_state
 from reverie.domain.agent import (
     Agent,
     AgentChanges,
@@ -78,7 +78,7 @@ def wanted_relationships(
     """Which relationships an answer is filled with.
 
     The present SDKs name what they want and get nothing else; callers before them get all,
-    unless they narrow it.
+    unless they narrow it. `is_sdk`: the caller is a present SDK, at an operation where it can name them.
     """
     if include:
         return frozenset(name.removeprefix("agent.") for name in include)
@@ -478,7 +478,7 @@ class AgentCreate(_AgentFields):
             block_ids=tuple(BlockId(item) for item in self.block_ids or ()),
             tool_names=tuple(self.tools or ()),
             tool_ids=tuple(ToolId(item) for item in self.tool_ids or ()),
-            tool_rules=tuple(rule_to_domain(rule) for rule in self.tool_rules or ()),
+            tool_rules=rules_to_domain(self.tool_rules or ()),
             include_base_tools=self.include_base_tools is not False,
             include_multi_agent_tools=bool(self.include_multi_agent_tools),
             include_base_tool_rules=self.include_base_tool_rules,
@@ -547,7 +547,7 @@ class AgentUpdate(_AgentFields):
         if "response_format" in sent:
             given["response_format"] = self._format()
         if self.tool_rules is not None:
-            given["tool_rules"] = tuple(rule_to_domain(rule) for rule in self.tool_rules)
+            given["tool_rules"] = rules_to_domain(self.tool_rules)
         if self.secrets is not None or self.tool_exec_environment_variables is not None:
             given["secrets"] = self._secrets()
         if self.folder_ids is not None or self.source_ids is not None:

@@ -159,12 +159,12 @@ def source_state(folder: Folder, embedders: Mapping[str, EmbedderInfo]) -> Sourc
     }
 
 
-def file_state(file: File, text: str | None = None) -> FileState:
-    """The file as clients read it, with its text where it was asked for."""
+def file_state(file: File, text: str | None = None, *, within: bool = False) -> FileState:
+    """The file as clients read it, with its text where it was asked for; `within` its folder by its own name alone."""
     return {
         "id": file.id,
         "source_id": file.folder_id,
-        "file_name": file.file_name,
+        "file_name": file.file_name.rpartition("/")[2] if within else file.file_name,
         "original_file_name": file.original_file_name,
         "file_path": None,
         "file_type": file.file_type,

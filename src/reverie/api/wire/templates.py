@@ -11,7 +11,7 @@ from reverie.api.wire.base import MOST, Body
 from reverie.api.wire.blocks import BlockCreate
 from reverie.api.wire.groups import GroupCreate
 from reverie.api.wire.messages import MessageCreate
-from reverie.api.wire.tools import RuleBody, rule_state, rule_to_domain
+from reverie.api.wire.tools import RuleBody, rule_state, rules_to_domain
 from reverie.domain.agent import AgentDraft, AgentType
 from reverie.domain.agent_file import AgentFile, FileAgent, FileBlock
 from reverie.domain.block import DEFAULT_LIMIT
@@ -521,7 +521,7 @@ class SnapshotAgentBody(Body):
             tool_ids=tuple(dict.fromkeys(self.tool_ids or ())),
             folder_ids=tuple(dict.fromkeys(self.source_ids or ())),
             identity_ids=tuple(dict.fromkeys(self.identity_ids or ())),
-            tool_rules=tuple(rule_to_domain(rule) for rule in self.tool_rules or ()),
+            tool_rules=rules_to_domain(self.tool_rules or ()),
             tags=tuple(dict.fromkeys(self.tags or ())),
             secrets={item.key: item.default_value for item in variables},
             settings=rest.settings(),

@@ -1,5 +1,6 @@
 """Tools and tool rules on the wire. Source: `Tool`, `ToolCreateParams`, `…ToolRule`, client SDK, read 2026-11."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeAlias, assert_never
 
 from pydantic import AliasChoices, Discriminator, Field, Tag
@@ -433,6 +434,15 @@ def rule_to_domain(rule: RuleBody) -> ToolRule:
             return RequiresApprovalToolRule(tool_name=name, prompt_template=template)
         case impossible:
             assert_never(impossible)
+
+
+def rules_to_domain(given: Sequence[RuleBody]) -> tuple[ToolRule, ...]:
+    """The rules, each once however often it was said."""
+    kept: list[ToolRule] = []
+    for rule in map(rule_to_domain, given):
+        if rule not in kept:
+            kept.append(rule)
+    return tuple(kept)
 
 
 def rule_state(rule: ToolRule) -> JsonObject:
