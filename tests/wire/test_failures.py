@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from letta_client import APIStatusError, Letta
 from tests.support.provider import Provider
-from tests.support.replies import Answer, ReplyPart, StreamError, call, cut, fail, hang, reply, say
+from tests.support.replies import Answer, Failure, ReplyPart, StreamError, call, cut, fail, hang, reply, say
 from tests.support.server import Server
 from tests.wire.conftest import StartServer
 from tests.wire.samples import bare_agent, kinds, new_agent
@@ -50,6 +50,9 @@ def test_a_failure_of_the_provider_is_told_as_what_it_is(client: Letta, provider
     assert event["message"]
     run = client.runs.retrieve(event["run_id"])
     assert (run.status, run.stop_reason) == ("failed", stop_reason)
+    assert isinstance(answer, Failure)
+    assert event["detail"].startswith(f"Error code: {answer.status} - ")  # Letta Code decides by it
+    assert (run.metadata or {})["error"] == event
 
     provider.default = say("fine again")
     again = client.agents.messages.create(agent.id, input="three")

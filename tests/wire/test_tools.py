@@ -295,6 +295,9 @@ def test_changed_source_changes_schema_and_result(client: Letta) -> None:
     assert list(_parameters(changed)["properties"]) == ["text", "loud"]
     assert changed.tags == ["new"]
     assert client.agents.tools.run(name, agent_id=agent.id, args={"text": "a"}).func_return == "A"
+    other: Any = {"name": "another", "description": "d", "parameters": {"type": "object", "properties": {}}}
+    with pytest.raises(BadRequestError, match="another"):
+        client.tools.update(tool.id, source_code=echo_source(name), json_schema=other)
 
 
 def test_lists_filter_tools(client: Letta) -> None:

@@ -162,6 +162,8 @@ class ModelError(ReverieError):
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.provider_status: int | None = None
+        """What the provider answered with, where it was an HTTP status."""
 
 
 class ModelAuthFailed(ModelError):

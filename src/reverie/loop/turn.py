@@ -273,7 +273,10 @@ class Turn:
                 return
             empty += 1
             if empty > EMPTY_REPLIES:
-                raise ModelEmptyReply(f"{model.info.handle} answered {empty} times with neither text nor a tool call")
+                raise ModelEmptyReply(
+                    f"{model.info.handle} answered {empty} times with empty content in its reply: "
+                    "neither text nor a tool call"
+                )
 
     def _fitting(self, model: ChatModel, ratio: TokenRatio, measured: Measured, overflows: int) -> Prompt:
         """The request as it is sent: shortened where it is too long, its answer no longer than there is room for."""
@@ -571,11 +574,21 @@ class Turn:
 
 
 def failure_of(error: ReverieError, http_status: int) -> tuple[StopReason, RunFailure]:
-    """What a run that died of `error` is said to have died of."""
+    """What a run that died of `error` is said to have died of.
+
+    Client programs read in `detail` whether to send the request again: by `Error code: 4…` they do not.
+    """
     if isinstance(error, ModelError):
-        return error.stop_reason, RunFailure(error_type=error.error_type, message=str(error), http_status=http_status)
+        status = error.provider_status
+        detail = None if status is None else f"Error code: {status} - {error}"
+        return error.stop_reason, RunFailure(
+            error_type=error.error_type, message=str(error), detail=detail, http_status=http_status
+        )
     return StopReason.ERROR, RunFailure(
-        error_type="internal_error", message=str(error), detail=type(error).__name__, http_status=http_status
+        error_type="internal_error",
+        message=str(error),
+        detail=f"{type(error).__name__}: {error}",
+        http_status=http_status,
     )
 
 

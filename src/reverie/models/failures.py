@@ -123,7 +123,9 @@ def failure_of_response(source: Source, status: int, body: str, headers: Mapping
     """Read an answer with an error status; header names are looked up in lower case."""
     payload = _parse(body)
     wait = retry_after_s(headers, payload, body)
-    return _classify(source, status, f"status {status}", _message_of(payload) or body, body, wait)
+    failure = _classify(source, status, f"status {status}", _message_of(payload) or body, body, wait)
+    failure.provider_status = status
+    return failure
 
 
 def failure_in_stream(source: Source, error: JsonValue) -> ModelError:

@@ -22,7 +22,7 @@ from reverie.storage import search as search_rows
 from reverie.storage import tools
 from reverie.tools.arguments import fit_arguments
 from reverie.tools.base import ToolOutcome, ToolRun
-from reverie.tools.source_schema import derive_schema
+from reverie.tools.source_schema import derive_schema, entry_function
 
 log = structlog.get_logger(__name__)
 
@@ -284,6 +284,13 @@ def _changed(before: Tool, changes: ToolChanges) -> Tool:
         name=given.get("name"),
         description=given.get("description"),
     )
+    if {"source_code", "json_schema"} <= given.keys() and after.source_type == "python":
+        function = entry_function(after.source_code or "", schema["name"])
+        if function != schema["name"]:
+            raise InvalidInput(
+                f"json_schema: its name is {schema['name']!r}, but the function in source_code is {function!r}; "
+                "give both the same name, or leave the schema out"
+            )
     return replace(
         after, name=schema["name"], description=schema.get("description") or after.description, json_schema=schema
     )

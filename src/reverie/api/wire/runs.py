@@ -137,6 +137,17 @@ class RunMetrics(TypedDict):
     base_template_id: str | None
 
 
+def _reason(run_id: str, error: JsonObject) -> JsonObject:
+    """Why it failed, like the event of a stream; for who comes later there is no other place."""
+    return {
+        "message_type": "error_message",
+        "run_id": run_id,
+        "error_type": error["error_type"],
+        "message": error["message"],
+        "detail": error["detail"],
+    }
+
+
 def run_state(run: Run) -> RunState:
     """The run as clients read it."""
     view = view_of(reader_of(run))
@@ -147,7 +158,7 @@ def run_state(run: Run) -> RunState:
         "status": run.status,
         "stop_reason": run.stop_reason,
         "background": run.background,
-        "metadata": run.metadata,
+        "metadata": run.metadata if run.error is None else {**run.metadata, "error": _reason(run.id, run.error)},
         "request_config": {
             "use_assistant_message": view.use_assistant_message,
             "assistant_message_tool_name": view.tool_name,
