@@ -148,6 +148,37 @@ def test_an_answer_sent_again_goes_on_with_a_turn_that_broke_off(client: Letta, 
     assert provider.requests[-1].shape == ["system", "user", f"assistant:{asks}", "tool:echo: a"]
 
 
+@pytest.mark.one_database("sqlite")
+def test_nobody_is_asked_about_a_call_that_may_not_run(client: Letta, provider: Provider) -> None:
+    agent, asks, free = _gated(client)
+    rules: Any = [
+        {"type": "parent_last_tool", "tool_name": free, "children": [asks, "where_am_i"]},
+        {"type": "max_count_per_step", "tool_name": asks, "max_count_limit": 1},
+    ]
+    client.agents.update(agent.id, tool_rules=rules)
+    provider.script(
+        reply(call(asks, text="too early", id="c1"), call("where_am_i", precise=True, id="c2")),
+        reply(call(free, text="f", id="c3"), call(asks, wrong=1, id="c4")),
+        reply(call(free, text="g", id="c5"), call(asks, text="a", id="c6"), call(asks, text="once more", id="c7")),
+        say("done"),
+    )
+    sent: Any = {"input": "go", "client_tools": [WHERE], "streaming": True, "stream_tokens": True}
+    stream = client.agents.messages.create(agent.id, **sent)
+    seen: Any = [chunk for chunk in stream if chunk.message_type != "usage_statistics"]
+    assert seen[-1].stop_reason == "requires_approval"
+    stored = client.agents.messages.list(agent.id, order="asc").items
+    asked: Any = [item for item in stored if item.message_type == "approval_request_message"]
+    assert [[item.tool_call_id for item in request.tool_calls] for request in asked] == [["c6"]]
+    results = dict(result for turn in provider.requests[2].turns for result in turn.results)
+    assert "may not be called now" in results["c1"]
+    assert "may not be called now" in results["c2"]
+    assert "has no argument 'wrong'" in results["c4"]
+    client.agents.messages.create(agent.id, messages=_answer("c6"))
+    results = dict(result for turn in provider.requests[3].turns for result in turn.results)
+    assert results["c6"] == "echo: a"
+    assert "echo" not in results["c7"]
+
+
 def test_approval_streams_like_any_message(client: Letta, provider: Provider) -> None:
     agent, asks, _ = _gated(client)
     provider.script(call(asks, text="a b c", id="c1"), say("done"))

@@ -1,8 +1,9 @@
 """A reply while the model writes it: chunks in, deltas out, messages at the end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal, TypeAlias
 
 from reverie.domain.content import ToolCall
 from reverie.domain.events import ReasoningDelta, TextDelta, ToolCallDelta
@@ -16,6 +17,9 @@ from reverie.domain.message import (
     text_parts,
 )
 from reverie.models.base import CallChunk, FinishChunk, ReasoningChunk, TextChunk, UsageChunk
+
+Gate: TypeAlias = Literal["open", "asks", "shut"]
+"""Whether a call may run, waits for an answer from outside first, or will be refused whatever anybody answers."""
 
 
 @dataclass(slots=True)
@@ -43,9 +47,22 @@ class _Reasoning(_Piece):
 class _Call:
     id: str
     name: str
-    gated: bool
+    gate: Gate
     arguments: list[str] = field(default_factory=list)
     signature: str | None = None
+
+    @property
+    def gated(self) -> bool:
+        return self.gate == "asks"
+
+    def whole(self) -> ToolCall:
+        return ToolCall(
+            id=self.id,
+            name=self.name,
+            arguments="".join(self.arguments) or "{}",
+            requires_approval=self.gated,
+            signature=self.signature,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +75,7 @@ class Written:
 
 
 class Draft:
-    """Collects one reply. `gated` tells whether a call of a tool needs an answer from outside."""
+    """Collects one reply. `gate` tells what a call of a tool, made after calls of those named, may do."""
 
     def __init__(
         self,
@@ -66,7 +83,7 @@ class Draft:
         run_id: RunId,
         step_id: StepId,
         reasoning_origin: str,
-        gated: Callable[[str], bool],
+        gate: Callable[[str, Sequence[str]], Gate],
         taken_call_ids: frozenset[str],
         started_at: datetime,
     ) -> None:
@@ -76,7 +93,7 @@ class Draft:
         self.usage: UsageChunk | None = None
         self.finish: FinishChunk | None = None
         self._origin = reasoning_origin
-        self._gated = gated
+        self._gate = gate
         self._taken = set(taken_call_ids)
         self._pieces: list[_Text | _Reasoning] = []
         self._calls: dict[int, _Call] = {}
@@ -130,10 +147,11 @@ class Draft:
         first = call is None
         if call is None:
             name = chunk.name or ""
-            call = _Call(id=self._free_call_id(chunk.id), name=name, gated=self._gated(name))
+            call = _Call(id=self._free_call_id(chunk.id), name=name, gate=self._gate(name, self._made()))
             self._calls[chunk.index] = call
         elif chunk.name and not call.name:
-            call.name, call.gated, first = chunk.name, self._gated(chunk.name), True
+            gate = self._gate(chunk.name, self._made())
+            call.name, call.gate, first = chunk.name, gate, True
         call.arguments.append(chunk.arguments)
         call.signature = chunk.signature or call.signature
         if not call.name or (not first and not chunk.arguments):
@@ -150,28 +168,33 @@ class Draft:
             requires_approval=call.gated,
         )
 
+    def ask_only(self, is_hopeless: Callable[[ToolCall, Sequence[str]], bool]) -> None:
+        """Have no answer waited for to calls that would be refused anyway, now that the reply is whole."""
+        before = [call.name for call in self._calls.values() if call.name and call.gate == "open"]
+        gated = [call for call in self._calls.values() if call.name and call.gated]
+        for call in gated:
+            if is_hopeless(call.whole(), before):
+                call.gate = "shut"
+            else:
+                before.append(call.name)
+        if gated and not any(call.gated for call in gated) and False not in self._call_messages:
+            self._call_messages[False] = self._call_messages.pop(True)  # as which it was streamed
+
     def written(self, *, with_calls: bool = True) -> list[Written]:
         """The reply as messages, calls last; gated calls stand behind the others."""
         done = [item for item in (self._finished(piece) for piece in self._pieces) if item is not None]
         if not with_calls:
             return [item for item in done if isinstance(item.body, AssistantBody)]
         for gated in (False, True):
-            calls = tuple(
-                ToolCall(
-                    id=call.id,
-                    name=call.name,
-                    arguments="".join(call.arguments) or "{}",
-                    requires_approval=gated,
-                    signature=call.signature,
-                )
-                for call in self._calls.values()
-                if call.gated is gated and call.name
-            )
+            calls = tuple(call.whole() for call in self._calls.values() if call.gated is gated and call.name)
             if calls:
                 message = self._call_message(gated)
                 body = ApprovalRequestBody(calls=calls) if gated else ToolCallBody(calls=calls)
                 done.append(Written(message.message_id, message.otid, body))
         return done
+
+    def _made(self) -> tuple[str, ...]:
+        return tuple(call.name for call in self._calls.values() if call.name and call.gate != "shut")
 
     def _finished(self, piece: _Text | _Reasoning) -> Written | None:
         text = "".join(piece.text)

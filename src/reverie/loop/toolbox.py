@@ -24,6 +24,7 @@ from reverie.domain.run import Run
 from reverie.domain.tool import Tool
 from reverie.domain.trace import ToolTime
 from reverie.loop.decide import executed
+from reverie.loop.draft import Gate
 from reverie.loop.library import Library
 from reverie.loop.meaning import Meaning
 from reverie.loop.memory import TransactionMemory
@@ -100,6 +101,29 @@ class Toolbox:
             return view.agent.approvals[name]
         tool = _find(view, name)
         return bool(tool is not None and tool.default_requires_approval)
+
+    def gate(self, view: View, run: Run, name: str, before: Sequence[str]) -> Gate:
+        """What a call of the tool, after those of `before` in the same reply, may do.
+
+        Nobody is asked about a call that rules forbid: it will be refused.
+        """
+        if not self.is_gated(view, name):
+            return "open"
+        return "asks" if self._refused_by_rules(view, name, _ahead(view, run, before)) is None else "shut"
+
+    def is_hopeless(self, view: View, run: Run, call: ToolCall, before: Sequence[str]) -> bool:
+        """Whether a whole call, after those of `before` in the same reply, would be refused whatever anybody answers.
+
+        What a client is to run is checked against rules alone; arguments are its own affair.
+        """
+        history = _ahead(view, run, before)
+        if call.name in self._client_tools:
+            return self._refused_by_rules(view, call.name, history) is not None
+        try:
+            self._admit(view, replace(call, requires_approval=True), history)
+        except ToolError:
+            return True
+        return False
 
     def as_rules_have_it(self, view: View, run: Run, call: ToolCall) -> ToolCall:
         """`call` with the arguments that rules fix, so that whoever is asked about it sees what would run."""
@@ -261,17 +285,31 @@ class Toolbox:
         return Library(self._database, self._catalogs, view.agent)
 
     def _admit(self, view: View, call: ToolCall, history: Sequence[Executed]) -> tuple[Tool, JsonObject]:
-        names = self.names(view)
+        refusal = self._refused_by_rules(view, call.name, history)
+        if refusal is not None:
+            raise ToolError(refusal)
         tool = _find(view, call.name)
+        arguments: JsonObject = {}
+        if tool is not None:
+            given = _overridden(call.arguments, args_override(view.agent.tool_rules, call.name, tuple(history)))
+            arguments = parse_arguments(given, tool.spec)
+        if self.is_gated(view, call.name) and not call.requires_approval:
+            # Nobody was asked, because it was hopeless when it was made; what ran beside it may have changed that.
+            raise ToolError(f"{call.name} could not be run where it stood in your reply. Call it again by itself.")
         if tool is None:
-            raise ToolError(f"there is no tool {call.name!r}; your tools are: {', '.join(names) or 'none'}")
+            raise ToolError(f"{call.name} is run by the client, which allowed the call and sent no result of it")
+        return tool, arguments
+
+    def _refused_by_rules(self, view: View, name: str, history: Sequence[Executed]) -> str | None:
+        """None where a call may be made after `history`, as far as rules go; else what the model is told."""
+        names = self.names(view)
+        if name not in names:
+            return f"there is no tool {name!r}; your tools are: {', '.join(names) or 'none'}"
         rules = view.agent.tool_rules
         allowed = allowed_tools(rules, names, tuple(history))
-        if allowed.names is not None and call.name not in allowed.names:
-            raise ToolError(violation(rules, call.name, allowed))
-        given = _overridden(call.arguments, args_override(rules, call.name, tuple(history)))
-        arguments = parse_arguments(given, tool.spec)
-        return tool, arguments
+        if allowed.names is not None and name not in allowed.names:
+            return violation(rules, name, allowed)
+        return None
 
     async def _prepare_state_tool(self, view: View, call: ToolCall, tool: StateTool, arguments: JsonObject) -> Prepared:
         try:
@@ -319,6 +357,11 @@ class _Services:
 
     async def embed_wish(self, text: str, among: Among) -> Sequence[float] | None:
         return await self.toolbox.embed_wish(self.view, text, among)
+
+
+def _ahead(view: View, run: Run, before: Sequence[str]) -> tuple[Executed, ...]:
+    """What will have run in the turn when the calls of `before` have."""
+    return (*executed(view.context, run.id), *(Executed(name=name) for name in before))
 
 
 def _answered(call: ToolCall, pending: OpenCalls) -> ToolOutcome | None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Final, Literal, assert_never
 
 from sqlalchemy import Connection
@@ -207,6 +208,7 @@ class Turn:
                 yield event
         draft = self._draft
         assert draft is not None
+        draft.ask_only(partial(self._toolbox.is_hopeless, state.view, state.run))
         now = self._deps.clock()
         added = self._messages_of(draft, now)
         view = replace(state.view, context=(*state.view.context, *added))
@@ -465,7 +467,7 @@ class Turn:
             run_id=self.state.run.id,
             step_id=StepId(make_id("step")),
             reasoning_origin=model.reasoning_origin,
-            gated=lambda name: self._toolbox.is_gated(view, name),
+            gate=lambda name, before: self._toolbox.gate(view, self.state.run, name, before),
             taken_call_ids=frozenset(call.id for message in view.context for call in calls_of(message.body)),
             started_at=self._deps.clock(),
         )
