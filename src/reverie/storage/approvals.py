@@ -1,10 +1,10 @@
-"""Approvals that are waited for: requests in context that no result followed, less what was answered already."""
+"""Approvals that are waited for: open requests in context, less what was answered already."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, exists, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Select, select
 
 from reverie.domain.approval import ApprovalFilter, PendingApproval, timeout_of
 from reverie.domain.content import ToolCall
@@ -14,19 +14,12 @@ from reverie.domain.paging import Page
 from reverie.storage.messages import messages_of
 from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import equals
-from reverie.storage.schema import agents, messages
+from reverie.storage.schema import agents, messages, open_approvals
 
-_result = messages.alias("result")
-_waiting = select(messages).where(
-    # Spelled as the partial index of such messages has it.
-    messages.c.kind == literal_column("'approval_request'"),
-    messages.c.in_context,
-    ~exists().where(
-        _result.c.conversation_id == messages.c.conversation_id,
-        _result.c.seq > messages.c.seq,
-        _result.c.in_context,
-        _result.c.kind == "tool_return",
-    ),
+_waiting = (
+    select(messages)
+    .join(open_approvals, open_approvals.c.seq == messages.c.seq)
+    .where(messages.c.in_context)  # what left it or was cleared away waits no longer
 )
 
 

@@ -23,15 +23,35 @@ from sqlalchemy import (
 
 from reverie.domain.errors import NotFound
 from reverie.domain.ids import ConversationId, MessageId, OrganizationId, RunId
-from reverie.domain.message import Body, Message, MessageFilter, MessageKind
+from reverie.domain.message import ApprovalRequestBody, Body, Message, MessageFilter, MessageKind, ToolReturnBody
 from reverie.domain.paging import Page
 from reverie.storage.codec import body_of, load_body
 from reverie.storage.paging import fetch_page
 from reverie.storage.rows import RowMap, equals, loaded_by
-from reverie.storage.schema import conversations, messages
+from reverie.storage.schema import conversations, messages, open_approvals
 from reverie.storage.search import index_messages, reindex_message
 
 _append = insert(messages)
+_close = delete(open_approvals).where(open_approvals.c.conversation_id == bindparam("conversation"))
+_open = insert(open_approvals).from_select(
+    ["seq", "conversation_id"],
+    select(messages.c.seq, messages.c.conversation_id).where(messages.c.id == bindparam("message")),
+)
+_result = messages.alias("result")
+_reopen = insert(open_approvals).from_select(
+    ["seq", "conversation_id"],
+    select(messages.c.seq, messages.c.conversation_id).where(
+        messages.c.conversation_id == bindparam("conversation"),
+        messages.c.kind == MessageKind.APPROVAL_REQUEST,
+        messages.c.in_context,
+        ~exists().where(
+            _result.c.conversation_id == messages.c.conversation_id,
+            _result.c.seq > messages.c.seq,
+            _result.c.in_context,
+            _result.c.kind == MessageKind.TOOL_RETURN,
+        ),
+    ),
+)
 _map = RowMap(messages, Message, {"body": loaded_by(load_body)})
 _context_ids = (
     select(messages.c.conversation_id, messages.c.id, messages.c.kind)
@@ -84,6 +104,16 @@ def append(c: Connection, new: Sequence[Message]) -> None:
     if new:
         c.execute(_append, [{**_map.values(message), "kind": message.body.kind} for message in new])
         index_messages(c, new)
+        _note_approvals(c, new)
+
+
+def _note_approvals(c: Connection, new: Sequence[Message]) -> None:
+    """Keep account of which requests for approval are open: a result closes those before it."""
+    for message in new:
+        if isinstance(message.body, ToolReturnBody):
+            c.execute(_close, {"conversation": message.conversation_id})
+        elif isinstance(message.body, ApprovalRequestBody):
+            c.execute(_open, {"message": message.id})
 
 
 def load_context(c: Connection, conversation_id: ConversationId) -> list[Message]:
@@ -146,6 +176,8 @@ def set_context(c: Connection, conversation_id: ConversationId, keep: Iterable[M
     outside = (messages.c.conversation_id == conversation_id) & (messages.c.kind != MessageKind.PROMPT)
     c.execute(update(messages).where(outside, messages.c.in_context).values(in_context=False))
     c.execute(update(messages).where(outside, messages.c.id.in_(wanted)).values(in_context=True))
+    c.execute(_close, {"conversation": conversation_id})
+    c.execute(_reopen, {"conversation": conversation_id})
 
 
 def recent(c: Connection, conversation_id: ConversationId, turns: int) -> list[Message]:

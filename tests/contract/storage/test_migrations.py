@@ -127,6 +127,7 @@ def _back_to_the_first_revision(c: Connection) -> None:
                 "message_bits",
                 "message_vectors",
                 "message_vectors_due",
+                "open_approvals",
             )
         ),
         "DROP INDEX ix_passages_archive_id_seq",

@@ -97,6 +97,14 @@ Index(
     postgresql_where=text("kind = 'approval_request' AND in_context"),
 )
 
+open_approvals = Table(
+    "open_approvals",
+    metadata,
+    Column("seq", ForeignKey("messages.seq", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("conversation_id", String, nullable=False, index=True),
+)
+"""Requests that no result followed yet, so that what waits is found without reading what was answered."""
+
 message_vectors = Table(
     "message_vectors",
     metadata,
