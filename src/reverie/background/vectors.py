@@ -66,6 +66,8 @@ class Vectors:
 
     async def work(self) -> int:
         """One round; returns how many vectors were made."""
+        if not self._of_all_messages and not await self._database.read(vectors.any_due):
+            return 0  # as after nearly every turn
         return await self._messages() + await self._passages()
 
     async def _messages(self) -> int:
@@ -86,7 +88,7 @@ class Vectors:
 
     async def _claim(self, due: Table, claim: Callable[..., list[Due]]) -> list[Due]:
         """The next batch, when there is one and turns leave room for it."""
-        if not await self._database.read(lambda c: vectors.any_due(c, due)):
+        if not await self._database.read(lambda c: vectors.is_due(c, due)):
             return []
         for _ in range(_MOST_LOOKS):
             if self._is_quiet():

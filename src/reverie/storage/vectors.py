@@ -46,9 +46,17 @@ class Due:
     text: str
 
 
-def any_due(c: Connection, due: Table) -> bool:
-    """Whether anything waits, claimed or not."""
+def any_due(c: Connection) -> bool:
+    """Whether messages or passages wait, claimed or not."""
+    return bool(c.execute(_any_due).scalar_one())
+
+
+def is_due(c: Connection, due: Table) -> bool:
+    """Whether anything waits in one of the tables, claimed or not."""
     return bool(c.execute(select(exists(select(due.c.seq)))).scalar_one())
+
+
+_any_due = select(or_(exists(select(message_vectors_due.c.seq)), exists(select(passage_vectors_due.c.seq))))
 
 
 def unwanted(c: Connection, organization_id: OrganizationId | None, agent_id: str | None) -> bool:
