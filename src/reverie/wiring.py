@@ -246,6 +246,7 @@ async def _start_runs(
     options = EngineOptions(
         when_busy=settings.busy_policy,
         lease_s=settings.lease_s,
+        attempts=settings.run_attempts,
         drain_timeout_s=settings.drain_timeout_s,
         alone=stored.alone,
         max_depth=settings.peer_depth,

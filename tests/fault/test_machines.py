@@ -32,7 +32,6 @@ class Reader:
     servers: list[Server]
     numbers: list[int] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
-    failure: str = ""
 
     async def read(self, http: httpx.AsyncClient) -> None:
         while "stop_reason" not in self.kinds:
@@ -53,7 +52,6 @@ class Reader:
                         return
                     self.numbers.append(event["seq_id"])
                     self.kinds.append(event["message_type"])
-                    self.failure = str(event.get("message", ""))
 
 
 @contextlib.contextmanager
@@ -134,15 +132,12 @@ async def _check(http: httpx.AsyncClient, server: Server, agents: list[str], rea
         run["id"]: run for run in (await http.get(f"{server.url}/v1/runs/", params={"limit": 1000})).json()
     }
     assert len(runs) == RUNS
-    # What the dead worker had begun has failed, everything else was done, what only waited for it among it.
-    failures = Counter(reader.failure.partition(";")[0] for reader in readers if reader.failure)
-    assert failures == {"the server stopped while this run was in progress": ROOM}
-    assert Counter(run["status"] for run in runs.values()) == {"completed": RUNS - ROOM, "failed": ROOM}
+    # Everything was done, what the dead worker had begun and what waited behind it among it.
+    assert Counter(run["status"] for run in runs.values()) == {"completed": RUNS}
     for reader in readers:
         assert reader.numbers == list(range(1, len(reader.numbers) + 1))
         assert reader.kinds.count("stop_reason") == 1
-        last = "usage_statistics" if runs[reader.run_id]["status"] == "completed" else "error_message"
-        assert reader.kinds[-1] == last
+        assert reader.kinds[-1] == "usage_statistics"
     for agent in agents[:5]:
         found = await http.get(f"{server.url}/v1/agents/{agent}/messages", params={"limit": 100, "order": "asc"})
         said = [item["content"] for item in found.json() if item["message_type"] == "user_message"]

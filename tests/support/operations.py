@@ -198,7 +198,8 @@ def operations_on(database: Database) -> Operations:
         fault=lambda _: None,
         draining=lambda: False,
     )
-    engine = RunEngine(deps, EngineOptions(), lambda _: 500)
+    # Engines of one process take each other for dead, and here nobody goes on with what another one had.
+    engine = RunEngine(deps, EngineOptions(attempts=1), lambda _: 500)
     return Operations(
         database=database,
         ratios=ratios,

@@ -8,7 +8,6 @@ from letta_client import ConflictError, Letta
 from tests.conftest import MODEL
 from tests.support.provider import Provider
 from tests.support.replies import Usage, call, hang, reply, say
-from tests.support.server import Server
 from tests.wire.conftest import StartServer
 from tests.wire.samples import bare_agent, echo_source, kinds, new_agent
 
@@ -202,21 +201,6 @@ def test_many_agents_talk_at_once(client: Letta, provider: Provider) -> None:
         answers = list(pool.map(lambda agent: client.agents.messages.create(agent.id, input=agent.id), agents))
     for agent, answer in zip(agents, answers, strict=True):
         assert answer.messages[1].tool_return == f"echo: {agent.id}"  # type: ignore[union-attr]
-
-
-def test_a_run_of_a_server_that_was_killed_is_failed(own_server: Server, provider: Provider) -> None:
-    client = own_server.client
-    agent = bare_agent(client)
-    provider.script(hang(provider.gate("never")))
-    run = client.agents.messages.create_async(agent.id, input="go")
-    provider.wait_for_requests(1)
-    own_server.restart()
-    client = own_server.client
-    ended = client.runs.retrieve(run.id)
-    assert (ended.status, ended.stop_reason) == ("failed", "error")
-    provider.script(say("still here"))
-    answer = client.agents.messages.create(agent.id, input="next")
-    assert answer.messages[-1].content == "still here"  # type: ignore[union-attr]
 
 
 def test_a_step_is_judged_measured_and_traced(client: Letta, provider: Provider) -> None:

@@ -210,14 +210,16 @@ def test_a_background_run_is_followed_after_a_restart(own_server: Server, provid
     assert kinds(again) == kinds(events[1:])
 
 
-def test_a_background_run_that_was_killed_ends_with_an_error_event(own_server: Server, provider: Provider) -> None:
+def test_a_background_run_that_takes_too_many_servers_with_it_ends_with_an_error_event(
+    own_server: Server, provider: Provider
+) -> None:
     client = own_server.client
     agent = new_agent(client)
     provider.script(call("memory_insert", label="human", new_string="x"), hang(provider.gate("never")))
     events: Any = iter(client.agents.messages.create(agent.id, input="go", streaming=True, background=True))
     seen = [next(events), next(events)]
     provider.wait_for_requests(2)
-    own_server.restart()
+    own_server.restart(REVERIE_RUN_ATTEMPTS="1")
     again: list[Any] = []
     with pytest.raises(APIStatusError) as told:
         for event in own_server.client.runs.messages.stream(seen[0].run_id, starting_after=1):
@@ -225,6 +227,11 @@ def test_a_background_run_that_was_killed_ends_with_an_error_event(own_server: S
     assert [(event.message_type, event.seq_id) for event in again] == [("tool_return_message", 2), ("stop_reason", 3)]
     assert again[0].id == seen[1].id
     assert told.value.body["error_type"] == "internal_error"  # type: ignore[index]
+    ended = own_server.client.runs.retrieve(seen[0].run_id)
+    assert (ended.status, ended.stop_reason) == ("failed", "error")
+    provider.script(say("still here"))
+    answer = own_server.client.agents.messages.create(agent.id, input="next")
+    assert answer.messages[-1].content == "still here"  # type: ignore[union-attr]
 
 
 def test_a_run_goes_on_when_its_reader_hangs_up(client: Letta, provider: Provider) -> None:

@@ -28,6 +28,15 @@ class RunSettings(BaseSettings):
         note="How long a run stays with a server that no longer answers, in seconds.",
         gt=0,
     )
+    run_attempts: int = setting(
+        3,
+        "REVERIE_RUN_ATTEMPTS",
+        section=_RUNS,
+        expects="a whole number greater than 0",
+        note="Most processes that may die while they drive the same background run: until then another one goes on "
+        "with it, then it is ended as failed. 1: it is never gone on with.",
+        gt=0,
+    )
     workers: int = setting(
         100,
         "REVERIE_WORKERS",

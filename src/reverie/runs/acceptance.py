@@ -17,6 +17,7 @@ from reverie.domain.run import Run
 from reverie.domain.stop_reason import RunStatus, StopReason
 from reverie.loop.state import TurnState, admit, load_view
 from reverie.runs.arrivals import DIGEST, digest_of, sent_before
+from reverie.runs.handover import Begun, go_on
 from reverie.storage import agents, conversations, run_events, runs, waiting
 from reverie.storage.waiting import Place
 
@@ -108,8 +109,8 @@ def begin(c: Connection, wish: Wish, acceptor: Acceptor, place_id: str | None = 
     return TurnState(run=run, request=wish.request, view=view, started_ns=started_ns)
 
 
-def begin_waiting(c: Connection, worker_id: str, now: datetime) -> TurnState | None:
-    """Start the run that has waited longest of those that can be started; None: there is none.
+def begin_waiting(c: Connection, worker_id: str, now: datetime) -> Begun | None:
+    """Start the run that has waited longest of those that can be started, or go on with it; None: there is none.
 
     Raises:
         NotStarted: its inputs cannot be let in.
@@ -118,8 +119,11 @@ def begin_waiting(c: Connection, worker_id: str, now: datetime) -> TurnState | N
     if place is None or place.request is None:
         return None
     started_ns = time.monotonic_ns()
-    run_id = RunId(place.id)
+    run_id = place.run_id
     try:
+        if runs.get_any(c, run_id).status is RunStatus.RUNNING:
+            waiting.leave(c, place.id)
+            return go_on(c, place, worker_id, now)
         if not conversations.claim(c, place.organization_id, place.conversation_id, run_id, out_of_line=True):
             return None
         waiting.leave(c, place.id)
@@ -128,13 +132,13 @@ def begin_waiting(c: Connection, worker_id: str, now: datetime) -> TurnState | N
         view = admit(c, view, run, place.request.inputs, now)
     except ReverieError as error:
         raise NotStarted(run_id, error) from error
-    return TurnState(run=run, request=place.request, view=view, started_ns=started_ns)
+    return Begun(TurnState(run=run, request=place.request, view=view, started_ns=started_ns))
 
 
 def end_waiting(
     c: Connection, run: Run, stop_reason: StopReason, failure: RunFailure | None, now: datetime
 ) -> tuple[Run, Agent] | None:
-    """End a run that waits, without letting its inputs in; None: it does not wait any more."""
+    """End a run that waits, without letting its inputs in unless they are; None: it does not wait any more."""
     if not waiting.give_up(c, run.id):
         return None
     runs.end_run(
@@ -147,8 +151,11 @@ def end_waiting(
         total_duration_ns=None,
         failure=failure,
     )
+    if run.status is RunStatus.RUNNING:  # it was put back
+        runs.stop_last_step(c, run.id, stop_reason, "cancelled" if failure is None else "failed")
+        conversations.release(c, run.conversation_id, run.id, now)
     last = RunEnded(run_id=run.id, stop_reason=stop_reason, usage=run.usage, failure=failure)
-    run_events.append(c, run.id, 1, [last])
+    run_events.append(c, run.id, run_events.count(c, run.id) + 1, [last])
     return runs.get(c, run.organization_id, run.id), agents.get(c, run.organization_id, run.agent_id)
 
 
@@ -171,7 +178,7 @@ def _wait(c: Connection, wish: Wish, acceptor: Acceptor, run_id: RunId, place_id
         raise Busy(conversation.id, busy)
     interrupts = policy == "interrupt" and holder is not None
     if interrupts and holder is not None:
-        runs.request_cancel(c, holder)
+        _interrupt(c, holder, acceptor.now)
     run = _run_of(wish, run_id, agent, acceptor.now, worker_id=None) if wish.stored else None
     place = Place(
         id=make_id("place") if run is None else run.id,
@@ -186,6 +193,15 @@ def _wait(c: Connection, wish: Wish, acceptor: Acceptor, run_id: RunId, place_id
             wish.on_accept(c, run)
     waiting.enter(c, place, ahead=policy == "interrupt")
     return Waits(place_id=place.id, holder=holder, run=run, interrupts=interrupts)
+
+
+def _interrupt(c: Connection, holder: RunId, now: datetime) -> None:
+    """Stop the run that holds the conversation: at once where nobody drives it, else through who does."""
+    run = runs.unended(c, holder)
+    if run is None:
+        return
+    if run.worker_id is not None or end_waiting(c, run, StopReason.CANCELLED, None, now) is None:
+        runs.request_cancel(c, holder)
 
 
 def _run_of(wish: Wish, run_id: RunId, agent: Agent, now: datetime, *, worker_id: str | None) -> Run:

@@ -21,7 +21,7 @@ LOOK_S: Final = 1.0
 
 
 class Dispatcher:
-    """Any number of processes may have one: each run is started by one of them."""
+    """Any number of processes may have one: each run is started, or gone on with, by one of them."""
 
     def __init__(
         self,
@@ -72,14 +72,14 @@ class Dispatcher:
         """Start one; False when there is none."""
         now = self._deps.clock()
         try:
-            state = await self._deps.database.write(lambda c: begin_waiting(c, self._worker_id, now))
+            begun = await self._deps.database.write(lambda c: begin_waiting(c, self._worker_id, now))
         except NotStarted as error:
             await self._refuse(error)
             return True
-        if state is None:
+        if begun is None:
             return False
         self._deps.fault("run_taken")
-        self._driver.begin(state)
+        self._driver.begin(begun)
         return True
 
     async def _refuse(self, refused: NotStarted) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import replace
 from typing import Final, TypeAlias
 
 import structlog
@@ -13,9 +12,9 @@ from reverie.domain.errors import Draining, NotFound, ReverieError, RunLost
 from reverie.domain.events import RunEnded, RunFailure
 from reverie.domain.run import Run
 from reverie.domain.stop_reason import StopReason
-from reverie.loop.state import TurnState
 from reverie.loop.turn import LoopDeps, Turn, failure_of
 from reverie.runs.bells import Bells
+from reverie.runs.handover import Begun, put_back
 from reverie.runs.live import LiveRun, LiveRuns
 from reverie.runs.mirrors import Mirrors
 from reverie.runs.scribe import Scribe
@@ -40,13 +39,14 @@ class Driver:
         bells: Bells,
         mirrors: Mirrors,
         status_of: Callable[[ReverieError], int],
+        scribe: Scribe,
     ) -> None:
         self._deps = deps
         self._live = live
         self._bells = bells
         self._mirrors = mirrors
         self._status_of = status_of
-        self._scribe = Scribe(deps.database)
+        self._scribe = scribe
         self._listeners: list[Listener] = []
 
     def tell(self, listener: Listener) -> None:
@@ -57,14 +57,15 @@ class Driver:
         """Stop storing events; every run has ended before."""
         await self._scribe.close()
 
-    def begin(self, state: TurnState) -> LiveRun:
-        """Drive a run that was accepted, in tasks of its own.
+    def begin(self, begun: Begun) -> LiveRun:
+        """Drive a run that was accepted, or put back, in tasks of its own.
 
         The turn has a task for itself, the only one that a cancel touches: what must be saved
         once it has been cancelled, or has failed, is saved out of reach of a further cancel.
         """
-        run, turn = state.run, Turn(state, self._deps)
+        run, turn = begun.state.run, Turn(begun.state, self._deps)
         live = LiveRun(run, self._mirrors.adopt(run.id))
+        live.log.take_in(begun.told)
         stored = self._scribe.keep(run.id, live.log) if run.background else None
         live.turn = asyncio.create_task(self._forward(turn, live), name=f"turn of {run.id}")
         live.conductor = asyncio.create_task(self._see_through(turn, live, stored), name=f"run {run.id}")
@@ -89,8 +90,7 @@ class Driver:
                 raise
             await self._abandon_cancelled(turn, live)
         except RunLost:
-            log.warning("run_lost", run_id=live.run.id)
-            live.log.append(await self._end_of(live.run))
+            await self._lose(live)
         except ReverieError as error:
             await self._abandon_failed(turn, live, error)
         except Exception:  # the run driver's border: whatever breaks becomes a failed run
@@ -98,12 +98,13 @@ class Driver:
             inside = ReverieError("an error inside the server ended the run; its log has the details")
             await self._abandon_failed(turn, live, inside)
         finally:
-            if not live.log.ended:  # nobody may wait for an end that never comes
+            if not live.log.ended and not live.log.closed:  # nobody may wait for an end that never comes
                 live.log.append(_broken_end(live.run))
             if stored is not None:
                 await stored
             self._live.remove(live.run.id)
-            self.announce(turn.state.run, turn.state.view.agent)
+            if live.log.ended:
+                self.announce(turn.state.run, turn.state.view.agent)
 
     async def _forward(self, turn: Turn, live: LiveRun) -> None:
         async with aclosing(turn.drive()) as events:
@@ -114,10 +115,12 @@ class Driver:
         if live.stopped == "cancel":
             await self._abandon(turn, live, StopReason.CANCELLED, CANCELLED_NOTE, None)
         else:
-            stop, failure = failure_of(Draining("the server was shut down before the run was finished"), 503)
-            await self._abandon(turn, live, stop, DRAINED_NOTE, failure)
+            await self._abandon_failed(turn, live, Draining("the server was shut down before the run was finished"))
 
     async def _abandon_failed(self, turn: Turn, live: LiveRun, error: ReverieError) -> None:
+        if isinstance(error, Draining) and live.run.background:
+            await self._hand_over(turn, live)
+            return
         log.info("run_failed", run_id=live.run.id, agent_id=live.run.agent_id, error=str(error))
         stop, failure = failure_of(error, self._status_of(error))
         note = DRAINED_NOTE if isinstance(error, Draining) else f"This call was not finished: {failure.message}"
@@ -130,15 +133,36 @@ class Driver:
             for event in await turn.abandon(stop, note, failure):
                 live.log.append(event)
         except RunLost:
-            live.log.append(await self._end_of(live.run))
+            await self._lose(live)
 
-    async def _end_of(self, run: Run) -> RunEnded:
-        """The last event of a run that somebody else ended."""
+    async def _hand_over(self, turn: Turn, live: LiveRun) -> None:
+        """Leave a background run to another process, or to the next start; readers find it there."""
+        await self._scribe.drop(live.run.id)
+        live.log.close()
+        try:
+            await self._deps.database.write(lambda c: put_back(c, turn.state.run, self._deps.clock()))
+        except RunLost:
+            log.warning("run_lost", run_id=live.run.id)
+
+    async def _lose(self, live: LiveRun) -> None:
+        """Somebody else ended the run, or has it now."""
+        log.warning("run_lost", run_id=live.run.id)
+        last = await self._end_of(live.run)
+        if last is not None:
+            live.log.append(last)
+            return
+        await self._scribe.drop(live.run.id)
+        live.log.close()
+
+    async def _end_of(self, run: Run) -> RunEnded | None:
+        """The last event of a run that somebody else ended; None: it goes on."""
         try:
             now = await self._deps.database.read(lambda c: runs.get(c, run.organization_id, run.id))
         except NotFound:  # deleted with its agent
-            now = replace(run, stop_reason=StopReason.CANCELLED)
-        return RunEnded(run_id=run.id, stop_reason=now.stop_reason or StopReason.CANCELLED, usage=now.usage)
+            return RunEnded(run_id=run.id, stop_reason=StopReason.CANCELLED, usage=run.usage)
+        if now.stop_reason is None:
+            return None
+        return RunEnded(run_id=run.id, stop_reason=now.stop_reason, usage=now.usage)
 
 
 def _broken_end(run: Run) -> RunEnded:

@@ -22,12 +22,14 @@ from reverie.runs.arrivals import Arrivals, otids_of, sent_before
 from reverie.runs.bells import Bells
 from reverie.runs.dispatch import Dispatcher
 from reverie.runs.driver import Driver, Listener
+from reverie.runs.handover import Begun
 from reverie.runs.lease import Lease
 from reverie.runs.line import Line
 from reverie.runs.lineage import Lineage
 from reverie.runs.live import LiveRuns
 from reverie.runs.mirrors import Mirrors
 from reverie.runs.repair import Mender
+from reverie.runs.scribe import Scribe
 from reverie.runs.withdrawal import withdraw
 from reverie.storage import agents, conversations, messages, runs
 
@@ -45,6 +47,8 @@ class EngineOptions:
     """A process that has not been heard of for so long is taken for dead."""
     drain_timeout_s: float = 30.0
     """Longest wait for running turns at shutdown."""
+    attempts: int = 3
+    """Most processes that a background run may take with it: then it is ended, not gone on with."""
     alone: bool = True
     """No other process has the database open (SQLite)."""
     max_depth: int = 5
@@ -72,11 +76,19 @@ class RunEngine:
         self._deps = deps
         self._options = options
         self._live = LiveRuns()
-        self._lease = Lease(deps.database, deps.clock, self._live, lease_s=options.lease_s, alone=options.alone)
+        self._lease = Lease(
+            deps.database,
+            deps.clock,
+            self._live,
+            lease_s=options.lease_s,
+            attempts=options.attempts,
+            alone=options.alone,
+        )
         self.bells = Bells(deps.database)
         self.bells.on("cancel", self._live.cancel)
         self._mirrors = Mirrors(deps.database, self.bells)
-        self._driver = Driver(deps, self._live, self.bells, self._mirrors, status_of)
+        scribe = Scribe(deps.database, self.worker_id, alone=options.alone)
+        self._driver = Driver(deps, self._live, self.bells, self._mirrors, status_of, scribe)
         self._line = Line(deps.database, self.bells, self._lease, self._acceptor)
         self._dispatcher = Dispatcher(
             deps,
@@ -184,8 +196,8 @@ class RunEngine:
             return self._handle_of(before.run)
         if isinstance(found, TurnState):
             self._deps.fault("run_accepted")
-            live = self._driver.begin(found)
-            return RunHandle(live.run, live.log.follow)
+            self._driver.begin(Begun(found))
+            return self._handle_of(found.run)
         assert found.run is not None
         self._deps.fault("run_waits")
         self.bells.ring("line", wish.conversation_id)
@@ -217,7 +229,7 @@ class RunEngine:
 
     def _handle_of(self, run: Run) -> RunHandle:
         live = self._live.get(run.id)
-        if live is not None:
+        if live is not None and not run.background:  # its events are nowhere else
             return RunHandle(live.run, live.log.follow)
         return RunHandle(run, partial(self.follow, run.organization_id, run.id))
 
@@ -265,8 +277,10 @@ class RunEngine:
         if live is not None and live.run.organization_id == organization_id:
             async with aclosing(live.log.follow(after)) as events:
                 async for item in events:
+                    after = item[0]
                     yield item
-            return
+            if live.log.ended:
+                return
         async with aclosing(self._mirrors.follow(organization_id, run_id, after)) as events:
             async for item in events:
                 yield item
@@ -289,7 +303,7 @@ class RunEngine:
             NotFound: no such run.
         """
         run = await self._deps.database.read(lambda c: runs.get(c, organization_id, run_id))
-        if run.status is RunStatus.CREATED:
+        if run.completed_at is None and run.worker_id is None:
             run = await self._cancel_waiting(run)
         if run.completed_at is not None:
             return run
@@ -364,8 +378,8 @@ class RunEngine:
         children = [live.run for live in self._live.children(parent.id) if live.run.conversation_id == conversation_id]
         return [await self.cancel(run.organization_id, run.id) for run in children]
 
-    async def bury_dead(self) -> list[Run]:
-        """End the runs of processes that died since anyone looked; returns them as they ended."""
+    async def bury_dead(self) -> list[RunId]:
+        """Settle the runs of processes that died since anyone looked: they are ended, or put back into their lines."""
         return await self._lease.bury_dead()
 
     async def repair(self, organization_id: OrganizationId, agent_id: AgentId, *, dry_run: bool) -> list[Fault]:
@@ -431,13 +445,13 @@ class RunEngine:
         await self._deps.database.write(lambda c: runs.request_cancel(c, run.id))
         self.bells.ring("cancel", run.id)
         while True:
-            if await self._lease.bury_holder(run.id):
-                break
+            if not await self._lease.bury_holder(run.id):
+                await asyncio.sleep(POLL_S)
             now = await self._deps.database.read(lambda c: runs.get(c, run.organization_id, run.id))
+            if now.completed_at is None and now.worker_id is None:
+                now = await self._cancel_waiting(now)
             if now.completed_at is not None:
-                break
-            await asyncio.sleep(POLL_S)
-        return await self._deps.database.read(lambda c: runs.get(c, run.organization_id, run.id))
+                return now
 
 
 __all__ = ["EngineOptions", "RunEngine", "RunHandle"]

@@ -11,7 +11,6 @@ from sqlalchemy import Connection
 from reverie.domain.clock import Clock
 from reverie.domain.errors import Unavailable
 from reverie.domain.ids import RunId
-from reverie.domain.run import Run
 from reverie.runs import workers
 from reverie.runs.live import LiveRuns
 from reverie.runs.workers import Worker
@@ -29,12 +28,15 @@ HEAR_S: Final = 1.0
 class Lease:
     """Says that this process lives, and ends the runs of those that do not. `alone`: there are no others."""
 
-    def __init__(self, database: Database, clock: Clock, live: LiveRuns, *, lease_s: float, alone: bool) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, live: LiveRuns, *, lease_s: float, attempts: int, alone: bool
+    ) -> None:
         self.worker = Worker.here()
         self._database = database
         self._clock = clock
         self._live = live
         self._lease = timedelta(seconds=lease_s)
+        self._attempts = attempts
         self._alone = alone
         self._next_beat: datetime | None = None
         self._pulse: asyncio.Task[None] | None = None
@@ -61,8 +63,8 @@ class Lease:
             workers.beat(c, self.worker, now, self._lease)
             self._next_beat = now + self._lease / 3
 
-    async def bury_dead(self) -> list[Run]:
-        """End the runs of processes that died since anyone looked; returns them as they ended."""
+    async def bury_dead(self) -> list[RunId]:
+        """Settle the runs of processes that died since anyone looked: they are ended, or put back into their lines."""
 
         def look(c: Connection) -> list[str]:
             return workers.dead_workers(c, self.worker, self._clock(), alone=self._alone)
@@ -70,34 +72,40 @@ class Lease:
         dead = await self._database.read(look)
         if not dead:
             return []
-        return await self._database.write(lambda c: workers.bury(c, self.worker, dead, self._clock()))
+        return await self._database.write(lambda c: self._bury(c, dead, self._clock()))
 
     async def bury_holder(self, run_id: RunId) -> bool:
-        """End a run that holds a conversation if its process is dead; tells whether it was, or has ended."""
+        """Settle a run that holds a conversation if its process is dead; tells whether it was, or has ended."""
         if run_id in self._live:
             return False
 
         def look(c: Connection) -> bool:
             now = self._clock()
-            holder = runs.worker_of(c, run_id)
+            run = runs.unended(c, run_id)
+            if run is None or run.worker_id is None:  # nobody drives one that waits to be gone on with
+                return run is None
+            holder = run.worker_id
             known = {other for other, *_ in other_workers(c, self.worker.id)}
             dead = workers.dead_workers(c, self.worker, now, alone=self._alone)
-            if holder is not None and (holder in dead or (holder not in known and holder != self.worker.id)):
-                workers.end_dead_run(c, self.worker, run_id, now)
+            if holder in dead or (holder not in known and holder != self.worker.id):
+                workers.settle_dead_run(c, self.worker, run_id, now, attempts=self._attempts)
                 return True
-            return holder is None
+            return False
 
         return await self._database.write(look)
 
     def _begin(self, c: Connection) -> None:
         now = self._clock()
-        workers.bury(c, self.worker, workers.dead_workers(c, self.worker, now, alone=self._alone), now)
+        self._bury(c, workers.dead_workers(c, self.worker, now, alone=self._alone), now)
         if self._alone:
             waiting.forget_clients(c)
             # Runs of workers nobody remembers: the database was copied or mended by hand.
             for run in runs.live_runs(c):
-                workers.end_dead_run(c, self.worker, run.id, now)
+                workers.settle_dead_run(c, self.worker, run.id, now, attempts=self._attempts)
         self.beat_if_due(c, now)
+
+    def _bury(self, c: Connection, dead: list[str], now: datetime) -> list[RunId]:
+        return workers.bury(c, self.worker, dead, now, attempts=self._attempts)
 
     async def _keep(self) -> None:
         """Renew the lease, and hear cancels from other processes."""

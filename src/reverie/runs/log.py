@@ -1,7 +1,7 @@
 """The numbered events of a live run, and those who read along."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from reverie.domain.events import Event, RunEnded
 
@@ -35,6 +35,11 @@ class RunLog:
         return len(self._events)
 
     @property
+    def closed(self) -> bool:
+        """Whether readers were sent away."""
+        return self._closed
+
+    @property
     def ended(self) -> bool:
         """Whether the last event is in."""
         return bool(self._events) and isinstance(self._events[-1], RunEnded)
@@ -46,6 +51,11 @@ class RunLog:
             self._wake()
         else:
             self._store()
+
+    def take_in(self, told: Sequence[Event]) -> None:
+        """Hold all that was told before, which may begin with what is here."""
+        self._events += told[len(self._events) :]
+        self._wake()
 
     def show(self, place: int) -> None:
         """Let readers see events up to number `place`."""

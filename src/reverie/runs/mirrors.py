@@ -15,9 +15,9 @@ from reverie.domain.events import Event, RunEnded, RunFailure
 from reverie.domain.ids import OrganizationId, RunId
 from reverie.domain.run import Run, Usage
 from reverie.domain.stop_reason import StopReason
-from reverie.runs import workers
 from reverie.runs.bells import Bells
 from reverie.runs.log import RunLog
+from reverie.runs.untold import untold
 from reverie.storage import run_events, runs
 from reverie.storage.database import Database
 
@@ -157,7 +157,7 @@ def _rest(c: Connection, run: Run, place: int) -> list[Event]:
     stored = [event for _, event in run_events.read(c, run.id, place)]
     if stored and isinstance(stored[-1], RunEnded):  # they came in between
         return stored
-    _, saved = workers.unlogged(c, run)
+    _, saved = untold(c, run)
     error: dict[str, Any] = dict(run.error or {})
     failure = RunFailure(**error) if error else None
     last = RunEnded(run_id=run.id, stop_reason=run.stop_reason or StopReason.ERROR, usage=run.usage, failure=failure)

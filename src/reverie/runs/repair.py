@@ -22,7 +22,7 @@ from reverie.domain.stop_reason import RunStatus
 from reverie.loop.state import load_view, lost_result, results_message
 from reverie.runs import workers
 from reverie.runs.workers import Worker
-from reverie.storage import conversations, messages, runs
+from reverie.storage import conversations, messages, runs, waiting
 from reverie.storage.database import Database
 
 
@@ -59,7 +59,10 @@ class Mender:
         known = runs.active_of(c, conversation.organization_id, conversation_id=conversation.id)
         active = [run for run in known if run.status is not RunStatus.CREATED]  # what waits has not begun
         elsewhere = workers.living_others(c, self.worker, now, alone=self.alone) if active else set()
-        if any(run.id in self.mine or run.worker_id in elsewhere for run in active):
+        if any(
+            run.id in self.mine or run.worker_id in elsewhere or (run.worker_id is None and waiting.has(c, run.id))
+            for run in active
+        ):
             return []
         context = messages.load_context(c, conversation.id)
         faults = [

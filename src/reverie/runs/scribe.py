@@ -7,11 +7,12 @@ from functools import partial
 from typing import Final
 
 import structlog
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from reverie.domain.ids import RunId
 from reverie.runs.log import RunLog
-from reverie.storage import run_events
+from reverie.storage import run_events, runs
 from reverie.storage.database import Database
 
 log = structlog.get_logger(__name__)
@@ -29,23 +30,34 @@ class _Kept:
 
 
 class Scribe:
-    """Lets readers of a background run see what is stored, and nothing that is not."""
+    """Lets readers of a background run see what is stored, and nothing that is not.
 
-    def __init__(self, database: Database) -> None:
+    `alone`: no other process may have taken one of the runs meanwhile.
+    """
+
+    def __init__(self, database: Database, worker_id: str, *, alone: bool) -> None:
         self._database = database
+        self._worker_id = worker_id
+        self._alone = alone
         self._kept: dict[RunId, _Kept] = {}
         self._grown: set[RunId] = set()
         self._any = asyncio.Event()
         self._urgent = asyncio.Event()
+        self._storing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     def keep(self, run_id: RunId, run_log: RunLog) -> "asyncio.Future[None]":
         """Store what comes into the log from now on; the future is done when the last event is stored."""
         run_log.store_first(partial(self._note, run_id))
-        kept = self._kept[run_id] = _Kept(run_log, asyncio.get_running_loop().create_future())
+        kept = self._kept[run_id] = _Kept(run_log, asyncio.get_running_loop().create_future(), len(run_log))
         if self._task is None:
             self._task = asyncio.create_task(self._write(), name="events")
         return kept.stored
+
+    async def drop(self, run_id: RunId) -> None:
+        """Store nothing more of a run that is another driver's; what is being stored just now is when this returns."""
+        async with self._storing:
+            self._forget(run_id)
 
     async def close(self) -> None:
         """Stop; every run has ended before."""
@@ -55,9 +67,12 @@ class Scribe:
                 await self._task
 
     def _note(self, run_id: RunId) -> None:
+        kept = self._kept.get(run_id)
+        if kept is None:
+            return
         self._grown.add(run_id)
         self._any.set()
-        if self._kept[run_id].log.ended:
+        if kept.log.ended:
             self._urgent.set()
 
     async def _write(self) -> None:
@@ -67,19 +82,27 @@ class Scribe:
                 await asyncio.wait_for(self._urgent.wait(), FLUSH_S)
             self._any.clear()
             self._urgent.clear()
-            grown, self._grown = self._grown, set()
-            batches: list[run_events.Batch] = [
-                (run_id, kept.place + 1, kept.log.since(kept.place))
-                for run_id in grown
-                if (kept := self._kept[run_id]).place < len(kept.log)
-            ]
-            await self._store(batches)
-            for run_id, first, batch in batches:
-                self._show(run_id, first + len(batch) - 1)
+            async with self._storing:
+                grown, self._grown = self._grown, set()
+                batches: list[run_events.Batch] = [
+                    (run_id, kept.place + 1, kept.log.since(kept.place))
+                    for run_id in grown
+                    if (kept := self._kept.get(run_id)) is not None and kept.place < len(kept.log)
+                ]
+                await self._store(batches)
+                for run_id, first, batch in batches:
+                    self._show(run_id, first + len(batch) - 1)
 
     async def _store(self, batches: list[run_events.Batch]) -> None:
+        def store(c: Connection) -> set[RunId]:
+            mine = {run_id for run_id, *_ in batches}
+            lost = set() if self._alone else mine - runs.held(c, mine, self._worker_id)
+            run_events.append_all(c, [batch for batch in batches if batch[0] not in lost])
+            return lost
+
         try:
-            await self._database.write(lambda c: run_events.append_all(c, batches))
+            for run_id in await self._database.write(store):
+                self._forget(run_id)
         except IntegrityError:  # one of the runs was deleted with its agent; the others must not suffer from it
             for batch in batches if len(batches) > 1 else []:
                 await self._store([batch])
@@ -87,9 +110,17 @@ class Scribe:
             log.exception("events_not_stored", run_ids=[run_id for run_id, *_ in batches])
 
     def _show(self, run_id: RunId, place: int) -> None:
-        kept = self._kept[run_id]
+        kept = self._kept.get(run_id)
+        if kept is None:
+            return
         kept.place = place
         kept.log.show(place)
         if kept.log.ended and place == len(kept.log):
             del self._kept[run_id]
+            kept.stored.set_result(None)
+
+    def _forget(self, run_id: RunId) -> None:
+        kept = self._kept.pop(run_id, None)
+        if kept is not None:
+            kept.log.close()
             kept.stored.set_result(None)

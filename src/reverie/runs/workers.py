@@ -2,24 +2,33 @@
 
 import os
 import socket
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 import structlog
 from sqlalchemy import Connection
 
 from reverie.context.pairing import lost_calls
 from reverie.domain.errors import NotFound
-from reverie.domain.events import MessageSaved, RunEnded, RunFailure
+from reverie.domain.events import RunEnded, RunFailure
 from reverie.domain.ids import RunId, make_id
-from reverie.domain.message import Message, MessageFilter, ToolReturnBody, calls_of
-from reverie.domain.paging import Page
+from reverie.domain.message import calls_of
 from reverie.domain.run import Run
 from reverie.domain.stop_reason import StopReason
 from reverie.loop.state import load_view, lost_result, results_message
+from reverie.runs.handover import put_back
+from reverie.runs.untold import untold
 from reverie.storage import conversations, messages, run_events, runs, waiting, workers
 
 log = structlog.get_logger(__name__)
+
+_DIED: Final = RunFailure(
+    error_type="internal_error",
+    message="the server stopped while this run was in progress; what it had saved is kept, send the message again to "
+    "go on",
+    http_status=500,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,58 +68,57 @@ def beat(c: Connection, worker: Worker, now: datetime, lease: timedelta) -> None
     workers.beat(c, worker.id, worker.host, worker.pid, now + lease)
 
 
-def bury(c: Connection, worker: Worker, dead: list[str], now: datetime) -> list[Run]:
-    """End all runs of dead workers and forget the workers; returns the ended runs."""
-    ended = [done for run in runs.live_runs(c, worker_ids=dead) if (done := end_dead_run(c, worker, run.id, now))]
+def bury(c: Connection, worker: Worker, dead: list[str], now: datetime, *, attempts: int) -> list[RunId]:
+    """Settle all runs of dead workers and forget the workers; returns the runs that were theirs."""
+    left = [run.id for run in runs.live_runs(c, worker_ids=dead)]
+    for run_id in left:
+        settle_dead_run(c, worker, run_id, now, attempts=attempts)
     waiting.forget_workers(c, dead)
     for other in dead:
         workers.forget(c, other)
-    return ended
+    return left
 
 
-def end_dead_run(c: Connection, worker: Worker, run_id: RunId, now: datetime) -> Run | None:
-    """End a run whose process died: pair its calls, say what happened, let the next run in."""
+def settle_dead_run(c: Connection, worker: Worker, run_id: RunId, now: datetime, *, attempts: int) -> None:
+    """Have a background run whose process died gone on with, unless it took `attempts` drivers with it; end others."""
     run = runs.take_over(c, run_id, worker.id)
     if run is None:
-        return None
-    failure = RunFailure(
-        error_type="internal_error",
-        message="the server stopped while this run was in progress; what it had saved is kept, send the message again "
-        "to go on",
-        http_status=500,
-    )
+        return
+    if run.background and not run.cancel_requested and run.fence <= attempts:
+        put_back(c, run, now)
+        log.warning("run_of_dead_worker_put_back", run_id=run.id, agent_id=run.agent_id)
+    else:
+        _end(c, run, now)
+
+
+def end_dead_run(c: Connection, worker: Worker, run_id: RunId, now: datetime) -> None:
+    """End a run whose process died: pair its calls, say what happened, let the next run in."""
+    run = runs.take_over(c, run_id, worker.id)
+    if run is not None:
+        _end(c, run, now)
+
+
+def _end(c: Connection, run: Run, now: datetime) -> None:
+    stop = StopReason.CANCELLED if run.cancel_requested else StopReason.ERROR
+    failure = None if run.cancel_requested else _DIED
     runs.end_run(
         c,
         run,
-        stop_reason=StopReason.ERROR,
+        stop_reason=stop,
         usage=run.usage,
         now=now,
         ttft_ns=None,
         total_duration_ns=None,
         failure=failure,
     )
-    runs.stop_last_step(c, run.id, StopReason.ERROR, "failed")
+    runs.stop_last_step(c, run.id, stop, "failed" if failure else "cancelled")
     conversations.release(c, run.conversation_id, run.id, now)
-    last = RunEnded(run_id=run.id, stop_reason=StopReason.ERROR, usage=run.usage, failure=failure)
+    last = RunEnded(run_id=run.id, stop_reason=stop, usage=run.usage, failure=failure)
     _pair_calls(c, run, now)
     if run.background:
-        first, saved = unlogged(c, run)
+        first, saved = untold(c, run)
         run_events.append(c, run.id, first, [*saved, last])
     log.warning("run_of_dead_worker_ended", run_id=run.id, agent_id=run.agent_id)
-    return replace(run, status=StopReason.ERROR.run_status, stop_reason=StopReason.ERROR, completed_at=now)
-
-
-def unlogged(c: Connection, run: Run) -> tuple[int, list[MessageSaved]]:
-    """What a run saved and its stored log lacks, as its process died between the two; and the number it goes on at."""
-    stored = run_events.read(c, run.id, 0)
-    logged = {event.message.id for _, event in stored if isinstance(event, MessageSaved)}
-    saved = messages.list_page(c, run.organization_id, MessageFilter(run_id=run.id), Page(limit=None, order="asc"))
-    return len(stored) + 1, [MessageSaved(message=item) for item in saved if item.id not in logged and not _mends(item)]
-
-
-def _mends(message: Message) -> bool:
-    """Whether these are results for calls of an earlier run, which no reader of this one is shown."""
-    return isinstance(message.body, ToolReturnBody) and message.step_id is None
 
 
 def _pair_calls(c: Connection, run: Run, now: datetime) -> None:

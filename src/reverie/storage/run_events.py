@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import Any, TypeAlias
 
 import orjson
-from sqlalchemy import Connection, and_, bindparam, insert, or_, select
+from sqlalchemy import Connection, and_, bindparam, func, insert, or_, select
 
 from reverie.domain.events import Event
 from reverie.domain.ids import RunId
@@ -23,6 +23,7 @@ _read = (
     .where(run_events.c.run_id == bindparam("run"), run_events.c.last_seq > bindparam("seen"))
     .order_by(run_events.c.first_seq)
 )
+_last = select(func.max(run_events.c.last_seq)).where(run_events.c.run_id == bindparam("run"))
 
 
 def append(c: Connection, run_id: RunId, first_seq: int, batch: Sequence[Event]) -> None:
@@ -32,6 +33,8 @@ def append(c: Connection, run_id: RunId, first_seq: int, batch: Sequence[Event])
 
 def append_all(c: Connection, batches: Sequence[Batch]) -> None:
     """Store events of several runs. Followers elsewhere are told."""
+    if not batches:
+        return
     c.execute(
         _append,
         [
@@ -50,6 +53,11 @@ def append_all(c: Connection, batches: Sequence[Batch]) -> None:
 def read(c: Connection, run_id: RunId, after: int) -> list[tuple[int, Event]]:
     """Stored events with a number above `after`, in order."""
     return _events(c.execute(_read, {"run": run_id, "seen": after}), after)
+
+
+def count(c: Connection, run_id: RunId) -> int:
+    """How many events are stored, which is the number of the last one."""
+    return c.execute(_last, {"run": run_id}).scalar() or 0
 
 
 def read_all(c: Connection, places: Mapping[RunId, int]) -> dict[RunId, list[tuple[int, Event]]]:

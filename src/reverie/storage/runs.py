@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -131,25 +131,35 @@ def request_cancel(c: Connection, run_id: RunId) -> None:
 
 
 def start(c: Connection, run_id: RunId, worker_id: str) -> Run:
-    """Claim a run that waited."""
+    """Claim a run that waited; the fence of one that was put back was raised when it was taken from its driver."""
     query = update(runs).where(runs.c.id == run_id, runs.c.completed_at.is_(None))
-    values = {"status": RunStatus.RUNNING, "worker_id": worker_id, "fence": runs.c.fence + 1}
+    fence = case((runs.c.status == _WAITING, runs.c.fence + 1), else_=runs.c.fence)
+    values = {"status": RunStatus.RUNNING, "worker_id": worker_id, "fence": fence}
     return _runs.record(c.execute(query.values(values).returning(runs)).mappings().one())
 
 
 def take_over(c: Connection, run_id: RunId, worker_id: str) -> Run | None:
     """Claim a run whose worker is dead, raising its fence; None when it has ended meanwhile."""
-    row = c.execute(select(runs).where(runs.c.id == run_id, runs.c.completed_at.is_(None))).mappings().one_or_none()
-    if row is None:
+    run = unended(c, run_id)
+    if run is None:
         return None
-    query = update(runs).where(runs.c.id == run_id, runs.c.fence == row["fence"], runs.c.completed_at.is_(None))
-    changed = c.execute(query.values(fence=row["fence"] + 1, worker_id=worker_id)).rowcount
-    return replace(_runs.record(row), fence=row["fence"] + 1, worker_id=worker_id) if changed == 1 else None
+    query = update(runs).where(runs.c.id == run_id, runs.c.fence == run.fence, runs.c.completed_at.is_(None))
+    changed = c.execute(query.values(fence=run.fence + 1, worker_id=worker_id)).rowcount
+    return replace(run, fence=run.fence + 1, worker_id=worker_id) if changed == 1 else None
+
+
+def let_go(c: Connection, run: Run) -> None:
+    """Leave a run without a driver, for whoever goes on with it.
+
+    Raises:
+        RunLost: it was cancelled, ended or taken over since it was claimed.
+    """
+    hold_fence(c, run, {"worker_id": None})
 
 
 def live_runs(c: Connection, *, worker_ids: Sequence[str] | None = None) -> list[Run]:
-    """Runs that were started and have no end, oldest first; of the given workers only, if any are given."""
-    query = select(runs).where(runs.c.completed_at.is_(None), runs.c.status != _WAITING).order_by(runs.c.seq)
+    """Runs that somebody drives or drove and that have no end, oldest first; of the given workers only, if any are."""
+    query = select(runs).where(runs.c.completed_at.is_(None), runs.c.worker_id.is_not(None)).order_by(runs.c.seq)
     if worker_ids is not None:
         query = query.where(runs.c.worker_id.in_(worker_ids))
     return [_runs.record(row) for row in c.execute(query).mappings()]
@@ -189,9 +199,17 @@ def get_many(c: Connection, organization_id: OrganizationId, run_ids: Sequence[s
     return [_runs.record(row) for row in c.execute(query).mappings()]
 
 
-def worker_of(c: Connection, run_id: RunId) -> str | None:
-    """Who drives the run; None when it has ended."""
-    return c.execute(select(runs.c.worker_id).where(runs.c.id == run_id, runs.c.completed_at.is_(None))).scalar()
+def unended(c: Connection, run_id: RunId) -> Run | None:
+    """A run, whoever's it is; None when it has ended."""
+    query = select(runs).where(runs.c.id == run_id, runs.c.completed_at.is_(None))
+    row = c.execute(query).mappings().one_or_none()
+    return None if row is None else _runs.record(row)
+
+
+def held(c: Connection, run_ids: Collection[RunId], worker_id: str) -> set[RunId]:
+    """Those of `run_ids` that are still this worker's."""
+    query = select(runs.c.id).where(runs.c.id.in_(run_ids), runs.c.worker_id == worker_id)
+    return set(c.execute(query).scalars())
 
 
 def list_page(c: Connection, organization_id: OrganizationId, where: RunFilter, page: Page) -> list[Run]:

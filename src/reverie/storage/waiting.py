@@ -29,10 +29,12 @@ def _oldest_startable(dialect: Dialect) -> Select[Any]:
             and_(earlier.c.rank == waiting.c.rank, earlier.c.seq < waiting.c.seq),
         ),
     )
+    free = and_(conversations.c.active_run_id.is_(None), ~behind)
+    has_begun = conversations.c.active_run_id == waiting.c.id
     query = (
         select(waiting)
         .join(conversations, conversations.c.id == waiting.c.conversation_id)
-        .where(waiting.c.worker_id.is_(None), conversations.c.active_run_id.is_(None), ~behind)
+        .where(waiting.c.worker_id.is_(None), or_(free, has_begun))
         .order_by(waiting.c.seq)
         .limit(1)
     )
@@ -55,6 +57,11 @@ class Place:
     """The only process that may start it; None: any."""
     request: Request | None = None
     """What the run is to do; None: the process has it."""
+
+    @property
+    def run_id(self) -> RunId:
+        """The run that waits here, where it waits as one."""
+        return RunId(self.id)
 
 
 def enter(c: Connection, place: Place, *, ahead: bool = False) -> None:
