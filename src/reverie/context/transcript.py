@@ -5,7 +5,7 @@ from typing import Final
 
 import orjson
 
-from reverie.domain.content import ToolCall, join_text
+from reverie.domain.content import ImagePart, Part, ToolCall, join_text
 from reverie.domain.message import AssistantBody, Body, Message, SystemBody, ToolReturnBody, UserBody, calls_of
 
 SPEAKING_TOOL: Final = "send_message"
@@ -35,10 +35,10 @@ def _lines(message: Message, words_chars: int, result_chars: int) -> list[str]:
     if isinstance(body, UserBody | SystemBody):
         who = "user" if isinstance(body, UserBody) else "system"
         named = f"{who} ({message.name})" if message.name else who
-        return [f"{named}: {_cut(join_text(body.parts), words_chars) or '(no text)'}"]
+        return [f"{named}: {_shown(body.parts, words_chars) or '(no text)'}"]
     if isinstance(body, ToolReturnBody):
         return [
-            f"tool {item.name}: {'' if item.status == 'success' else 'error: '}{_cut(item.text, result_chars)}"
+            f"tool {item.name}: {'' if item.status == 'success' else 'error: '}{_shown(item.content, result_chars)}"
             for item in body.returns
             if item.name != SPEAKING_TOOL
         ]
@@ -60,6 +60,13 @@ def _through_tool(call: ToolCall) -> str | None:
         return None
     said = given.get("message") if isinstance(given, dict) else None
     return said if isinstance(said, str) else None
+
+
+def _shown(parts: Sequence[Part], most: int) -> str:
+    """Words, and how many pictures stood beside them: whoever sums up has to know that something was shown."""
+    words = [cut] if (cut := _cut(join_text(tuple(parts)), most)) else []
+    pictures = sum(isinstance(part, ImagePart) for part in parts)
+    return " ".join([*words, *([f"[{pictures} pictures]" if pictures > 1 else "[a picture]"] if pictures else [])])
 
 
 def _cut(text: str, most: int) -> str:

@@ -7,7 +7,7 @@ from reverie.context.fitting import fit_turns
 from reverie.context.pairing import lost_calls, open_calls
 from reverie.context.tokens import estimate_prompt, estimate_text
 from reverie.context.turns import LOST_RESULT, turns_of
-from reverie.domain.content import TextPart, ToolCall, ToolReturn
+from reverie.domain.content import ImagePart, TextPart, ToolCall, ToolReturn
 from reverie.domain.ids import AgentId, ConversationId, MessageId, OrganizationId, RunId, StepId, make_id
 from reverie.domain.message import (
     ApprovalRequestBody,
@@ -137,6 +137,14 @@ def test_a_transcript_comes_in_parts_that_fit_and_lose_nothing_they_need_not() -
     endless = transcripts([user("x" * 300) for _ in range(10_000)], 300)
     assert len(endless) == 8
     assert endless[0].startswith("[older messages left out]")
+
+
+def test_who_sums_up_is_told_of_pictures() -> None:
+    picture = ImagePart(media_type="image/png", data="iVBORw0KGgo=")
+    shown = message(UserBody(parts=(TextPart(text="who is this?"), picture)))
+    result = ToolReturn(tool_call_id="c1", name="draw", status="success", content=(picture, picture))
+    lines = "".join(transcripts([shown, message(ToolReturnBody(returns=(result,)))], 300))
+    assert lines == "user: who is this? [a picture]\ntool draw: [2 pictures]"
 
 
 def test_a_huge_result_is_shortened_to_fit_and_its_ends_are_kept() -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, literal, select
+from sqlalchemy import Connection, Row, Select, bindparam, literal, select
 
 from reverie.domain.passage import SearchHit, SearchQuery
 from reverie.storage.search.backends import Backend, backend_of
@@ -95,15 +95,19 @@ def lifted(
 def surroundings(c: Connection, corpus: Corpus, reach: Reach, places: Iterable[int]) -> dict[int, Row[Any]]:
     """Of those of these rows that lie in reach, by place: id, thread, time, and which two rows stand before them."""
     backend = backend_of(c)
-    around = _surroundings(backend, corpus).where(*reach.bounds)
-    return {row.seq: row for row in c.execute(around, {"places": backend.listed(places)}).all()}
+    around = _surroundings(backend, corpus, reach.holders is None)
+    values = {**reach.place, "organization": reach.organization_id, "places": backend.listed(places)}
+    return {row.seq: row for row in c.execute(around, values).all()}
 
 
 @cache
-def _surroundings(backend: Backend, corpus: Corpus) -> Select[Any]:
+def _surroundings(backend: Backend, corpus: Corpus, everywhere: bool) -> Select[Any]:
     """Of the rows at `places`: id, thread, time, and which two rows stand before them in it."""
     rows = corpus.rows
-    found = select(rows.c.seq, rows.c.id, rows.c.created_at).where(backend.among(rows.c.seq))
+    bounds = [backend.among(rows.c.seq), rows.c.organization_id == bindparam("organization")]
+    if not everywhere:
+        bounds.append(corpus.held(corpus.holder, everywhere=False))
+    found = select(rows.c.seq, rows.c.id, rows.c.created_at).where(*bounds)
     if corpus.thread is None:
         return found.add_columns(literal(None).label("before"))
     earlier = rows.alias()
