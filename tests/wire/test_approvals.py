@@ -268,7 +268,8 @@ def test_a_cancel_takes_a_pending_approval_back_and_the_next_message_works(
 def test_a_client_tool_goes_to_the_client_and_comes_back(client: Letta, provider: Provider) -> None:
     agent = bare_agent(client)
     provider.script(call("where_am_i", precise=True, id="c1"), say("In Bern."))
-    asked = client.agents.messages.create(agent.id, input="where?", client_tools=[WHERE])
+    skill: Any = {"name": "maps", "description": "Reading maps.", "location": "/skills/maps"}
+    asked = client.agents.messages.create(agent.id, input="where?", client_tools=[WHERE], client_skills=[skill])
     assert asked.stop_reason.stop_reason == "requires_approval"
     request: Any = asked.messages[-1]
     assert request.message_type == "approval_request_message"
@@ -276,6 +277,7 @@ def test_a_client_tool_goes_to_the_client_and_comes_back(client: Letta, provider
         ("where_am_i", '{"precise":true}')
     ]
     assert "where_am_i" in provider.requests[0].tools
+    assert "Reading maps." in provider.requests[0].system
     returned: Any = {
         "type": "tool", "tool_call_id": "c1", "tool_return": "Bern", "status": "success", "stdout": ["gps on"],
     }  # fmt: skip
@@ -287,6 +289,7 @@ def test_a_client_tool_goes_to_the_client_and_comes_back(client: Letta, provider
     assert client.tools.list(name="where_am_i").items == []
     client.agents.messages.create(agent.id, input="and now?")
     assert "where_am_i" not in provider.requests[2].tools
+    assert "Reading maps." not in provider.requests[2].system
 
 
 def test_a_client_tool_and_a_server_tool_in_one_reply(client: Letta, provider: Provider) -> None:

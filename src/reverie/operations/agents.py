@@ -51,6 +51,7 @@ from reverie.storage.identities import AGENTS
 from reverie.tools.arguments import fit_arguments
 from reverie.tools.base import AGENT_ID, StateTool, ToolOutcome, ToolRun
 from reverie.tools.builtin import BUILTIN
+from reverie.tools.limits import cut_whole
 from reverie.tools.rules import check_rules
 
 
@@ -354,12 +355,12 @@ async def run_tool(ops: Operations, caller: Caller, agent_id: AgentId, tool_name
     own = BUILTIN.get(tool.name) if tool.is_builtin else None
     if isinstance(own, StateTool):
         caller.require(Scope.WRITE)
-        return await _toolbox(ops).by_hand(view, own, arguments, now)
+        return cut_whole(await _toolbox(ops).by_hand(view, own, arguments, now), tool.return_char_limit)
     if tool.is_builtin and tool.tool_type is not ToolType.BUILTIN:
         raise InvalidInput(f"tool {tool_name!r} talks to other agents and runs in turns only; send them messages")
     environment = {name: ops.cipher.decrypt(sealed, agent.id) for name, sealed in agent.sealed_secrets.items()}
     environment[AGENT_ID] = agent.id
-    return await ops.executor.run(
+    outcome = await ops.executor.run(
         ToolRun(
             tool=tool,
             arguments=arguments,
@@ -369,6 +370,7 @@ async def run_tool(ops: Operations, caller: Caller, agent_id: AgentId, tool_name
             scopes=frozenset(caller.scopes),
         )
     )
+    return cut_whole(outcome, tool.return_char_limit)
 
 
 def _toolbox(ops: Operations) -> Toolbox:

@@ -22,6 +22,7 @@ from reverie.storage import search as search_rows
 from reverie.storage import tools
 from reverie.tools.arguments import fit_arguments
 from reverie.tools.base import ToolOutcome, ToolRun
+from reverie.tools.limits import cut_whole
 from reverie.tools.source_schema import derive_schema, entry_function
 
 log = structlog.get_logger(__name__)
@@ -182,7 +183,7 @@ async def _run(
         arguments = fit_arguments(args, tool.spec)
     except ToolError as error:
         return ToolOutcome.error(str(error))
-    return await ops.executor.run(
+    outcome = await ops.executor.run(
         ToolRun(
             tool=tool,
             arguments=arguments,
@@ -191,6 +192,7 @@ async def _run(
             scopes=frozenset(caller.scopes),
         )
     )
+    return cut_whole(outcome, tool.return_char_limit)
 
 
 async def search(

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from reverie.domain.content import Part, TextPart
+from reverie.domain.content import Part, TextPart, join_text
 from reverie.tools.base import ToolOutcome
 
 
@@ -26,3 +26,9 @@ def cut(outcome: ToolOutcome, limit: int) -> ToolOutcome:
         TextPart(text=f"\n[function output was truncated: the first {limit} of {total} characters are shown]")
     )
     return replace(outcome, content=tuple(content))
+
+
+def cut_whole(outcome: ToolOutcome, limit: int) -> ToolOutcome:
+    """The same for those who are shown the value itself: where something was left out they get the text."""
+    shorter = cut(outcome, limit)
+    return outcome if shorter is outcome else replace(shorter, value=join_text(shorter.content))
