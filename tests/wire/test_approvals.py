@@ -65,14 +65,18 @@ def test_a_denied_call_does_not_run_and_the_model_reads_why(client: Letta, provi
     assert "echo: a" not in str(result.results)
 
 
-def test_the_old_form_of_an_answer_is_understood(client: Letta, provider: Provider) -> None:
+def test_the_old_forms_of_an_answer_are_understood(client: Letta, provider: Provider) -> None:
     agent, asks, _ = _gated(client)
-    provider.script(call(asks, text="a"), say("done"))
-    asked = client.agents.messages.create(agent.id, input="go")
-    done = client.agents.messages.create(
-        agent.id, messages=[{"type": "approval", "approve": True, "approval_request_id": asked.messages[0].id}]
+    older_forms: Any = (
+        lambda request: [{"type": "approval", "approve": True, "approval_request_id": request.id}],
+        lambda request: _answer(request.id),
     )
-    assert kinds(done.messages) == ["tool_return_message", "assistant_message"]
+    for older in older_forms:
+        provider.script(call(asks, text="a"), say("done"))
+        asked = client.agents.messages.create(agent.id, input="go")
+        done = client.agents.messages.create(agent.id, messages=older(asked.messages[0]))
+        assert kinds(done.messages) == ["tool_return_message", "assistant_message"]
+        assert done.messages[0].tool_return == "echo: a"  # type: ignore[union-attr]
 
 
 def test_in_a_parallel_batch_only_the_gated_call_asks(client: Letta, provider: Provider) -> None:

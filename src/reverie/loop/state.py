@@ -316,6 +316,10 @@ def _approval(view: View, run: Run, waiting: pairing.OpenCalls, answer: Approval
             Decision(tool_call_id=call_id, approve=answer.approve_all, reason=answer.reason)
             for call_id in sorted(undecided)
         )
+    request_id = waiting.request.id if waiting.request is not None else None
+    if len(undecided) == 1 and [item.tool_call_id for item in decisions] == [request_id]:
+        # Older programs name the request where its only call is meant.
+        decisions = (replace(decisions[0], tool_call_id=next(iter(undecided))),)
     named = [item.tool_call_id for item in decisions] + [item.tool_call_id for item in answer.returns]
     if unknown := [call_id for call_id in named if call_id not in undecided]:
         raise InvalidInput(
@@ -325,6 +329,5 @@ def _approval(view: View, run: Run, waiting: pairing.OpenCalls, answer: Approval
         raise InvalidInput(
             f"Invalid tool call IDs: the approval names none; these are awaiting one: {', '.join(sorted(undecided))}"
         )
-    request_id = waiting.request.id if waiting.request is not None else None
     body = ApprovalResponseBody(request_id=request_id, decisions=decisions, returns=answer.returns)
     return new_message(view, body, now, run=run, otid=answer.otid, group_id=answer.group_id)
