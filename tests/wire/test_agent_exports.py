@@ -199,8 +199,14 @@ def test_a_pending_approval_survives_the_journey(client: Letta, provider: Provid
 
 def test_names_models_and_projects_can_be_overridden(client: Letta) -> None:
     file = small_file(model="nobody/nothing", embedding="nobody/vectors")
-    with pytest.raises(NotFoundError, match=r"nobody.*name another model"):
-        imported(client, file)
+    kept = imported(client, file)  # to be given a model that is served here
+    assert kept.model == "nobody/nothing"
+    with pytest.raises(NotFoundError, match="nobody/nothing"):
+        client.agents.messages.create(kept.id, input="hi")
+    client.agents.update(kept.id, model=MODEL)
+    assert kinds(client.agents.messages.create(kept.id, input="hi").messages) == ["assistant_message"]
+    with pytest.raises(NotFoundError, match="nobody/other"):
+        imported(client, file, model="nobody/other")
     made = imported(client, file, model=MODEL, name="renamed", project_id="shop")
     assert (made.name, made.model, made.project_id) == ("renamed", MODEL, "shop")
     assert made.embedding != "nobody/vectors"

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from reverie.auth.keys import Caller
 from reverie.domain.agent import Agent, AgentDetails, AgentDraft, AgentType
 from reverie.domain.conversation import Conversation
-from reverie.domain.errors import InvalidInput
+from reverie.domain.errors import InvalidInput, NotFound
 from reverie.domain.folder import DEFAULT_CHUNK_TOKENS, Folder, file_limits
 from reverie.domain.group import Group, ManagerType
 from reverie.domain.ids import AgentId, ConversationId, FolderId, MessageId, make_id
@@ -53,6 +53,8 @@ from reverie.tools.builtin import FILE_TOOLS, base_tools
 from reverie.tools.rules import check_rules
 
 _random: Final = SystemRandom()
+_UNKNOWN_WINDOW: Final = 32_768
+"""Tokens of context of a model that is not served here."""
 _TERMINAL: Final = frozenset(
     {"send_message", "send_message_to_agent_async", "memory_finish_edits", "finish_rethinking_memory"}
 )
@@ -64,15 +66,17 @@ _MULTI_AGENT: Final = (
 )
 
 
-async def prepare(ops: Operations, caller: Caller, draft: AgentDraft) -> Agent:
+async def prepare(ops: Operations, caller: Caller, draft: AgentDraft, *, any_model: bool = False) -> Agent:
     """The record of the agent to be, complete but for its tool rules; nothing is stored.
+
+    `any_model`: its model need not be served here, so that it can be changed afterwards.
 
     Raises:
         NotFound: an unknown model; the text names it.
         InvalidInput: no model is configured, or a time zone that cannot be.
     """
     await ensure_builtin(ops, caller.organization_id)
-    return await _make_agent(ops, caller, draft)
+    return await _make_agent(ops, caller, draft, any_model=any_model)
 
 
 def store_agent(c: Connection, caller: Caller, agent: Agent, draft: AgentDraft) -> AgentDetails:
@@ -210,12 +214,17 @@ def seal(ops: Operations, agent_id: AgentId, secrets: dict[str, str]) -> dict[st
     return {name: ops.cipher.encrypt(text, agent_id) for name, text in secrets.items()}
 
 
-async def _make_agent(ops: Operations, caller: Caller, draft: AgentDraft) -> Agent:
+async def _make_agent(ops: Operations, caller: Caller, draft: AgentDraft, *, any_model: bool) -> Agent:
     """The record, complete but for its tool rules; models and embedders are looked up here."""
     check_timezone(draft.timezone)
     if draft.enable_sleeptime:
         check_may_have_companion(draft.agent_type)
-    model, window = await _chat_model(ops, caller, draft.model)
+    try:
+        model, window = await _chat_model(ops, caller, draft.model)
+    except NotFound:
+        if draft.model is None or not any_model:
+            raise
+        model, window = draft.model, draft.context_window_limit or _UNKNOWN_WINDOW
     most_open, view_chars = file_limits(min(window, draft.context_window_limit or window))
     agent_id = AgentId(make_id("agent"))
     now = ops.clock()

@@ -101,7 +101,7 @@ async def prepare_file(ops: Operations, caller: Caller, file: AgentFile, options
     """What `store_file` stores.
 
     Raises:
-        NotFound: a model that is not served here; the text says how to name another.
+        NotFound: the model of `options` is not served here; the file's own need not be.
         InvalidInput: a time zone that cannot be.
     """
     await check_servers(ops, caller, file)
@@ -146,14 +146,8 @@ async def _prepared(ops: Operations, caller: Caller, source: FileAgent, options:
     draft = await _draft_of(ops, caller, source, options)
     if options.adapt is not None:
         draft = options.adapt(draft)
-    try:
-        agent = await prepare(ops, caller, draft)
-    except NotFound as error:
-        if options.model is not None or error.name not in (source.model_handle or ""):
-            raise
-        raise NotFound(
-            error.what, error.name, f"agent {source.id!r} of the file uses {source.model_handle!r}; name another model"
-        ) from error
+    # A model that the file names may be served elsewhere alone: whoever imports the agent gives it another.
+    agent = await prepare(ops, caller, draft, any_model=options.model is None)
     placed = replace(agent, approvals=source.approvals)
     return PreparedAgent(source=source, agent=placed, draft=draft)
 
