@@ -47,7 +47,7 @@ def test_a_failure_of_the_provider_is_told_as_what_it_is(client: Letta, provider
     assert seen == ["stop_reason"]
     event: Any = streamed.value.body
     assert (event["message_type"], event["error_type"]) == ("error_message", error_type)
-    assert event["message"]
+    assert event["message"] == body["detail"]
     run = client.runs.retrieve(event["run_id"])
     assert (run.status, run.stop_reason) == ("failed", stop_reason)
     assert isinstance(answer, Failure)

@@ -31,7 +31,7 @@ class RunFailed(ReverieError):
     """A blocking request's run failed; answered with the status its failure names."""
 
     def __init__(self, run_id: str, failure: RunFailure) -> None:
-        super().__init__(failure.message if failure.detail is None else f"{failure.message}: {failure.detail}")
+        super().__init__(failure.message)
         self.run_id = run_id
         self.failure = failure
 
