@@ -9,7 +9,9 @@ from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
+    CompoundSelect,
     Connection,
     Double,
     Engine,
@@ -19,6 +21,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     func,
+    null,
     select,
     union_all,
 )
@@ -208,7 +211,7 @@ def _nearest(
     measured. Archives of other models have vectors of other lengths, which cannot be compared.
     """
     wanted = limit * _RESCORED
-    ordered = Nearness(c, corpus, reach, vector, _loose(c, corpus, reach, vector, wanted))
+    ordered = Nearness(c, corpus, vector, *_signs(c, corpus, reach, vector, wanted))
     near: dict[int, float] = {}
     places = {*besides}
     start, end = 0, wanted
@@ -222,26 +225,36 @@ def _nearest(
     return {seq: near[seq] for seq in {*kept, *besides} if seq in near}
 
 
-def _loose(
+def _signs(
     c: Connection, corpus: Corpus, reach: Reach, vector: Sequence[float], limit: int
-) -> Sequence[tuple[int, int]]:
-    """The nearest of the places whose signs are rows yet, and how far apart their signs are."""
-    signs = _loose_statement(backend_of(c), corpus, reach.holders is None)
+) -> tuple[list[str], list[tuple[int, int]]]:
+    """The blocks of signs in reach; and of the rows of signs the nearest, with how far apart theirs are."""
     if reach.filters:
         wanted = select(corpus.rows.c.seq).where(*reach.bounds, *reach.filters)
-        signs = signs.where(corpus.bits.c.seq.in_(wanted))
-    values = {**reach.place, "dimensions": len(vector), "vector": vector, "most": limit}
-    return [(seq, apart) for seq, apart in c.execute(signs, values).all()]
+        statement = _signs_statement.__wrapped__(backend_of(c), corpus, reach.holders is None, wanted)
+    else:
+        statement = _signs_statement(backend_of(c), corpus, reach.holders is None)
+    found = c.execute(statement, {**reach.place, "dimensions": len(vector), "vector": vector, "most": limit}).all()
+    return [row.block for row in found if row.block], [(row.seq, row.apart) for row in found if not row.block]
 
 
 @cache
-def _loose_statement(backend: Backend, corpus: Corpus, everywhere: bool) -> Select[Any]:
-    bits = corpus.bits
+def _signs_statement(
+    backend: Backend, corpus: Corpus, everywhere: bool, wanted: Select[Any] | None = None
+) -> CompoundSelect[Any]:
+    bits, blocks = corpus.bits, corpus.blocks
     apart = backend.bits_apart(bits.c.bits).label("apart")
-    found = select(bits.c.seq, apart).where(
+    loose = select(bits.c.seq, apart).where(
         corpus.held(bits.c.holder, everywhere), bits.c.dimensions == bindparam("dimensions")
     )
-    return found.order_by(apart).limit(bindparam("most", type_=Integer))
+    if wanted is not None:
+        loose = loose.where(bits.c.seq.in_(wanted))
+    rows = loose.order_by(apart).limit(bindparam("most", type_=Integer)).subquery()
+    sealed = select(blocks.c.id, sql_cast(null(), BigInteger), sql_cast(null(), Double)).where(
+        corpus.held(blocks.c.holder, everywhere), blocks.c.dimensions == bindparam("dimensions")
+    )
+    # In one statement, since the way to the database and back takes longer than either.
+    return union_all(select(sql_cast(null(), String).label("block"), rows.c.seq, rows.c.apart), sealed)
 
 
 def _measured(

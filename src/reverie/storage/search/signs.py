@@ -10,12 +10,12 @@ import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
-from reverie.storage.search.corpora import Corpus, Reach
+from reverie.storage.search.corpora import Corpus
 
 SEALED: Final = 1024
 """Rows that become a block."""
@@ -125,18 +125,26 @@ class Nearness:
     """The places of some blocks and of some rows of signs, nearest first."""
 
     def __init__(
-        self, c: Connection, corpus: Corpus, reach: Reach, vector: Sequence[float], loose: Sequence[tuple[int, int]]
+        self,
+        c: Connection,
+        corpus: Corpus,
+        vector: Sequence[float],
+        ids: Sequence[str],
+        loose: Sequence[tuple[int, int]],
     ) -> None:
-        """`loose`: places whose signs are rows yet, and in how many signs they differ; nearest first."""
+        """`ids` of the blocks; `loose` places, and in how many signs they differ."""
         blocks = corpus.blocks
-        ids = c.execute(_ids(corpus, reach.holders is None), {**reach.place, "dimensions": len(vector)}).scalars().all()
         found = {item: block for item in ids if (block := _REMEMBERED.get(item)) is not None}
         if missing := [item for item in ids if item not in found]:
             query = select(blocks.c.id, blocks.c.places, blocks.c.bits).where(blocks.c.id.in_(missing))
             for item, places, bits in c.execute(query).all():
                 found[item] = _decoded(places, bits)
                 _REMEMBERED.keep(item, found[item])
-        self._order = _sorted(list(found.values()), vector, loose) if found else [seq for seq, _ in loose]
+        self._order = (
+            _sorted(list(found.values()), vector, loose)
+            if found
+            else [seq for seq, _ in sorted(loose, key=itemgetter(1))]
+        )
 
     def __len__(self) -> int:
         return len(self._order)
@@ -145,14 +153,6 @@ class Nearness:
         """Places from the `start`-nearest to the `end`-nearest."""
         near = self._order[start:end]
         return near if isinstance(near, list) else near.tolist()
-
-
-@cache
-def _ids(corpus: Corpus, everywhere: bool) -> Select[Any]:
-    blocks = corpus.blocks
-    return select(blocks.c.id).where(
-        corpus.held(blocks.c.holder, everywhere), blocks.c.dimensions == bindparam("dimensions")
-    )
 
 
 def _decoded(places: bytes, bits: bytes) -> tuple[Any, Any]:
