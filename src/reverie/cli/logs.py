@@ -9,6 +9,8 @@ import orjson
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
+from reverie.domain.errors import DatabaseUnavailable
+
 _CHATTY: Final = (
     "uvicorn.error",
     "httpx",
@@ -33,6 +35,7 @@ def set_up_logs(level: str, *, as_json: bool, access: bool) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso" if as_json else "%H:%M:%S", utc=as_json),
         structlog.processors.StackInfoRenderer(),
+        _without_known_trace,
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
@@ -57,6 +60,15 @@ def set_up_logs(level: str, *, as_json: bool, access: bool) -> None:
     logging.getLogger("uvicorn.access").setLevel(logging.INFO if access else logging.WARNING)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+
+
+def _without_known_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """An outage of the database is one line wherever it is met: where it came from is known."""
+    error = sys.exc_info()[1] if event.get("exc_info") is True else event.get("exc_info")
+    if isinstance(error, DatabaseUnavailable):
+        del event["exc_info"]
+        event["error"] = str(error)
+    return event
 
 
 def _json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:

@@ -142,6 +142,10 @@ class Unavailable(ReverieError):
     """The server cannot serve this now."""
 
 
+class DatabaseUnavailable(Unavailable):
+    """The database cannot be used for a while; nothing was stored."""
+
+
 class Draining(Unavailable):
     """The server is shutting down and starts no new runs."""
 

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 import structlog
 
 from reverie.domain.agent import Agent
-from reverie.domain.errors import Draining, NotFound, ReverieError, RunLost
+from reverie.domain.errors import DatabaseUnavailable, Draining, NotFound, ReverieError, RunLost
 from reverie.domain.events import RunEnded, RunFailure
 from reverie.domain.run import Run
 from reverie.domain.stop_reason import StopReason
@@ -81,6 +81,20 @@ class Driver:
 
     async def _see_through(self, turn: Turn, live: LiveRun, stored: "asyncio.Future[None] | None") -> None:
         """Bring a run to its end, whatever happens on the way."""
+        try:
+            await self._to_its_end(turn, live)
+        except DatabaseUnavailable as error:
+            await self._leave(live, error)
+        finally:
+            if not live.log.ended and not live.log.closed:  # nobody may wait for an end that never comes
+                live.log.append(_broken_end(live.run))
+            if stored is not None:
+                await stored
+            self._live.remove(live.run.id)
+            if live.log.ended and live.run.id not in self._live.left:
+                self.announce(turn.state.run, turn.state.view.agent)
+
+    async def _to_its_end(self, turn: Turn, live: LiveRun) -> None:
         assert live.turn is not None
         try:
             await live.turn
@@ -92,19 +106,13 @@ class Driver:
         except RunLost:
             await self._lose(live)
         except ReverieError as error:
+            if isinstance(error, DatabaseUnavailable) and live.run.background:
+                raise  # it need not fail: it is gone on with
             await self._abandon_failed(turn, live, error)
         except Exception:  # the run driver's border: whatever breaks becomes a failed run
             log.exception("run_crashed", run_id=live.run.id, agent_id=live.run.agent_id)
             inside = ReverieError("an error inside the server ended the run; its log has the details")
             await self._abandon_failed(turn, live, inside)
-        finally:
-            if not live.log.ended and not live.log.closed:  # nobody may wait for an end that never comes
-                live.log.append(_broken_end(live.run))
-            if stored is not None:
-                await stored
-            self._live.remove(live.run.id)
-            if live.log.ended:
-                self.announce(turn.state.run, turn.state.view.agent)
 
     async def _forward(self, turn: Turn, live: LiveRun) -> None:
         async with aclosing(turn.drive()) as events:
@@ -143,6 +151,17 @@ class Driver:
             await self._deps.database.write(lambda c: put_back(c, turn.state.run, self._deps.clock()))
         except RunLost:
             log.warning("run_lost", run_id=live.run.id)
+
+    async def _leave(self, live: LiveRun, error: DatabaseUnavailable) -> None:
+        """Drive a run no further; the lease settles it as soon as the database can be used."""
+        log.warning("run_left", run_id=live.run.id, agent_id=live.run.agent_id)
+        self._live.left[live.run.id] = live.run.fence
+        if live.run.background:
+            await self._scribe.drop(live.run.id)
+            live.log.close()
+        elif not live.log.ended:
+            stop, failure = failure_of(error, self._status_of(error))
+            live.log.append(RunEnded(run_id=live.run.id, stop_reason=stop, usage=live.run.usage, failure=failure))
 
     async def _lose(self, live: LiveRun) -> None:
         """Somebody else ended the run, or has it now."""

@@ -76,16 +76,17 @@ class RunEngine:
         self._deps = deps
         self._options = options
         self._live = LiveRuns()
+        self.bells = Bells(deps.database)
+        self.bells.on("cancel", self._live.cancel)
         self._lease = Lease(
             deps.database,
             deps.clock,
             self._live,
+            self.bells,
             lease_s=options.lease_s,
             attempts=options.attempts,
             alone=options.alone,
         )
-        self.bells = Bells(deps.database)
-        self.bells.on("cancel", self._live.cancel)
         self._mirrors = Mirrors(deps.database, self.bells)
         scribe = Scribe(deps.database, self.worker_id, alone=options.alone)
         self._driver = Driver(deps, self._live, self.bells, self._mirrors, status_of, scribe)

@@ -9,9 +9,10 @@ import structlog
 from sqlalchemy import Connection
 
 from reverie.domain.clock import Clock
-from reverie.domain.errors import Unavailable
+from reverie.domain.errors import DatabaseUnavailable
 from reverie.domain.ids import RunId
 from reverie.runs import workers
+from reverie.runs.bells import Bells
 from reverie.runs.live import LiveRuns
 from reverie.runs.workers import Worker
 from reverie.storage import runs, waiting
@@ -29,12 +30,21 @@ class Lease:
     """Says that this process lives, and ends the runs of those that do not. `alone`: there are no others."""
 
     def __init__(
-        self, database: Database, clock: Clock, live: LiveRuns, *, lease_s: float, attempts: int, alone: bool
+        self,
+        database: Database,
+        clock: Clock,
+        live: LiveRuns,
+        bells: Bells,
+        *,
+        lease_s: float,
+        attempts: int,
+        alone: bool,
     ) -> None:
         self.worker = Worker.here()
         self._database = database
         self._clock = clock
         self._live = live
+        self._bells = bells
         self._lease = timedelta(seconds=lease_s)
         self._attempts = attempts
         self._alone = alone
@@ -52,9 +62,11 @@ class Lease:
             self._pulse.cancel()
             with suppress(asyncio.CancelledError):
                 await self._pulse
+        if self._live.left:  # others settle what was left, when the lease has run out
+            return
         try:
             await self._database.write(lambda c: forget_worker(c, self.worker.id))
-        except Unavailable as error:  # the disk is full or the database gone: the process ends all the same
+        except DatabaseUnavailable as error:  # the disk is full or the database gone: the process ends all the same
             log.warning("lease_not_given_back", reason=str(error))
 
     def beat_if_due(self, c: Connection, now: datetime) -> None:
@@ -87,7 +99,8 @@ class Lease:
             holder = run.worker_id
             known = {other for other, *_ in other_workers(c, self.worker.id)}
             dead = workers.dead_workers(c, self.worker, now, alone=self._alone)
-            if holder in dead or (holder not in known and holder != self.worker.id):
+            left = self._live.left.get(run_id) == run.fence
+            if left or holder in dead or (holder not in known and holder != self.worker.id):
                 workers.settle_dead_run(c, self.worker, run_id, now, attempts=self._attempts)
                 return True
             return False
@@ -112,10 +125,27 @@ class Lease:
         while True:
             await asyncio.sleep(min(self._lease.total_seconds() / 3, HEAR_S))
             try:
+                if self._live.left:
+                    await self._settle_left()
                 if not self._alone:
                     await self._tend_if_due()
             except Exception:  # a missed beat is made up by the next one
                 log.exception("lease_not_renewed")
+
+    async def _settle_left(self) -> None:
+        """End the runs of this process that could not be ended, or put them back into their lines."""
+        left = dict(self._live.left)
+
+        def settle(c: Connection) -> None:
+            for run_id, fence in left.items():
+                run = runs.unended(c, run_id)
+                if run is not None and run.fence == fence:
+                    workers.settle_dead_run(c, self.worker, run_id, self._clock(), attempts=self._attempts)
+
+        await self._database.write(settle)
+        for run_id in left:
+            del self._live.left[run_id]
+        self._bells.ring("line", None)
 
     async def _tend_if_due(self) -> None:
         now = self._clock()

@@ -31,6 +31,8 @@ class LiveRuns:
 
     def __init__(self) -> None:
         self._runs: dict[RunId, LiveRun] = {}
+        self.left: dict[RunId, int] = {}
+        """Runs driven here that could not be ended or handed on, as the database was away; with their fence."""
         self._unborn: dict[str, None] = {}
         """Runs that are not here and were to be cancelled: one of them may just be coming."""
 

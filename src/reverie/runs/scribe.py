@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from reverie.domain.errors import DatabaseUnavailable
 from reverie.domain.ids import RunId
 from reverie.runs.log import RunLog
 from reverie.storage import run_events, runs
@@ -17,6 +18,8 @@ from reverie.storage.database import Database
 
 log = structlog.get_logger(__name__)
 
+AWAY_S: Final = 0.5
+"""How long is waited while the database cannot be used."""
 FLUSH_S: Final = 0.02
 """How long events gather before they are stored together; the end of a run does not wait."""
 
@@ -82,16 +85,27 @@ class Scribe:
                 await asyncio.wait_for(self._urgent.wait(), FLUSH_S)
             self._any.clear()
             self._urgent.clear()
-            async with self._storing:
-                grown, self._grown = self._grown, set()
-                batches: list[run_events.Batch] = [
-                    (run_id, kept.place + 1, kept.log.since(kept.place))
-                    for run_id in grown
-                    if (kept := self._kept.get(run_id)) is not None and kept.place < len(kept.log)
-                ]
+            try:
+                await self._store_grown()
+            except DatabaseUnavailable:
+                self._any.set()
+                await asyncio.sleep(AWAY_S)
+
+    async def _store_grown(self) -> None:
+        async with self._storing:
+            grown, self._grown = self._grown, set()
+            batches: list[run_events.Batch] = [
+                (run_id, kept.place + 1, kept.log.since(kept.place))
+                for run_id in grown
+                if (kept := self._kept.get(run_id)) is not None and kept.place < len(kept.log)
+            ]
+            try:
                 await self._store(batches)
-                for run_id, first, batch in batches:
-                    self._show(run_id, first + len(batch) - 1)
+            except DatabaseUnavailable:
+                self._grown |= grown
+                raise
+            for run_id, first, batch in batches:
+                self._show(run_id, first + len(batch) - 1)
 
     async def _store(self, batches: list[run_events.Batch]) -> None:
         def store(c: Connection) -> set[RunId]:
@@ -106,6 +120,8 @@ class Scribe:
         except IntegrityError:  # one of the runs was deleted with its agent; the others must not suffer from it
             for batch in batches if len(batches) > 1 else []:
                 await self._store([batch])
+        except DatabaseUnavailable:
+            raise
         except Exception:  # the log is a convenience of readers; the run itself is stored elsewhere
             log.exception("events_not_stored", run_ids=[run_id for run_id, *_ in batches])
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
-from reverie.domain.errors import Unavailable
+from reverie.domain.errors import DatabaseUnavailable, Unavailable
 from reverie.storage.bells import Heard, hear
 from reverie.storage.dialect import Dialect, PostgresDialect, SqliteDialect
 from reverie.storage.outage import is_full, is_outage, reason_of
@@ -54,7 +54,7 @@ class Database:
         """Run `fn` in a transaction that sees one state of the database and changes nothing.
 
         Raises:
-            Unavailable: the database cannot be used now.
+            DatabaseUnavailable: it cannot be used now.
         """
         try:
             return await self._runner.read(fn)
@@ -67,7 +67,7 @@ class Database:
         """Run `fn` in a transaction of its own, committed when it returns, undone when it raises.
 
         Raises:
-            Unavailable: the database cannot be used now; where it broke off in the commit, both may have come true.
+            DatabaseUnavailable: it cannot be used now; where it broke off in the commit, both may have come true.
         """
         try:
             return await self._runner.write(fn)
@@ -85,12 +85,12 @@ class Database:
         await self._runner.close()
 
 
-def _unavailable(error: Exception) -> Unavailable:
+def _unavailable(error: Exception) -> DatabaseUnavailable:
     """What callers are told; where the database is, only the log says."""
     log.warning("database_unavailable", reason=reason_of(error))
     if is_full(error):
-        return Unavailable("nothing can be stored: the database's disk is full; free some space there")
-    return Unavailable("the database cannot be used at the moment; try again, the server's log says why")
+        return DatabaseUnavailable("nothing can be stored: the database's disk is full; free some space there")
+    return DatabaseUnavailable("the database cannot be used at the moment; try again, the server's log says why")
 
 
 __all__ = ["Database", "DatabaseOptions"]
