@@ -17,7 +17,8 @@ from reverie.storage import runs
 log = structlog.get_logger(__name__)
 
 LOOK_S: Final = 1.0
-"""How often is looked for waiting runs without a bell."""
+"""How often is looked for waiting runs without a bell, where other processes may die before they ring."""
+LOOK_ALONE_S: Final = 10.0
 
 
 class Dispatcher:
@@ -32,6 +33,7 @@ class Dispatcher:
         worker_id: str,
         has_room: Callable[[], bool],
         status_of: Callable[[ReverieError], int],
+        alone: bool,
     ) -> None:
         self._deps = deps
         self._bells = bells
@@ -39,6 +41,7 @@ class Dispatcher:
         self._worker_id = worker_id
         self._has_room = has_room
         self._status_of = status_of
+        self._look_s = LOOK_ALONE_S if alone else LOOK_S
         self._rung = asyncio.Event()
         self._closed = False
         self._task: asyncio.Task[None] | None = None
@@ -59,14 +62,16 @@ class Dispatcher:
     async def _work(self) -> None:
         while not self._closed:
             self._rung.clear()
+            pause_s = self._look_s
             try:
                 while not self._closed and self._has_room() and await self._start_next():
                     pass
             except Exception:  # the database may be away for a while
                 log.exception("waiting_runs_not_started")
                 self._rung.clear()
+                pause_s = LOOK_S
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._rung.wait(), LOOK_S)
+                await asyncio.wait_for(self._rung.wait(), pause_s)
 
     async def _start_next(self) -> bool:
         """Start one; False when there is none."""

@@ -98,6 +98,7 @@ class RunEngine:
             worker_id=self.worker_id,
             has_room=self._has_room,
             status_of=status_of,
+            alone=options.alone,
         )
         self._arrivals = Arrivals()
         self.lineage = Lineage(self._live.holder, options.max_depth)
