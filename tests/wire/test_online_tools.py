@@ -90,7 +90,7 @@ def _agent(client: Letta, *names: str, **more: Any) -> str:
 
 def _run(client: Letta, agent_id: str, name: str, **args: Any) -> tuple[str, Any]:
     done = client.agents.tools.run(name, agent_id=agent_id, args=args)
-    return done.status, done.func_return
+    return done.status, done.func_return if done.status == "success" else "\n".join(done.stderr or [])
 
 
 def test_a_page_is_read_in_a_turn_without_its_menus(client: Letta, provider: Provider, site: str) -> None:
@@ -162,6 +162,8 @@ def test_code_runs_in_the_sandbox_and_shows_value_output_and_error(server: Serve
 
     def ran(code: str, language: str = "python") -> tuple[str, dict[str, str]]:
         status, said = _run(client, agent_id, "run_code", code=code, language=language)
+        if status == "error":
+            return status, {"error": said}
         return status, json.loads(said) if isinstance(said, str) else said
 
     status, shown = ran("print('hi')\nx = 20\nx + 22")
