@@ -29,7 +29,7 @@ from rich.table import Table
 from tests.support.databases import database_urls
 from tests.support.server import Server, running_server
 
-from bench.runs import measure_runs, measure_takeover, silent_provider
+from bench.runs import measure_runs, measure_takeover, settings_of, silent_provider
 
 MODEL: Final = "openai/gpt-4o-mini"
 SANDBOXED: Final = '''
@@ -166,9 +166,11 @@ class Load:
                     pass
         return float(total)
 
-    def add(self, what: str, **figures: Any) -> None:
+    def add(self, what: str, **figures: Any) -> Row:
         """Note a figure of this database."""
-        self.rows.add(Row(self.database, what, **figures))
+        row = Row(self.database, what, **figures)
+        self.rows.add(row)
+        return row
 
     async def default(self, first: dict[str, Any], after_tools: dict[str, Any] | None = None) -> None:
         """Make the provider answer so from now on."""
@@ -215,7 +217,7 @@ class Load:
         warm: int = 5,
         children: bool = False,
         pause_s: float = 0.0,
-    ) -> None:
+    ) -> Row:
         """Time `count` calls of `work`, one after the other, with pauses that are not counted."""
         for _ in range(warm):
             await work()
@@ -228,7 +230,7 @@ class Load:
             waits.append((time.perf_counter() - began) * 1000)
         spent = (self.cpu(children=children) - before) / count * 1000
         waits.sort()
-        self.add(what, cpu_ms=spent, p50_ms=waits[count // 2], p95_ms=waits[int(count * 0.95)])
+        return self.add(what, cpu_ms=spent, p50_ms=waits[count // 2], p95_ms=waits[int(count * 0.95)])
 
 
 async def measure_turns(load: Load, count: int) -> None:
@@ -491,10 +493,12 @@ PARTS: Final[dict[str, Callable[[Load, int, int], Awaitable[None]]]] = {
 async def drive(database: str, provider: str, wanted: argparse.Namespace, rows: Rows) -> None:
     """The wanted parts over one database."""
     with silent_provider() as silent, database_urls(database) as url:
-        environment = {"OPENAI_API_KEY": "bench", "OPENAI_BASE_URL": f"{provider}/v1", **silent}
+        environment = {"OPENAI_API_KEY": "bench", "OPENAI_BASE_URL": f"{provider}/v1", **settings_of(silent)}
         await _drive(url, environment, database, provider, wanted, rows)
         if database == "postgresql" and "runs" in (wanted.part or PARTS):
-            await measure_takeover(url, environment, lambda figure: rows.add(Row(database, TAKE_OVER, figure=figure)))
+            await measure_takeover(
+                url, environment, silent, lambda figure: rows.add(Row(database, TAKE_OVER, figure=figure))
+            )
 
 
 async def _drive(

@@ -1,5 +1,6 @@
 """Two servers on one PostgreSQL database: what one drives the other follows, cancels, repeats and waits behind."""
 
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,8 @@ def _two(_provider: Provider) -> Iterator[tuple[Server, Server, str]]:
         **provider_environment(_provider),
         "REVERIE_ENCRYPTION_KEY": "one phrase for all",
         "REVERIE_PING_INTERVAL_S": "0.05",
+        "REVERIE_LEASE_S": "4",
+        "REVERIE_DRAIN_TIMEOUT_S": "1",
     }
     with (
         database_urls("postgresql") as url,
@@ -135,6 +138,48 @@ def test_servers_that_lost_their_ears_hear_again_and_nothing_waits_forever(two: 
     assert kinds(there.runs.messages.stream(waits.id))[-2:] == ["stop_reason", "usage_statistics"]
     until(lambda: len(_ears(url)) == 2)
     assert not set(_ears(url)) & set(ears)
+
+
+def test_a_server_that_was_taken_for_dead_writes_nothing_more_and_its_readers_are_told_the_rest(
+    two: Two, _two: tuple[Server, Server, str], provider: Provider
+) -> None:
+    here, there, _ = two
+    process = _two[0].process
+    assert process is not None
+    agent = bare_agent(here)
+    gate = provider.gate("frozen")
+    provider.script(reply(say("half", " said"), gate, say(" by the frozen one")), say("whole"))
+    with ThreadPoolExecutor(1) as pool:
+        reading: Any = pool.submit(
+            lambda: list(
+                here.agents.messages.create(agent.id, input="go", streaming=True, stream_tokens=True, background=True)
+            )
+        )
+        gate.wait_reached()
+        (run,) = there.runs.list(agent_id=agent.id).items
+        assert kinds(_so_far(there, run.id)) == ["assistant_message"] * 2
+        process.send_signal(signal.SIGSTOP)
+        try:
+            until(lambda: there.runs.retrieve(run.id).completed_at is not None)
+        finally:
+            process.send_signal(signal.SIGCONT)
+            gate.release()
+        events: Any = reading.result(timeout=30)
+    assert [event.seq_id for event in events] == [1, 2, 3, 4, 5]
+    assert kinds(events) == ["assistant_message"] * 3 + ["stop_reason", "usage_statistics"]
+    assert [event.content for event in events[:3]] == ["half", " said", "whole"]
+    again: Any = list(there.runs.messages.stream(run.id))
+    assert [event.seq_id for event in again] == [1, 2, 3, 4, 5]
+    assert there.runs.retrieve(run.id).status == "completed"
+    stored = there.agents.messages.list(agent.id)
+    assert [item.content for item in stored if item.message_type == "assistant_message"] == ["whole"]
+    assert here.agents.messages.create(agent.id, input="next").stop_reason.stop_reason == "end_turn"
+
+
+def _so_far(client: Letta, run_id: str) -> list[Any]:
+    """The first two events of a run."""
+    events = iter(client.runs.messages.stream(run_id))
+    return [next(events), next(events)]
 
 
 EARS = """SELECT pid FROM pg_stat_activity
