@@ -166,22 +166,19 @@ class Driver:
     async def _lose(self, live: LiveRun) -> None:
         """Somebody else ended the run, or has it now."""
         log.warning("run_lost", run_id=live.run.id)
-        last = await self._end_of(live.run)
-        if last is not None:
-            live.log.append(last)
-            return
-        await self._scribe.drop(live.run.id)
-        live.log.close()
+        if live.run.background:  # what is stored says how it goes on, or ended
+            await self._scribe.drop(live.run.id)
+            live.log.close()
+        else:
+            live.log.append(await self._end_of(live.run))
 
-    async def _end_of(self, run: Run) -> RunEnded | None:
-        """The last event of a run that somebody else ended; None: it goes on."""
+    async def _end_of(self, run: Run) -> RunEnded:
+        """The last event of a run that somebody else ended."""
         try:
             now = await self._deps.database.read(lambda c: runs.get(c, run.organization_id, run.id))
         except NotFound:  # deleted with its agent
             return RunEnded(run_id=run.id, stop_reason=StopReason.CANCELLED, usage=run.usage)
-        if now.stop_reason is None:
-            return None
-        return RunEnded(run_id=run.id, stop_reason=now.stop_reason, usage=now.usage)
+        return RunEnded(run_id=run.id, stop_reason=now.stop_reason or StopReason.CANCELLED, usage=now.usage)
 
 
 def _broken_end(run: Run) -> RunEnded:

@@ -9,7 +9,7 @@ from functools import partial
 from sqlalchemy import Connection
 
 from reverie.domain.errors import Entangled, Gone, ReverieError
-from reverie.domain.events import Event
+from reverie.domain.events import Event, RunEnded
 from reverie.domain.ids import AgentId, ConversationId, OrganizationId, RunId
 from reverie.domain.inputs import BusyPolicy, Request
 from reverie.domain.repair import Fault
@@ -281,8 +281,8 @@ class RunEngine:
                 async for item in events:
                     after = item[0]
                     yield item
-            if live.log.ended:
-                return
+                    if isinstance(item[1], RunEnded):
+                        return
         async with aclosing(self._mirrors.follow(organization_id, run_id, after)) as events:
             async for item in events:
                 yield item
