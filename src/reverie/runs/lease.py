@@ -94,9 +94,14 @@ class Lease:
         def look(c: Connection) -> bool:
             now = self._clock()
             run = runs.unended(c, run_id)
-            if run is None or run.worker_id is None:  # nobody drives one that waits to be gone on with
-                return run is None
+            if run is None:
+                return True
             holder = run.worker_id
+            if holder is None:
+                if waiting.has(c, run_id):  # to be gone on with
+                    return False
+                workers.end_dead_run(c, self.worker, run_id, now)  # the database was copied or mended by hand
+                return True
             known = {other for other, *_ in other_workers(c, self.worker.id)}
             dead = workers.dead_workers(c, self.worker, now, alone=self._alone)
             left = self._live.left.get(run_id) == run.fence

@@ -52,7 +52,7 @@ def insert_tool(c: Connection, tool: Tool) -> None:
 
 
 def put_builtin(c: Connection, builtin: Iterable[Tool], now: datetime) -> None:
-    """Make the rows of the built-in tools, or bring them up to date, in one statement.
+    """Make the rows of the built-in tools, or bring them up to date.
 
     Names that a custom tool has taken are left to it. Safe when many do it at once.
     """
@@ -61,6 +61,8 @@ def put_builtin(c: Connection, builtin: Iterable[Tool], now: datetime) -> None:
     if not rows:
         return
     statement = dialect_of(c).insert(tools).values(rows)
+    # First alone: what another process inserts just now clashes by its id, too, and only this way of inserting bears that.
+    c.execute(statement.on_conflict_do_nothing())
     fresh = statement.excluded
     facts = ("tool_type", "description", "json_schema", "tags")
     c.execute(
