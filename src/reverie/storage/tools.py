@@ -61,7 +61,7 @@ def put_builtin(c: Connection, builtin: Iterable[Tool], now: datetime) -> None:
     if not rows:
         return
     statement = dialect_of(c).insert(tools).values(rows)
-    # First alone: what another process inserts just now clashes by its id, too, and only this way of inserting bears that.
+    # First alone: what another process inserts just now clashes by its id, too, and only this way bears that.
     c.execute(statement.on_conflict_do_nothing())
     fresh = statement.excluded
     facts = ("tool_type", "description", "json_schema", "tags")
