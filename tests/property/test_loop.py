@@ -215,7 +215,7 @@ _turn = st.tuples(st.lists(_said, max_size=4), st.sampled_from(["approve", "deny
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(turns=st.lists(_turn, min_size=1, max_size=5))
 def test_no_history_ever_stops_an_agent(database: str, turns: list[tuple[list[Said], str, int]]) -> None:
     with database_urls(database) as url:
