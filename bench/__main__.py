@@ -495,7 +495,7 @@ async def drive(database: str, provider: str, wanted: argparse.Namespace, rows: 
     with silent_provider() as silent, database_urls(database) as url:
         environment = {"OPENAI_API_KEY": "bench", "OPENAI_BASE_URL": f"{provider}/v1", **settings_of(silent)}
         await _drive(url, environment, database, provider, wanted, rows)
-        if database == "postgresql" and "runs" in (wanted.part or PARTS):
+        if database == "postgresql" and "runs" in wanted.part:
             await measure_takeover(
                 url, environment, silent, lambda figure: rows.add(Row(database, TAKE_OVER, figure=figure))
             )
@@ -506,7 +506,7 @@ async def _drive(
 ) -> None:
     with running_server(url, environment) as server:
         load = Load(server, provider, database, rows)
-        for name in wanted.part or PARTS:
+        for name in wanted.part:
             await PARTS[name](load, wanted.count, wanted.crowd)
         load.add("resident after the load", figure=f"{load.server.memory_info().rss / 1e6:.0f} MB")
         await load.http.aclose()
@@ -524,10 +524,11 @@ def main() -> None:
     rows = Rows()
     with instant_provider() as provider:
         asyncio.run(measure_floor(provider, rows, wanted.count))
-        if not wanted.part or "start" in wanted.part:
+        parts = wanted.part or [*PARTS, "start"]
+        if "start" in parts:
             measure_start(rows, {"OPENAI_API_KEY": "bench", "OPENAI_BASE_URL": f"{provider}/v1"})
-            wanted.part = [name for name in wanted.part or () if name != "start"]
-        for database in wanted.database or ["sqlite", "postgresql"]:
+        wanted.part = [name for name in parts if name != "start"]
+        for database in (wanted.database or ["sqlite", "postgresql"]) if wanted.part else []:
             asyncio.run(drive(database, provider, wanted, rows))
     if wanted.json:
         print(json.dumps([asdict(row) for row in rows.rows], indent=1))
