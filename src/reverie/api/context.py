@@ -1,17 +1,12 @@
-"""What every handler is given, and how a handler says what it answers with."""
+"""What every handler is given, and the parameters that many share."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import structlog
 from fastapi import Depends, Header, Path, Query, Request
-from fastapi.routing import APIRoute
-from starlette.routing import Route, WebSocketRoute
-from starlette.types import Receive, Scope, Send
 
-from reverie.api.reading import Handler, Plan
 from reverie.api.wire.agents import AgentFacts
 from reverie.api.wire.base import Order
 from reverie.auth.keys import LOCAL_CALLER, Caller
@@ -23,8 +18,6 @@ from reverie.operations.base import Operations
 from reverie.web.addresses import WebOptions
 
 log = structlog.get_logger(__name__)
-
-H = TypeVar("H", bound=Callable[..., Any])
 
 SDK_HEADER: Final = "x-stainless-package-version"
 
@@ -99,94 +92,6 @@ FromProject: TypeAlias = Annotated[str | None, Depends(_from_project)]
 """Id of the project that the request's headers name, for lists; None: of all projects, and of none."""
 IntoProject: TypeAlias = Annotated[str | None, Depends(_into_project)]
 """The same for what is made; a project that is named and not there yet is made."""
-
-
-class HandlerRoute(Route):
-    """The route of a handler that returns ready bytes.
-
-    FastAPI describes it when it is first asked for, or when somebody wants the page: describing all of them
-    would be a third of the time that the server needs to start.
-    """
-
-    def __init__(self, path: str, endpoint: Handler, *, verb: str, tag: str, **told: Any) -> None:
-        super().__init__(path, endpoint, include_in_schema=told.get("include_in_schema", True))
-        self.methods = {verb}
-        self.app = self._serve
-        self._tag = tag
-        self._told = told
-
-    @cached_property
-    def described(self) -> APIRoute:
-        """What the handler takes and may answer. What it answers with stands in its return type, `Json[…]`."""
-        return APIRoute(
-            self.path,
-            self.endpoint,
-            methods=self.methods,
-            tags=[self._tag],
-            response_model=None,
-            **self._told,
-        )
-
-    @cached_property
-    def _plan(self) -> Plan:
-        return Plan(self.described.dependant)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive, send)
-        try:
-            answer = await self.endpoint(**await self._plan.arguments(request))
-        finally:
-            await request.close()  # the files of a form
-        await answer(scope, receive, send)
-
-
-class Routes:
-    """The routes of one module, under the tag that the page shows them by.
-
-    Handlers are declared as in FastAPI, and with the words it has for them: `status_code`, `responses`,
-    `include_in_schema`, `name`.
-    """
-
-    def __init__(self, tag: str) -> None:
-        self.routes: list[HandlerRoute] = []
-        self.sockets: list[WebSocketRoute] = []
-        self.tag = tag
-
-    def get(self, path: str, **told: Any) -> Callable[[H], H]:
-        """Declare the handler of GET."""
-        return self._declare("GET", path, told)
-
-    def post(self, path: str, **told: Any) -> Callable[[H], H]:
-        """Declare the handler of POST."""
-        return self._declare("POST", path, told)
-
-    def put(self, path: str, **told: Any) -> Callable[[H], H]:
-        """Declare the handler of PUT."""
-        return self._declare("PUT", path, told)
-
-    def patch(self, path: str, **told: Any) -> Callable[[H], H]:
-        """Declare the handler of PATCH."""
-        return self._declare("PATCH", path, told)
-
-    def delete(self, path: str, **told: Any) -> Callable[[H], H]:
-        """Declare the handler of DELETE."""
-        return self._declare("DELETE", path, told)
-
-    def websocket(self, path: str) -> Callable[[H], H]:
-        """Declare the handler of a WebSocket, which is given the socket and nothing else."""
-
-        def declared(handler: H) -> H:
-            self.sockets.append(WebSocketRoute(path, handler))
-            return handler
-
-        return declared
-
-    def _declare(self, verb: str, path: str, told: dict[str, Any]) -> Callable[[H], H]:
-        def declared(handler: H) -> H:
-            self.routes.append(HandlerRoute(path, handler, verb=verb, tag=self.tag, **told))
-            return handler
-
-        return declared
 
 
 FROM_MODELS: Final[dict[int | str, dict[str, Any]]] = {status: {} for status in (402, 429, 502, 504)}

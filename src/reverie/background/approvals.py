@@ -26,8 +26,6 @@ from reverie.storage.database import Database
 
 log = structlog.get_logger(__name__)
 
-"""After a denial that was refused: somebody else is answering, or the conversation is busy."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalOptions:
@@ -74,7 +72,7 @@ class ApprovalTimeouts:
             elif await self._deny(item, ends - item.request.created_at):
                 denied += 1
             else:
-                later.append(TRY_AGAIN_S)
+                later.append(TRY_AGAIN_S)  # somebody else is answering, or the conversation is busy
         self._rounds.ring_in(min(later, default=self._options.interval_s))
         return denied
 

@@ -143,7 +143,7 @@ class Unavailable(ReverieError):
 
 
 class DatabaseUnavailable(Unavailable):
-    """The database cannot be used for a while; nothing was stored."""
+    """The database cannot be used for a while. What was being stored is undone, if the commit was not sent yet."""
 
 
 class Draining(Unavailable):

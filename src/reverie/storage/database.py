@@ -6,7 +6,8 @@ way the caller writes `await database.write(lambda c: …)`, and that is one tra
 """
 
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -56,25 +57,17 @@ class Database:
         Raises:
             DatabaseUnavailable: it cannot be used now.
         """
-        try:
+        with _outages_told():
             return await self._runner.read(fn)
-        except (DBAPIError, OSError) as error:
-            if not is_outage(error):
-                raise
-            raise _unavailable(error) from error
 
     async def write(self, fn: Callable[[Connection], T]) -> T:
         """Run `fn` in a transaction of its own, committed when it returns, undone when it raises.
 
         Raises:
-            DatabaseUnavailable: it cannot be used now; where it broke off in the commit, both may have come true.
+            DatabaseUnavailable: it cannot be used now.
         """
-        try:
+        with _outages_told():
             return await self._runner.write(fn)
-        except (DBAPIError, OSError) as error:
-            if not is_outage(error):
-                raise
-            raise _unavailable(error) from error
 
     async def listen(self, heard: Heard, missed: Callable[[], None]) -> None:
         """Hand over the bells that any process rings, until cancelled; `missed` says that some may have been lost."""
@@ -83,6 +76,16 @@ class Database:
     async def close(self) -> None:
         """Wait for what runs, then close every connection."""
         await self._runner.close()
+
+
+@contextmanager
+def _outages_told() -> Iterator[None]:
+    try:
+        yield
+    except (DBAPIError, OSError) as error:
+        if not is_outage(error):
+            raise
+        raise _unavailable(error) from error
 
 
 def _unavailable(error: Exception) -> DatabaseUnavailable:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from reverie.api.context import Routes
+from reverie.api.declaring import Routes
 from reverie.api.routes import (
     access_tokens,
     agent_exports,

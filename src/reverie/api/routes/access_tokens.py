@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 from fastapi import Body, Path, Query
 
-from reverie.api.context import Ask, Routes
+from reverie.api.context import Ask
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.wire.access_tokens import AccessTokenCreate, AccessTokenList, AccessTokenState, token_state
 from reverie.domain.clock import aware

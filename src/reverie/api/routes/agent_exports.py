@@ -6,7 +6,8 @@ import orjson
 from fastapi import File, Form, Header, Query, UploadFile
 from starlette.responses import Response
 
-from reverie.api.context import AgentPath, Ask, Call, IntoProject, Routes
+from reverie.api.context import AgentPath, Ask, Call, IntoProject
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json, dumps
 from reverie.api.wire.agent_exports import ExportRequest, ImportedAgents, secrets_of
 from reverie.domain.agent_file import AgentFile, FileSkill

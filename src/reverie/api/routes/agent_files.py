@@ -11,8 +11,8 @@ from reverie.api.context import (
     LimitQuery,
     Newest100,
     OrderBy,
-    Routes,
 )
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.routes.agents import answer_agent
 from reverie.api.wire.agents import AgentState

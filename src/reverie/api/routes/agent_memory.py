@@ -16,8 +16,8 @@ from reverie.api.context import (
     ListQuery,
     Newest100,
     PassagePath,
-    Routes,
 )
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.routes.agents import answer_agent
 from reverie.api.wire.agents import AgentState, MemoryState, memory_state

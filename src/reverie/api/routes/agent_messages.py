@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 from fastapi import Body, Query
 
-from reverie.api.context import FROM_MODELS, AgentPath, Ask, Call, MessagePath, Newest100, PageQuery, Routes
+from reverie.api.context import FROM_MODELS, AgentPath, Ask, Call, MessagePath, Newest100, PageQuery
+from reverie.api.declaring import Routes
 from reverie.api.encode.fold import LettaResponse, fold
 from reverie.api.encode.json import Json
 from reverie.api.encode.messages import MessageType, View, WireMessage, kinds_of, wire_list, wire_messages

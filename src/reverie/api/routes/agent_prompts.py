@@ -4,7 +4,8 @@ from typing import Annotated
 
 from fastapi import Query
 
-from reverie.api.context import FROM_MODELS, AgentPath, Ask, Routes
+from reverie.api.context import FROM_MODELS, AgentPath, Ask
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.wire.prompts import ContextState, Generate, GenerationState, context_state, generation_state
 from reverie.domain.ids import AgentId

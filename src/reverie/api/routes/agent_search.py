@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from fastapi import Query, Request
 
-from reverie.api.context import Ask, FromProject, Routes
+from reverie.api.context import Ask, FromProject
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.routes.agents import related_of
 from reverie.api.wire.agent_search import AgentCount, AgentSearch, FoundAgents, conditions_in, filter_of

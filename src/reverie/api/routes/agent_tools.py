@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 from fastapi import Body
 
-from reverie.api.context import AgentPath, Ask, Newest10, Routes, ToolPath
+from reverie.api.context import AgentPath, Ask, Newest10, ToolPath
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.encode.messages import content_of
 from reverie.api.routes.agents import answer_agent

@@ -15,8 +15,8 @@ from reverie.api.context import (
     IntoProject,
     LimitQuery,
     ListQuery,
-    Routes,
 )
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.images import with_said
 from reverie.api.wire.agents import (

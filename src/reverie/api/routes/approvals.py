@@ -1,6 +1,7 @@
 """Calls that wait for an answer, of all agents; an addition of ours."""
 
-from reverie.api.context import AgentQuery, Ask, FromProject, Oldest50, Routes
+from reverie.api.context import AgentQuery, Ask, FromProject, Oldest50
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.wire.approvals import ApprovalState, approval_state
 from reverie.domain.approval import ApprovalFilter

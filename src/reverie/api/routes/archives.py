@@ -13,8 +13,8 @@ from reverie.api.context import (
     ListQuery,
     Newest50,
     PassagePath,
-    Routes,
 )
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.routes.agents import Include, answer_agents, related_of
 from reverie.api.wire.agents import AgentState, wanted_relationships

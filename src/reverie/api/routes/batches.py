@@ -1,6 +1,7 @@
 """Batches of requests to many agents."""
 
-from reverie.api.context import AgentQuery, Ask, BatchPath, Newest100, Routes
+from reverie.api.context import AgentQuery, Ask, BatchPath, Newest100
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.images import with_images
 from reverie.api.wire.jobs import BatchMessages, CreateBatch, JobState, job_state, message_record

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from fastapi import Path, Query
 
-from reverie.api.context import Ask, BlockPath, Newest50, Routes
+from reverie.api.context import Ask, BlockPath, Newest50
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.wire.block_history import (
     BlockChangeState,

@@ -1,6 +1,7 @@
 """Agents for clients that speak OpenAI's chat format: the agent's id stands for the model."""
 
-from reverie.api.context import FROM_MODELS, AgentPath, Ask, Call, Routes
+from reverie.api.context import FROM_MODELS, AgentPath, Ask, Call
+from reverie.api.declaring import Routes
 from reverie.api.encode.chat import ChatCompletion, ChatStream, ChatView, fold_chat
 from reverie.api.encode.json import Json
 from reverie.api.images import with_images

@@ -12,8 +12,8 @@ from reverie.api.context import (
     ConversationPath,
     CursorQuery,
     Newest100,
-    Routes,
 )
+from reverie.api.declaring import Routes
 from reverie.api.encode.fold import LettaResponse
 from reverie.api.encode.json import Json
 from reverie.api.encode.messages import WireMessage, kinds_of

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import orjson
 from fastapi import Body, Path, Query, Request, WebSocket, WebSocketDisconnect
 
-from reverie.api.context import Ask, CursorQuery, EnvironmentPath, LimitQuery, Routes
+from reverie.api.context import Ask, CursorQuery, EnvironmentPath, LimitQuery
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.errors import answer
 from reverie.api.security import is_loopback_name

@@ -14,8 +14,8 @@ from reverie.api.context import (
     Newest100,
     Oldest50,
     OrderBy,
-    Routes,
 )
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.wire.archives import PassageState, file_passage_state
 from reverie.api.wire.base import Order

@@ -17,8 +17,8 @@ from reverie.api.context import (
     Newest10,
     Newest100,
     Oldest50,
-    Routes,
 )
+from reverie.api.declaring import Routes
 from reverie.api.encode.fold import LettaResponse, fold
 from reverie.api.encode.json import Json
 from reverie.api.encode.messages import WireMessage, kinds_of

@@ -5,7 +5,7 @@ from typing import Final
 from fastapi import Request
 
 from reverie import __version__
-from reverie.api.context import Routes
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.wire.health import Health
 

@@ -1,6 +1,7 @@
 """Jobs: runs and batches under their old name."""
 
-from reverie.api.context import Ask, CursorQuery, LimitQuery, Newest100, Routes, RunPath
+from reverie.api.context import Ask, CursorQuery, LimitQuery, Newest100, RunPath
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.wire.jobs import JobState, job_state
 from reverie.domain.paging import Page

@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 from fastapi import Body, Query, Request
 
-from reverie.api.context import FROM_OUTSIDE, AgentQuery, Ask, Call, Routes
+from reverie.api.context import FROM_OUTSIDE, AgentQuery, Ask, Call
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.encode.sse import SentEvents
 from reverie.api.routes.mcp_servers import CALLBACK, callback_uri, event_stream, returned

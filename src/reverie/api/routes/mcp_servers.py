@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final
 from fastapi import Body, Request
 from starlette.responses import Response
 
-from reverie.api.context import FROM_OUTSIDE, AgentPath, AgentQuery, Ask, McpServerPath, Routes, ToolPath
+from reverie.api.context import FROM_OUTSIDE, AgentPath, AgentQuery, Ask, McpServerPath, ToolPath
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json, dumps
 from reverie.api.encode.messages import content_of
 from reverie.api.encode.sse import SentEvents

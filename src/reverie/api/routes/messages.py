@@ -1,6 +1,7 @@
 """Messages of all agents."""
 
-from reverie.api.context import Ask, MessagePath, Newest100, Routes
+from reverie.api.context import Ask, MessagePath, Newest100
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.encode.messages import LIST_VIEW, MessageHit, WireMessage, kinds_of, message_hit, wire_messages
 from reverie.api.encode.raw import RankedMessage, ranked_message

@@ -2,7 +2,8 @@
 
 import structlog
 
-from reverie.api.context import Ask, FromProject, Routes
+from reverie.api.context import Ask, FromProject
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.wire.metadata import (
     BALANCE,

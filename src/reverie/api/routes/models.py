@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from fastapi import Query
 
-from reverie.api.context import Ask, Routes
+from reverie.api.context import Ask
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.wire.models import EmbeddingModelState, ModelState, embedding_model_state, model_state
 from reverie.operations import models

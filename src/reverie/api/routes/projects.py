@@ -5,7 +5,8 @@ from uuid import UUID
 
 from fastapi import Path
 
-from reverie.api.context import Ask, CountQuery, OffsetQuery, Routes
+from reverie.api.context import Ask, CountQuery, OffsetQuery
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.wire.base import Done
 from reverie.api.wire.projects import ProjectCreate, ProjectList, ProjectState, project_state

@@ -1,6 +1,7 @@
 """Providers: those of the server's settings, and those that the caller's organisation added for itself."""
 
-from reverie.api.context import FROM_MODELS, Ask, Newest50, ProviderPath, Routes
+from reverie.api.context import FROM_MODELS, Ask, Newest50, ProviderPath
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.wire.providers import (
     CredentialsBody,

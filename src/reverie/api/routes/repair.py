@@ -1,6 +1,7 @@
 """Histories that were damaged elsewhere. An addition of ours to the API."""
 
-from reverie.api.context import AgentPath, Ask, Routes
+from reverie.api.context import AgentPath, Ask
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.wire.repair import RepairState, repair_state
 from reverie.domain.ids import AgentId

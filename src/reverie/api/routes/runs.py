@@ -16,9 +16,9 @@ from reverie.api.context import (
     Newest100,
     Oldest100,
     OrderBy,
-    Routes,
     RunPath,
 )
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.encode.messages import WireMessage, wire_list
 from reverie.api.encode.sse import EventStream, StreamView

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from fastapi import Body
 from starlette.responses import Response
 
-from reverie.api.context import Ask, Call, Newest50, Routes, SandboxPath, SandboxVariablePath
+from reverie.api.context import Ask, Call, Newest50, SandboxPath, SandboxVariablePath
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.wire.sandboxes import (
     SandboxConfigBody,

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 from fastapi import Body
 
-from reverie.api.context import AgentPath, Ask, CursorQuery, LimitQuery, Routes, SchedulePath
+from reverie.api.context import AgentPath, Ask, CursorQuery, LimitQuery, SchedulePath
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.images import with_images
 from reverie.api.wire.schedules import (

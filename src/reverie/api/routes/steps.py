@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Literal
 
-from reverie.api.context import AgentQuery, Ask, FromProject, ListQuery, Newest50, Oldest100, Routes, StepPath
+from reverie.api.context import AgentQuery, Ask, FromProject, ListQuery, Newest50, Oldest100, StepPath
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.encode.messages import LIST_VIEW, WireMessage, wire_list
 from reverie.api.wire.runs import Feedback, StepMetrics, StepState, step_metrics, step_state

@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from reverie.api.context import Ask, CursorQuery, LimitQuery, Routes
+from reverie.api.context import Ask, CursorQuery, LimitQuery
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.wire.base import Order
 from reverie.domain.paging import Page

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 from fastapi import Body, Query
 
-from reverie.api.context import Ask, Call, CountQuery, FromProject, IntoProject, OffsetQuery, Routes
+from reverie.api.context import Ask, Call, CountQuery, FromProject, IntoProject, OffsetQuery
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.routes.agents import answer_agent
 from reverie.api.wire.agents import AgentState

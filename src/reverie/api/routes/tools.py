@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 from fastapi import Depends
 
-from reverie.api.context import Ask, Call, ListQuery, Newest50, Routes, ToolPath
+from reverie.api.context import Ask, Call, ListQuery, Newest50, ToolPath
+from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.encode.messages import LIST_VIEW, WireMessage, wire_messages
 from reverie.api.wire.tools import (
