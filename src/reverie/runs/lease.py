@@ -1,7 +1,6 @@
 """This process's lease while it lives, and the end of what dead processes left."""
 
 import asyncio
-import time
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
@@ -23,8 +22,6 @@ from reverie.storage.workers import others as other_workers
 
 log = structlog.get_logger(__name__)
 
-ORPHANED_S: Final = 3.0
-"""How long a run may be this process's in the database before this process drives it: far longer than that takes."""
 HEAR_S: Final = 1.0
 """Longest time until a run hears that it was cancelled through another process."""
 
@@ -52,8 +49,6 @@ class Lease:
         self._attempts = attempts
         self._alone = alone
         self._next_beat: datetime | None = None
-        self._undriven: dict[RunId, float] = {}
-        """When runs were first met that should be driven here and are not: their claim was stored, and not heard of."""
         self._pulse: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -94,7 +89,6 @@ class Lease:
     async def bury_holder(self, run_id: RunId) -> bool:
         """Settle a run that holds a conversation if its process is dead; tells whether it was, or has ended."""
         if run_id in self._live:
-            self._undriven.pop(run_id, None)
             return False
 
         def look(c: Connection) -> bool:
@@ -110,23 +104,13 @@ class Lease:
                 return True
             known = {other for other, *_ in other_workers(c, self.worker.id)}
             dead = workers.dead_workers(c, self.worker, now, alone=self._alone)
-            if holder == self.worker.id:
-                gone = self._live.left.get(run_id) == run.fence or self._is_orphaned(run_id)
-            else:
-                gone = holder in dead or holder not in known
-            if gone:
+            left = self._live.left.get(run_id) == run.fence
+            if left or holder in dead or (holder not in known and holder != self.worker.id):
                 workers.settle_dead_run(c, self.worker, run_id, now, attempts=self._attempts)
-            return gone
+                return True
+            return False
 
         return await self._database.write(look)
-
-    def _is_orphaned(self, run_id: RunId) -> bool:
-        """Whether a run of this process has been met undriven for long: the database went away as it said so."""
-        first = self._undriven.setdefault(run_id, time.monotonic())
-        if time.monotonic() - first < ORPHANED_S:
-            return False
-        del self._undriven[run_id]
-        return True
 
     def _begin(self, c: Connection) -> None:
         now = self._clock()
