@@ -1,7 +1,7 @@
 """Which provider types there are, and which code serves them.
 
 Everything is named by text and loaded on first use: a server that only talks to Ollama never
-imports an SDK. A dialect is one row here and one file in `adapters/`.
+imports an SDK. A dialect is one row here and one file, or folder, in `adapters/`.
 """
 
 import pkgutil
@@ -17,7 +17,7 @@ from reverie.models.base import ChatModel, ModelOptions, ProviderOptions
 from reverie.models.listing import Listing
 from reverie.models.profiles import is_openai_reasoner
 
-CHAT: Final = "reverie.models.adapters.openai_chat:OpenAIChat"
+CHAT: Final = "reverie.models.adapters.openai_chat.endpoint:OpenAIChat"
 RESPONSES: Final = "reverie.models.adapters.openai_responses:OpenAIResponses"
 ANTHROPIC: Final = "reverie.models.adapters.anthropic:Anthropic"
 GOOGLE: Final = "reverie.models.adapters.google:Google"

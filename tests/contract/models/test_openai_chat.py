@@ -13,7 +13,10 @@ from tests.support.provider import Provider, fail
 from reverie.domain.content import TextPart, ToolCall
 from reverie.domain.errors import ModelBadReply, ModelOverloaded, ModelRateLimited, ModelStreamCut
 from reverie.domain.provider import ModelInfo
-from reverie.models.adapters.openai_chat import ChatReader, OpenAIChat, quirks_of, to_chat
+from reverie.models.adapters.openai_chat.endpoint import OpenAIChat
+from reverie.models.adapters.openai_chat.quirks import quirks_of
+from reverie.models.adapters.openai_chat.reply import ChatReader
+from reverie.models.adapters.openai_chat.request import to_chat
 from reverie.models.base import (
     AssistantTurn,
     CallChunk,

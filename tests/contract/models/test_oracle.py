@@ -20,7 +20,7 @@ from tests.support.provider import Call, Provider, Reply, Usage, call, reply, sa
 from reverie.domain.content import TextPart
 from reverie.domain.json import JsonObject
 from reverie.domain.provider import ModelInfo
-from reverie.models.adapters.openai_chat import OpenAIChat
+from reverie.models.adapters.openai_chat.endpoint import OpenAIChat
 from reverie.models.adapters.pydantic_models import PydanticEndpoint, common_settings
 from reverie.models.base import (
     AssistantTurn,

@@ -7,7 +7,7 @@ from tests.support.provider import Failure, Provider, Reply, Say, cut, fail, say
 
 from reverie.domain.errors import ModelAuthFailed, ModelOverloaded, ModelRateLimited, ModelStreamCut
 from reverie.domain.provider import ModelInfo
-from reverie.models.adapters.openai_chat import OpenAIChat
+from reverie.models.adapters.openai_chat.endpoint import OpenAIChat
 from reverie.models.base import ChatModel, Chunk, ModelOptions, ProviderOptions, TextChunk
 from reverie.models.registry import resolve
 from reverie.models.retry import RetryPolicy, stream_with_retries
