@@ -144,7 +144,7 @@ EXAMPLES: Final[dict[str, Any]] = {
     },
     "PlacedAgentCreate": {"name": "bos-friend", **_PLACE},
     "PlacedBlockCreate": {"label": "human", "value": "Name: Bo", **_PLACE},
-    "list[reverie.api.wire.templates.PlacedBlockCreate]": [{"label": "human", "value": "Name: Bo", **_PLACE}],
+    "list[reverie.api.wire.deployments.PlacedBlockCreate]": [{"label": "human", "value": "Name: Bo", **_PLACE}],
     "ProjectCreate": {"name": "Engines"},
     "SandboxConfigBody": {"timeout": 30, "use_venv": True, "pip_requirements": [{"name": "numpy"}]},
     "SandboxConfigCreate": {"config": {"timeout": 30}},

@@ -5,14 +5,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from reverie.api.wire.agents import (
-    ALL_RELATIONSHIPS,
-    AgentCreate,
-    AgentUpdate,
-    wanted_relationships,
-)
-from reverie.api.wire.messages import AgentMessages, reader_state, view_of
+from reverie.api.wire.agent_drafts import AgentCreate, AgentUpdate
+from reverie.api.wire.messages import AgentMessages
 from reverie.api.wire.models import guessed_model, llm_config, model_settings_state
+from reverie.api.wire.readers import reader_state, view_of
+from reverie.api.wire.relationships import ALL_RELATIONSHIPS, wanted_relationships
 from reverie.api.wire.tools import ToolCreate, ToolUpdate, rule_state
 from reverie.domain.content import ImagePart, TextPart
 from reverie.domain.errors import InvalidInput, MalformedInput

@@ -13,8 +13,8 @@ from letta_client import APIError, Letta, Stream
 from letta_client.types.agents import LettaStreamingResponse
 
 from reverie.api.encode.fold import RunFailed, fold
-from reverie.api.encode.messages import View
 from reverie.api.encode.sse import DONE, StreamView, sse_bytes
+from reverie.api.encode.views import View
 from reverie.domain.content import TextPart, ToolCall, ToolReturn
 from reverie.domain.events import (
     Event,

@@ -13,8 +13,9 @@ from typing_extensions import TypedDict
 
 from reverie.api.encode.fold import RunCut, RunFailed
 from reverie.api.encode.json import dumps
-from reverie.api.encode.messages import View, spoken
+from reverie.api.encode.messages import spoken
 from reverie.api.encode.sse import DONE, SentEvents, spoken_so_far
+from reverie.api.encode.views import View
 from reverie.domain.content import ToolCall, join_text
 from reverie.domain.events import Event, MessageSaved, RunEnded, RunFailure, TextDelta, ToolCallDelta
 from reverie.domain.message import ApprovalRequestBody, AssistantBody, Message, ToolCallBody

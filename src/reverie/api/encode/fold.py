@@ -5,7 +5,8 @@ from contextlib import aclosing
 
 from typing_extensions import TypedDict
 
-from reverie.api.encode.messages import View, WireMessage, wire_messages
+from reverie.api.encode.message_types import WireMessage
+from reverie.api.encode.messages import wire_messages
 from reverie.api.encode.sse import (
     StopReasonEvent,
     UsageEvent,
@@ -13,6 +14,7 @@ from reverie.api.encode.sse import (
     stop_reason_event,
     usage_event,
 )
+from reverie.api.encode.views import View
 from reverie.domain.errors import ReverieError
 from reverie.domain.events import Event, MessageSaved, RunEnded, RunFailure
 

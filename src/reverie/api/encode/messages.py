@@ -1,15 +1,28 @@
-"""Stored messages to the messages of the API. Source: `Message` union, client SDK, read 2026-11."""
+"""Stored messages to the messages of the API."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final, Literal, TypeAlias, assert_never, get_args
+from typing import Any, Final, assert_never
 
 import orjson
-from typing_extensions import TypedDict
 
+from reverie.api.encode.message_types import (
+    ApprovalResponseMessage,
+    Content,
+    HiddenReasoningMessage,
+    ImageContent,
+    ImageSource,
+    MessageHead,
+    ReasoningMessage,
+    TextContent,
+    ToolCallMessage,
+    ToolReturnMessage,
+    WireDecision,
+    WireMessage,
+    WireToolCall,
+    WireToolReturn,
+)
+from reverie.api.encode.views import View
 from reverie.domain.content import ImagePart, Part, TextPart, ToolCall, ToolReturn
-from reverie.domain.json import JsonObject
 from reverie.domain.message import (
     ApprovalRequestBody,
     ApprovalResponseBody,
@@ -25,218 +38,6 @@ from reverie.domain.message import (
     ToolCallBody,
     ToolReturnBody,
     UserBody,
-)
-
-MessageType: TypeAlias = Literal[
-    "system_message",
-    "user_message",
-    "assistant_message",
-    "reasoning_message",
-    "hidden_reasoning_message",
-    "tool_call_message",
-    "tool_return_message",
-    "approval_request_message",
-    "approval_response_message",
-    "summary_message",
-    "event_message",
-]
-
-
-MESSAGE_TYPES: Final[tuple[MessageType, ...]] = get_args(MessageType)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """How a reader wants to see messages."""
-
-    use_assistant_message: bool = True
-    """Show the call of `tool_name` as what it says, and hide its result."""
-    tool_name: str = "send_message"
-    tool_kwarg: str = "message"
-    types: frozenset[str] | None = None
-    """Only these message types; None: all."""
-    compaction: bool = True
-    """Show summaries and events too."""
-
-    def shows(self, message_type: str) -> bool:
-        """Whether the reader wants messages of this type."""
-        return self.types is None or message_type in self.types
-
-
-LIST_VIEW: Final = View()
-
-
-class TextContent(TypedDict):
-    """Text in a message's content."""
-
-    type: Literal["text"]
-    text: str
-    signature: str | None
-
-
-class ImageSource(TypedDict):
-    """An image's bytes."""
-
-    type: Literal["base64"]
-    media_type: str
-    data: str
-    detail: str | None
-
-
-class ImageContent(TypedDict):
-    """An image in a message's content."""
-
-    type: Literal["image"]
-    source: ImageSource
-
-
-Content: TypeAlias = str | Sequence[TextContent | ImageContent]
-
-
-class WireToolCall(TypedDict):
-    """A call, whole."""
-
-    name: str
-    arguments: str
-    tool_call_id: str
-
-
-class WireToolReturn(TypedDict):
-    """What came of a call."""
-
-    type: Literal["tool"]
-    tool_return: Content
-    status: Literal["success", "error"]
-    tool_call_id: str
-    stdout: list[str] | None
-    stderr: list[str] | None
-
-
-class WireDecision(TypedDict):
-    """A person's answer to a call."""
-
-    type: Literal["approval"]
-    tool_call_id: str
-    approve: bool
-    reason: str | None
-
-
-class _Base(TypedDict):
-    id: str
-    date: datetime
-    name: str | None
-    otid: str | None
-    sender_id: str | None
-    step_id: str | None
-    is_err: bool | None
-    seq_id: int | None
-    run_id: str | None
-
-
-class SystemMessage(_Base):
-    """Instructions."""
-
-    message_type: Literal["system_message"]
-    content: str
-
-
-class UserMessage(_Base):
-    """What a user said."""
-
-    message_type: Literal["user_message"]
-    content: Content
-
-
-class AssistantMessage(_Base):
-    """What the agent said."""
-
-    message_type: Literal["assistant_message"]
-    content: str
-
-
-class ReasoningMessage(_Base):
-    """What the model thought."""
-
-    message_type: Literal["reasoning_message"]
-    source: Literal["reasoner_model", "non_reasoner_model"]
-    reasoning: str
-    signature: str | None
-
-
-class HiddenReasoningMessage(_Base):
-    """What the model thought and its provider does not show."""
-
-    message_type: Literal["hidden_reasoning_message"]
-    state: Literal["redacted", "omitted"]
-    hidden_reasoning: str | None
-
-
-class ToolCallMessage(_Base):
-    """Calls that run without asking."""
-
-    message_type: Literal["tool_call_message"]
-    tool_call: WireToolCall
-    tool_calls: list[WireToolCall] | None
-
-
-class ApprovalRequestMessage(_Base):
-    """Calls that must be answered first."""
-
-    message_type: Literal["approval_request_message"]
-    tool_call: WireToolCall
-    tool_calls: list[WireToolCall] | None
-
-
-class ApprovalResponseMessage(_Base):
-    """Answers to calls."""
-
-    message_type: Literal["approval_response_message"]
-    approvals: list[WireDecision | WireToolReturn] | None
-    approve: bool | None
-    approval_request_id: str | None
-    reason: str | None
-
-
-class ToolReturnMessage(_Base):
-    """What came of calls; the single fields tell of the first."""
-
-    message_type: Literal["tool_return_message"]
-    tool_return: str
-    status: Literal["success", "error"]
-    tool_call_id: str
-    stdout: list[str] | None
-    stderr: list[str] | None
-    tool_returns: list[WireToolReturn] | None
-
-
-class SummaryMessage(_Base):
-    """What stands for messages that were compacted."""
-
-    message_type: Literal["summary_message"]
-    summary: str
-    compaction_stats: JsonObject | None
-
-
-class EventMessage(_Base):
-    """Something that happened to the conversation."""
-
-    message_type: Literal["event_message"]
-    event_type: str
-    event_data: JsonObject
-
-
-WireMessage: TypeAlias = (
-    SystemMessage
-    | UserMessage
-    | AssistantMessage
-    | ReasoningMessage
-    | HiddenReasoningMessage
-    | ToolCallMessage
-    | ToolReturnMessage
-    | ApprovalRequestMessage
-    | ApprovalResponseMessage
-    | SummaryMessage
-    | EventMessage
 )
 
 _STATS: Final = ("trigger", "context_window", "messages_count_before", "messages_count_after")
@@ -276,7 +77,7 @@ def wire_list(messages: Iterable[Message], view: View, *, newest_first: bool = F
     return found
 
 
-def _base(message: Message, name: str | None = None) -> _Base:
+def _base(message: Message, name: str | None = None) -> MessageHead:
     return {
         "id": message.id,
         "date": message.created_at,
@@ -462,64 +263,3 @@ def _approval_response(message: Message, body: ApprovalResponseBody) -> Approval
         "approval_request_id": body.request_id,
         "reason": None if first is None else first.reason,
     }
-
-
-class _Hit(TypedDict):
-    message_id: str
-    agent_id: str | None
-    conversation_id: str | None
-    created_at: datetime
-
-
-class SystemHit(_Hit):
-    """Found instructions."""
-
-    message_type: Literal["system_message"]
-    content: str
-
-
-class UserHit(_Hit):
-    """Found words of a user."""
-
-    message_type: Literal["user_message"]
-    content: Content
-
-
-class AssistantHit(_Hit):
-    """Found words of the agent."""
-
-    message_type: Literal["assistant_message"]
-    content: str
-
-
-class ReasoningHit(_Hit):
-    """A found thought."""
-
-    message_type: Literal["reasoning_message"]
-    reasoning: str
-
-
-MessageHit: TypeAlias = SystemHit | UserHit | AssistantHit | ReasoningHit
-
-
-def message_hit(message: Message) -> MessageHit | None:
-    """A found message as clients read it; None for one that holds no words."""
-    for wire in wire_messages(message, LIST_VIEW):
-        common: _Hit = {
-            "message_id": message.id,
-            "agent_id": message.agent_id,
-            "conversation_id": None if str(message.conversation_id) == message.agent_id else message.conversation_id,
-            "created_at": message.created_at,
-        }
-        match wire["message_type"]:
-            case "system_message":
-                return {**common, "message_type": "system_message", "content": wire["content"]}
-            case "user_message":
-                return {**common, "message_type": "user_message", "content": wire["content"]}
-            case "assistant_message":
-                return {**common, "message_type": "assistant_message", "content": wire["content"]}
-            case "reasoning_message":
-                return {**common, "message_type": "reasoning_message", "reasoning": wire["reasoning"]}
-            case _:
-                continue
-    return None

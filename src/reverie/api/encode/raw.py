@@ -9,7 +9,8 @@ from typing import Literal, TypeAlias
 
 from typing_extensions import TypedDict
 
-from reverie.api.encode.messages import Content, content_of
+from reverie.api.encode.message_types import Content
+from reverie.api.encode.messages import content_of
 from reverie.domain.content import ImagePart, Part, ToolCall, ToolReturn
 from reverie.domain.json import JsonObject
 from reverie.domain.message import (

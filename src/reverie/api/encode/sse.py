@@ -17,7 +17,9 @@ from starlette.responses import StreamingResponse
 from typing_extensions import TypedDict
 
 from reverie.api.encode.json import dumps
-from reverie.api.encode.messages import View, WireMessage, wire_messages
+from reverie.api.encode.message_types import WireMessage
+from reverie.api.encode.messages import wire_messages
+from reverie.api.encode.views import View
 from reverie.domain.clock import Clock, utc_now
 from reverie.domain.events import (
     Event,

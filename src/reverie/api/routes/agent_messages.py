@@ -9,22 +9,16 @@ from reverie.api.context import FROM_MODELS, AgentPath, Ask, Call, MessagePath, 
 from reverie.api.declaring import Routes
 from reverie.api.encode.fold import LettaResponse, fold
 from reverie.api.encode.json import Json
-from reverie.api.encode.messages import MessageType, View, WireMessage, kinds_of, wire_list, wire_messages
+from reverie.api.encode.message_types import WireMessage
+from reverie.api.encode.messages import kinds_of, wire_list, wire_messages
 from reverie.api.encode.sse import EventStream, StreamView
+from reverie.api.encode.views import MessageType, View
 from reverie.api.images import with_images, with_parts
 from reverie.api.routes.agents import answer_agent
 from reverie.api.wire.agents import AgentState
 from reverie.api.wire.conversations import Compact, CompactionState, compaction_state
-from reverie.api.wire.messages import (
-    AgentMessages,
-    AsyncMessages,
-    CancelRuns,
-    CaptureMessages,
-    CaptureState,
-    MessageUpdate,
-    ResetMessages,
-    StreamMessages,
-)
+from reverie.api.wire.history import CaptureMessages, CaptureState, MessageUpdate
+from reverie.api.wire.messages import AgentMessages, AsyncMessages, CancelRuns, ResetMessages, StreamMessages
 from reverie.api.wire.runs import RunState, run_state
 from reverie.domain.errors import NotFound
 from reverie.domain.ids import AgentId, ConversationId, MessageId, RunId

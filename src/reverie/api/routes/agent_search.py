@@ -9,7 +9,8 @@ from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.routes.agents import related_of
 from reverie.api.wire.agent_search import AgentCount, AgentSearch, FoundAgents, conditions_in, filter_of
-from reverie.api.wire.agents import ALL_RELATIONSHIPS, agent_state
+from reverie.api.wire.agents import agent_state
+from reverie.api.wire.relationships import ALL_RELATIONSHIPS
 from reverie.domain.paging import Page
 from reverie.operations import agents
 

@@ -19,17 +19,10 @@ from reverie.api.context import (
 from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.images import with_said
-from reverie.api.wire.agents import (
-    ALL_RELATIONSHIPS,
-    AgentCreate,
-    AgentState,
-    AgentUpdate,
-    Relationship,
-    SecretName,
-    agent_state,
-    wanted_relationships,
-)
+from reverie.api.wire.agent_drafts import AgentCreate, AgentUpdate
+from reverie.api.wire.agents import AgentState, SecretName, agent_state
 from reverie.api.wire.base import Order
+from reverie.api.wire.relationships import ALL_RELATIONSHIPS, Relationship, wanted_relationships
 from reverie.domain.agent import AgentDetails, AgentFilter
 from reverie.domain.ids import AgentId, ConversationId
 from reverie.domain.paging import Page

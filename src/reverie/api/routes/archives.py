@@ -17,7 +17,7 @@ from reverie.api.context import (
 from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.routes.agents import Include, answer_agents, related_of
-from reverie.api.wire.agents import AgentState, wanted_relationships
+from reverie.api.wire.agents import AgentState
 from reverie.api.wire.archives import (
     ArchiveCreate,
     ArchiveState,
@@ -31,6 +31,7 @@ from reverie.api.wire.archives import (
     passage_hit,
     passage_state,
 )
+from reverie.api.wire.relationships import wanted_relationships
 from reverie.domain.clock import aware
 from reverie.domain.ids import AgentId, ArchiveId, PassageId, check_id
 from reverie.domain.passage import Archive, SearchQuery

@@ -17,8 +17,9 @@ from reverie.api.context import (
 from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.routes.agents import Include, answer_agents, related_of
-from reverie.api.wire.agents import AgentState, wanted_relationships
+from reverie.api.wire.agents import AgentState
 from reverie.api.wire.blocks import BlockCreate, BlockState, BlockUpdate, block_state
+from reverie.api.wire.relationships import wanted_relationships
 from reverie.domain.block import BlockFilter
 from reverie.domain.ids import BlockId
 from reverie.operations import blocks

@@ -16,7 +16,8 @@ from reverie.api.context import (
 from reverie.api.declaring import Routes
 from reverie.api.encode.fold import LettaResponse
 from reverie.api.encode.json import Json
-from reverie.api.encode.messages import WireMessage, kinds_of
+from reverie.api.encode.message_types import WireMessage
+from reverie.api.encode.messages import kinds_of
 from reverie.api.encode.sse import EventStream
 from reverie.api.images import with_images
 from reverie.api.routes.agent_messages import Types, answer_messages, answer_turn, view_of_types

@@ -21,12 +21,13 @@ from reverie.api.context import (
 from reverie.api.declaring import Routes
 from reverie.api.encode.fold import LettaResponse, fold
 from reverie.api.encode.json import Json
-from reverie.api.encode.messages import WireMessage, kinds_of
+from reverie.api.encode.message_types import WireMessage
+from reverie.api.encode.messages import kinds_of
 from reverie.api.encode.sse import EventStream, StreamView
 from reverie.api.images import with_images
 from reverie.api.routes.agent_messages import Types, answer_messages, answer_update, view_of_types
 from reverie.api.wire.groups import GroupCreate, GroupMessages, GroupState, GroupUpdate, group_state
-from reverie.api.wire.messages import MessageUpdate
+from reverie.api.wire.history import MessageUpdate
 from reverie.domain.group import GroupFilter, ManagerType
 from reverie.domain.ids import AgentId, BlockId, GroupId, MessageId
 from reverie.domain.message import MessageFilter

@@ -17,7 +17,7 @@ from reverie.api.context import (
 from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
 from reverie.api.routes.agents import Include, answer_agents, related_of
-from reverie.api.wire.agents import AgentState, wanted_relationships
+from reverie.api.wire.agents import AgentState
 from reverie.api.wire.blocks import BlockState, block_state
 from reverie.api.wire.identities import (
     IdentityCreate,
@@ -27,6 +27,7 @@ from reverie.api.wire.identities import (
     identity_state,
     properties_of,
 )
+from reverie.api.wire.relationships import wanted_relationships
 from reverie.domain.identity import IdentityFilter, IdentityType
 from reverie.domain.ids import AgentId, BlockId, IdentityId
 from reverie.operations import agents, blocks, identities

@@ -3,10 +3,13 @@
 from reverie.api.context import Ask, MessagePath, Newest100
 from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
-from reverie.api.encode.messages import LIST_VIEW, MessageHit, WireMessage, kinds_of, message_hit, wire_messages
+from reverie.api.encode.message_hits import MessageHit, message_hit
+from reverie.api.encode.message_types import WireMessage
+from reverie.api.encode.messages import kinds_of, wire_messages
 from reverie.api.encode.raw import RankedMessage, ranked_message
+from reverie.api.encode.views import LIST_VIEW
 from reverie.api.routes.agent_messages import Types, answer_messages, view_of_types
-from reverie.api.wire.messages import MessageSearch
+from reverie.api.wire.history import MessageSearch
 from reverie.domain.ids import MessageId
 from reverie.domain.message import MessageFilter
 from reverie.operations import messages

@@ -20,10 +20,12 @@ from reverie.api.context import (
 )
 from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
-from reverie.api.encode.messages import WireMessage, wire_list
+from reverie.api.encode.message_types import WireMessage
+from reverie.api.encode.messages import wire_list
 from reverie.api.encode.sse import EventStream, StreamView
 from reverie.api.wire.base import MOST, Order
-from reverie.api.wire.messages import RetrieveStream, reader_of, view_of
+from reverie.api.wire.messages import RetrieveStream
+from reverie.api.wire.readers import reader_of, view_of
 from reverie.api.wire.runs import (
     RunMetrics,
     RunState,

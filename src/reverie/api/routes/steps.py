@@ -6,7 +6,9 @@ from typing import Literal
 from reverie.api.context import AgentQuery, Ask, FromProject, ListQuery, Newest50, Oldest100, StepPath
 from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
-from reverie.api.encode.messages import LIST_VIEW, WireMessage, wire_list
+from reverie.api.encode.message_types import WireMessage
+from reverie.api.encode.messages import wire_list
+from reverie.api.encode.views import LIST_VIEW
 from reverie.api.wire.runs import Feedback, StepMetrics, StepState, step_metrics, step_state
 from reverie.api.wire.traces import ProviderTraceState, provider_trace_state
 from reverie.domain.clock import aware

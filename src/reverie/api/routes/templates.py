@@ -16,19 +16,21 @@ from reverie.api.routes.agents import answer_agent
 from reverie.api.wire.agents import AgentState
 from reverie.api.wire.base import Done, Success
 from reverie.api.wire.blocks import BlockState, block_state
-from reverie.api.wire.groups import GroupState, group_state
-from reverie.api.wire.templates import (
+from reverie.api.wire.deployments import (
     DeletedDeployment,
     DeploymentCreate,
     DeploymentMigrate,
     DeploymentState,
     EntityList,
-    FromAgent,
     PlacedAgentCreate,
     PlacedBlockCreate,
     PlacedGroupCreate,
-    SnapshotBody,
-    SnapshotState,
+    entity_state,
+)
+from reverie.api.wire.groups import GroupState, group_state
+from reverie.api.wire.snapshots import SnapshotBody, SnapshotState, snapshot_state
+from reverie.api.wire.templates import (
+    FromAgent,
     TemplateCreate,
     TemplateDescribe,
     TemplateFork,
@@ -39,8 +41,6 @@ from reverie.api.wire.templates import (
     TemplateState,
     TemplateUpdate,
     VersionList,
-    entity_state,
-    snapshot_state,
     template_state,
     version_state,
 )

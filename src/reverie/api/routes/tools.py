@@ -8,7 +8,9 @@ from fastapi import Depends
 from reverie.api.context import Ask, Call, ListQuery, Newest50, ToolPath
 from reverie.api.declaring import Routes
 from reverie.api.encode.json import Json
-from reverie.api.encode.messages import LIST_VIEW, WireMessage, wire_messages
+from reverie.api.encode.message_types import WireMessage
+from reverie.api.encode.messages import wire_messages
+from reverie.api.encode.views import LIST_VIEW
 from reverie.api.wire.tools import (
     ToolCreate,
     ToolRunFromSource,

@@ -4,7 +4,8 @@ from datetime import datetime
 
 from typing_extensions import TypedDict
 
-from reverie.api.encode.messages import WireToolCall, wire_call
+from reverie.api.encode.message_types import WireToolCall
+from reverie.api.encode.messages import wire_call
 from reverie.operations.approvals import Waiting
 
 

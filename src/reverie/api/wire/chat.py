@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from reverie.api.wire.base import Body, Whole
-from reverie.api.wire.messages import Content, content_to_domain
+from reverie.api.wire.content import Content, content_to_domain
 from reverie.domain.content import ToolReturn
 from reverie.domain.errors import InvalidInput, MalformedInput
 from reverie.domain.ids import is_id

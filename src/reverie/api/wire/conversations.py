@@ -6,8 +6,8 @@ from datetime import datetime
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from reverie.api.wire.agents import CompactionSettingsBody
 from reverie.api.wire.base import MOST, Body, Moment, changes_of
+from reverie.api.wire.compaction import CompactionSettingsBody
 from reverie.api.wire.models import ModelSettingsBody, guessed_model, model_settings_state
 from reverie.domain.agent import CompactionSettings
 from reverie.domain.conversation import Conversation

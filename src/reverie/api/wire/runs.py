@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from reverie.api.encode.messages import MESSAGE_TYPES, MessageType
+from reverie.api.encode.views import MESSAGE_TYPES, MessageType
 from reverie.api.wire.base import Body, Metadata
-from reverie.api.wire.messages import reader_of, view_of
+from reverie.api.wire.readers import reader_of, view_of
 from reverie.domain.json import JsonObject
 from reverie.domain.run import Run, Step, Usage
 from reverie.domain.stop_reason import RunStatus, StopReason

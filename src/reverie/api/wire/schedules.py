@@ -6,7 +6,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from reverie.api.wire.base import Body
-from reverie.api.wire.messages import MessageCreate
+from reverie.api.wire.inputs import MessageCreate
 from reverie.domain.content import ImagePart, Part, TextPart
 from reverie.domain.inputs import SayInput
 from reverie.domain.schedule import Once, Recurring, Schedule, ScheduleDraft, Timing
