@@ -78,7 +78,8 @@ def in_the_middle(server: Server, provider: Provider, agent_id: str, **way: Any)
         answer: Any = server.client.agents.messages.create(agent_id, input="in the middle", **way)
         return list(answer) if way["streaming"] else answer
 
-    gate, before = provider.gate("held"), len(provider.requests)
+    before = len(provider.requests)
+    gate = provider.gate(f"answer {before}")
     provider.script(hang(gate, say("lost")))
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(ask)

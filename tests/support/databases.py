@@ -120,11 +120,24 @@ def shut(url: str) -> Iterator[None]:
     """Cut every connection to a PostgreSQL database, and let nobody in."""
     name = urlsplit(url).path.removeprefix("/")
     _sql(f'ALTER DATABASE "{name}" WITH allow_connections false')
-    _sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+    deserted = False
+    while not deserted:
+        _sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        deserted = _is_deserted(name)
     try:
         yield
     finally:
         _sql(f'ALTER DATABASE "{name}" WITH allow_connections true')
+
+
+def _is_deserted(name: str) -> bool:
+    """Whether no connection is there, nor one on its way in: only such a database can be renamed."""
+    try:
+        _sql(f'ALTER DATABASE "{name}" RENAME TO "{name}_"')
+    except asyncpg.ObjectInUseError:
+        return False
+    _sql(f'ALTER DATABASE "{name}_" RENAME TO "{name}"')
+    return True
 
 
 def _url(name: str) -> str:

@@ -181,7 +181,7 @@ class Ticks:
         return self._now
 
 
-def operations_on(database: Database) -> Operations:
+def operations_on(database: Database, *, attempts: int = 1) -> Operations:
     """Every operation, over `database`; its run engine is not started and drives nothing."""
     models, executor, cipher, clock = Models(), Echo(), Cipher(bytes(32)), Ticks()
     ratios = TokenRatios(database)
@@ -199,7 +199,7 @@ def operations_on(database: Database) -> Operations:
         draining=lambda: False,
     )
     # Engines of one process take each other for dead, and here nobody goes on with what another one had.
-    engine = RunEngine(deps, EngineOptions(attempts=1), lambda _: 500)
+    engine = RunEngine(deps, EngineOptions(attempts=attempts), lambda _: 500)
     return Operations(
         database=database,
         ratios=ratios,

@@ -6,12 +6,15 @@ from contextlib import suppress
 from typing import Final
 
 import structlog
+from sqlalchemy import Connection
 
-from reverie.domain.errors import ReverieError
+from reverie.domain.errors import DatabaseUnavailable, ReverieError
 from reverie.loop.turn import LoopDeps, failure_of
 from reverie.runs.acceptance import NotStarted, begin_waiting, end_waiting
 from reverie.runs.bells import Bells
 from reverie.runs.driver import Driver
+from reverie.runs.handover import Begun
+from reverie.runs.left import Left, LeftRun
 from reverie.storage import runs
 
 log = structlog.get_logger(__name__)
@@ -29,6 +32,7 @@ class Dispatcher:
         deps: LoopDeps,
         bells: Bells,
         driver: Driver,
+        left: Left,
         *,
         worker_id: str,
         has_room: Callable[[], bool],
@@ -38,6 +42,7 @@ class Dispatcher:
         self._deps = deps
         self._bells = bells
         self._driver = driver
+        self._left = left
         self._worker_id = worker_id
         self._has_room = has_room
         self._status_of = status_of
@@ -66,7 +71,10 @@ class Dispatcher:
             try:
                 while not self._closed and self._has_room() and await self._start_next():
                     pass
-            except Exception:  # the database may be away for a while
+            except DatabaseUnavailable:  # it said so itself
+                self._rung.clear()
+                pause_s = LOOK_S
+            except Exception:  # whatever it was, those who wait are looked at again
                 log.exception("waiting_runs_not_started")
                 self._rung.clear()
                 pause_s = LOOK_S
@@ -75,9 +83,8 @@ class Dispatcher:
 
     async def _start_next(self) -> bool:
         """Start one; False when there is none."""
-        now = self._deps.clock()
         try:
-            begun = await self._deps.database.write(lambda c: begin_waiting(c, self._worker_id, now))
+            begun = await self._take()
         except NotStarted as error:
             await self._refuse(error)
             return True
@@ -86,6 +93,18 @@ class Dispatcher:
         self._deps.fault("run_taken")
         self._driver.begin(begun)
         return True
+
+    async def _take(self) -> Begun | None:
+        now = self._deps.clock()
+        with self._left.unless_heard() as noted:
+
+            def work(c: Connection) -> Begun | None:
+                begun = begin_waiting(c, self._worker_id, now)
+                if begun is not None:
+                    noted.runs[begun.state.run.id] = LeftRun(begun.state.run.fence)
+                return begun
+
+            return await self._deps.database.write(work)
 
     async def _refuse(self, refused: NotStarted) -> None:
         """End a run whose inputs cannot be let in, such as a message to an agent that waits for an approval."""

@@ -15,6 +15,7 @@ from reverie.domain.stop_reason import StopReason
 from reverie.loop.turn import LoopDeps, Turn, failure_of
 from reverie.runs.bells import Bells
 from reverie.runs.handover import Begun, put_back
+from reverie.runs.left import LeftRun
 from reverie.runs.live import LiveRun, LiveRuns
 from reverie.runs.mirrors import Mirrors
 from reverie.runs.scribe import Scribe
@@ -155,7 +156,7 @@ class Driver:
     async def _leave(self, live: LiveRun, error: DatabaseUnavailable) -> None:
         """Drive a run no further; the lease settles it as soon as the database can be used."""
         log.warning("run_left", run_id=live.run.id, agent_id=live.run.agent_id)
-        self._live.left[live.run.id] = live.run.fence
+        self._live.left.runs[live.run.id] = LeftRun(live.run.fence, cancelled=live.stopped == "cancel")
         if live.run.background:
             await self._scribe.drop(live.run.id)
             live.log.close()

@@ -90,11 +90,12 @@ class RunEngine:
         self._mirrors = Mirrors(deps.database, self.bells)
         scribe = Scribe(deps.database, self.worker_id, alone=options.alone)
         self._driver = Driver(deps, self._live, self.bells, self._mirrors, status_of, scribe)
-        self._line = Line(deps.database, self.bells, self._lease, self._acceptor)
+        self._line = Line(deps.database, self.bells, self._lease, self._live.left, self._acceptor)
         self._dispatcher = Dispatcher(
             deps,
             self.bells,
             self._driver,
+            self._live.left,
             worker_id=self.worker_id,
             has_room=self._has_room,
             status_of=status_of,

@@ -13,6 +13,7 @@ from reverie.domain.errors import DatabaseUnavailable
 from reverie.domain.ids import RunId
 from reverie.runs import workers
 from reverie.runs.bells import Bells
+from reverie.runs.left import LeftRun
 from reverie.runs.live import LiveRuns
 from reverie.runs.workers import Worker
 from reverie.storage import runs, waiting
@@ -96,6 +97,9 @@ class Lease:
             run = runs.unended(c, run_id)
             if run is None:
                 return True
+            left = self._live.left.runs.get(run_id)
+            if left is not None and self._settle_run(c, run_id, left):
+                return True
             holder = run.worker_id
             if holder is None:
                 if waiting.has(c, run_id):  # to be gone on with
@@ -104,8 +108,7 @@ class Lease:
                 return True
             known = {other for other, *_ in other_workers(c, self.worker.id)}
             dead = workers.dead_workers(c, self.worker, now, alone=self._alone)
-            left = self._live.left.get(run_id) == run.fence
-            if left or holder in dead or (holder not in known and holder != self.worker.id):
+            if holder in dead or (holder not in known and holder != self.worker.id):
                 workers.settle_dead_run(c, self.worker, run_id, now, attempts=self._attempts)
                 return True
             return False
@@ -134,23 +137,34 @@ class Lease:
                     await self._settle_left()
                 if not self._alone:
                     await self._tend_if_due()
-            except Exception:  # a missed beat is made up by the next one
+            except DatabaseUnavailable:  # it said so itself; a missed beat is made up by the next one
+                continue
+            except Exception:
                 log.exception("lease_not_renewed")
 
     async def _settle_left(self) -> None:
-        """End the runs of this process that could not be ended, or put them back into their lines."""
-        left = dict(self._live.left)
+        """End the runs of this process that could not be ended, or put them back; give up places nobody waits in."""
+        left = self._live.left.copy()
 
         def settle(c: Connection) -> None:
-            for run_id, fence in left.items():
-                run = runs.unended(c, run_id)
-                if run is not None and run.fence == fence:
-                    workers.settle_dead_run(c, self.worker, run_id, self._clock(), attempts=self._attempts)
+            for run_id, how in left.runs.items():
+                self._settle_run(c, run_id, how)
+            for place_id in left.places:
+                waiting.give_up(c, place_id)
 
         await self._database.write(settle)
-        for run_id in left:
-            del self._live.left[run_id]
+        self._live.left.drop(left)
         self._bells.ring("line", None)
+
+    def _settle_run(self, c: Connection, run_id: RunId, left: LeftRun) -> bool:
+        """Settle a run if it still is as it was left; tells whether it was."""
+        run = runs.unended(c, run_id)
+        if run is None or (run.worker_id, run.fence) != (self.worker.id, left.fence):
+            return False
+        if left.cancelled:
+            runs.request_cancel(c, run_id)
+        workers.settle_dead_run(c, self.worker, run_id, self._clock(), attempts=self._attempts)
+        return True
 
     async def _tend_if_due(self) -> None:
         now = self._clock()

@@ -13,6 +13,7 @@ from reverie.loop.state import TurnState
 from reverie.runs.acceptance import Acceptor, Waits, Wish, begin
 from reverie.runs.bells import Bells
 from reverie.runs.lease import Lease
+from reverie.runs.left import Left, LeftRun
 from reverie.storage import waiting
 from reverie.storage.database import Database
 
@@ -23,10 +24,13 @@ LOOK_S: Final = 0.5
 class Line:
     """Lets requests in, each in its turn."""
 
-    def __init__(self, database: Database, bells: Bells, lease: Lease, acceptor: Callable[[], Acceptor]) -> None:
+    def __init__(
+        self, database: Database, bells: Bells, lease: Lease, left: Left, acceptor: Callable[[], Acceptor]
+    ) -> None:
         self._database = database
         self._bells = bells
         self._lease = lease
+        self._left = left
         self._acceptor = acceptor
         self._waits: dict[ConversationId, set[asyncio.Event]] = {}
         self._closed = False
@@ -72,12 +76,19 @@ class Line:
                 await self._give_up(wish.conversation_id, place_id)
 
     async def _begin(self, wish: Wish, place_id: str | None) -> TurnState | Waits:
-        def work(c: Connection) -> TurnState | Waits:
-            acceptor = self._acceptor()
-            self._lease.beat_if_due(c, acceptor.now)
-            return begin(c, wish, acceptor, place_id)
+        async def begun() -> TurnState | Waits:
+            with self._left.unless_heard() as noted:
 
-        job = asyncio.ensure_future(self._database.write(work))
+                def work(c: Connection) -> TurnState | Waits:
+                    acceptor = self._acceptor()
+                    self._lease.beat_if_due(c, acceptor.now)
+                    found = begin(c, wish, acceptor, place_id)
+                    _note(noted, found)
+                    return found
+
+                return await self._database.write(work)
+
+        job = asyncio.ensure_future(begun())
         try:
             return await asyncio.shield(job)
         except asyncio.CancelledError:
@@ -100,7 +111,9 @@ class Line:
             await asyncio.wait_for(moved.wait(), LOOK_S)
 
     async def _give_up(self, conversation_id: ConversationId, place_id: str) -> None:
-        await self._database.write(lambda c: waiting.give_up(c, place_id))
+        with self._left.unless_heard() as noted:
+            noted.places.add(place_id)
+            await self._database.write(lambda c: waiting.give_up(c, place_id))
         self._bells.ring("line", conversation_id)
 
     def _hear(self, name: str | None) -> None:
@@ -108,3 +121,11 @@ class Line:
         for conversation_id in heard:
             for moved in self._waits.get(conversation_id, ()):
                 moved.set()
+
+
+def _note(noted: Left, found: TurnState | Waits) -> None:
+    """Only what no other process sees to."""
+    if isinstance(found, TurnState):
+        noted.runs[found.run.id] = LeftRun(found.run.fence)
+    elif found.run is None:
+        noted.places.add(found.place_id)

@@ -7,6 +7,7 @@ from typing import Final, Literal, TypeAlias
 
 from reverie.domain.ids import ConversationId, RunId
 from reverie.domain.run import Run
+from reverie.runs.left import Left
 from reverie.runs.log import RunLog
 
 Stop: TypeAlias = Literal["cancel", "drain"]
@@ -31,8 +32,8 @@ class LiveRuns:
 
     def __init__(self) -> None:
         self._runs: dict[RunId, LiveRun] = {}
-        self.left: dict[RunId, int] = {}
-        """Runs driven here that could not be ended or handed on, as the database was away; with their fence."""
+        self.left = Left()
+        """Those that were cut off by the database's absence."""
         self._unborn: dict[str, None] = {}
         """Runs that are not here and were to be cancelled: one of them may just be coming."""
 
