@@ -11,7 +11,7 @@ from tests.unit.context.test_turns import called, message, returned, said, user
 from reverie.context.compaction import (
     Cut,
     budget_of,
-    frame_summary,
+    framed_summary,
     plain_summary,
     plan_cut,
     transcripts,
@@ -122,7 +122,7 @@ def test_the_request_always_fits_and_can_be_sent(context: list[Message], fixed: 
 
 def _compacted(cut: Cut, tokens: int) -> list[Message]:
     text = plain_summary(cut.leaving, max_tokens=max(tokens - 60, 60))
-    return [message(SummaryBody(text=frame_summary(text, cut))), *cut.staying]
+    return [message(framed_summary(text, cut)), *cut.staying]
 
 
 @settings(max_examples=80, deadline=None)

@@ -219,11 +219,15 @@ def test_compaction_goes_by_the_settings_of_the_request(client: Letta, provider:
     assert request.system == "Count the words."
     assert request.shape == ["system", "user", "assistant", "user"]
     assert "user: three" in request.text
-    assert done.summary.endswith("They count")
+    assert done.summary == "They count"
     assert (done.num_messages_before, done.num_messages_after) == (7, 2)
     client.agents.messages.create(agent_id, input="go on")
     assert provider.requests[-1].shape == ["system", "user", "user"]
     assert "They count" in provider.requests[-1].turns[0].text
+    provider.script(say("A talk."))
+    client.agents.messages.compact(agent_id, compaction_settings={"mode": "all"})
+    again = client.agents.messages.compact(agent_id)
+    assert (again.summary, again.num_messages_before, again.num_messages_after) == ("A talk.", 2, 2)
     assert len(stored(client, agent_id, "user_message")) == 4
 
 
@@ -233,8 +237,9 @@ def test_a_sliding_window_keeps_its_share_and_an_agent_may_write_its_own_summary
     agent_id = talk(client, compaction_settings={"mode": "self_compact_sliding_window", "prompt": "Sum up."})
     provider.reset()
     provider.script(say("Notes."))
-    done = client.agents.messages.compact(agent_id)
+    done = client.agents.messages.compact(agent_id, compaction_settings={"clip_chars": 3})
     (own,) = provider.requests
+    assert done.summary == "Not"
     assert own.model == MODEL.partition("/")[2]
     assert own.shape[0] == "system"
     assert own.turns[0].text == "one"
@@ -247,22 +252,27 @@ def test_a_sliding_window_keeps_its_share_and_an_agent_may_write_its_own_summary
         "default", agent_id=agent_id, compaction_settings={"mode": "self_compact_all"}
     )
     assert "user: four" in again.summary
+    assert again.summary.startswith("Not\n"), "notes on notes are told once what they are"
     assert again.num_messages_after == 2
     events = client.agents.messages.list(agent_id, include_return_message_types=["summary_message"])
     assert len(list(events)) == 2
 
 
 def test_compaction_refuses_what_cannot_be(client: Letta, provider: Provider) -> None:
-    agent = bare_agent(client)
+    agent_id = bare_agent(client).id
+    assert client.agents.messages.compact(agent_id).num_messages_after == 1
+    provider.script(fail(400))
+    with pytest.raises(BadRequestError):
+        client.agents.messages.create(agent_id, input="alone")
     with pytest.raises(BadRequestError, match="too short"):
-        client.agents.messages.compact(agent.id)
+        client.agents.messages.compact(agent_id)
     agent_id = talk(client)
     with pytest.raises(NotFoundError):
         client.agents.messages.compact(agent_id, compaction_settings={"model": "nobody/none"})
     gate = provider.gate("busy")
     provider.script(hang(gate))
     client.agents.messages.create_async(agent_id, input="slow")
-    provider.wait_for_requests(4)
+    provider.wait_for_requests(5)
     with pytest.raises(ConflictError, match="currently being processed"):
         client.agents.messages.compact(agent_id)
     gate.release()

@@ -99,10 +99,16 @@ def test_one_tool_does_it_all_by_commands(client: Letta, provider: Provider) -> 
     assert [block.label for block in client.agents.blocks.list(agent_id)] == ["notes"]
     assert "north" not in provider.requests[-1].system
     assert "needs" in do(command="insert", path="/memories/notes")[1]
+    assert "'memoriesnotes'" in do(command="view", path="/memoriesnotes")[1]
+    assert do(command="create", path="/memories/plan/next", file_text="south")[0] == "success"
+    deep = client.agents.blocks.update("plan/next", agent_id=agent_id, description="What is next")
+    assert client.agents.blocks.retrieve("plan/next", agent_id=agent_id) == deep
+    assert (deep.label, deep.value) == ("plan/next", "south")
 
 
 def test_a_patch_of_several_blocks_is_applied_whole_or_not_at_all(client: Letta, provider: Provider) -> None:
-    agent_id = agent_with(client, ["memory_apply_patch"])
+    agent_id = agent_with(client, ["memory_apply_patch", "memory_rethink"])
+    assert "empty" in use(client, provider, agent_id, "memory_rethink", label=" ", new_memory="x")[1]
     half = "*** Add Block: plan\n+north\n*** Update Block: notes\n-delta\n+4"
     assert use(client, provider, agent_id, "memory_apply_patch", label="", patch=half)[0] == "error"
     assert [block.label for block in client.agents.blocks.list(agent_id)] == ["notes"]

@@ -205,13 +205,14 @@ def _packed(lines: Sequence[str], room: int) -> Iterator[str]:
 
 def notes_of(messages: Sequence[Message]) -> str:
     """What earlier summaries among `messages` say."""
-    return "\n".join(message.body.text for message in messages if isinstance(message.body, SummaryBody))
+    summaries = (message.body for message in messages if isinstance(message.body, SummaryBody))
+    return "\n".join(body.text if body.notes is None else body.notes for body in summaries)
 
 
 def plain_summary(messages: Sequence[Message], *, max_tokens: int) -> str:
     """A summary without any model: earlier notes, and excerpts of what was said, the newest kept."""
     notes = clip(notes_of(messages), max_tokens // 2)
-    lines = [] if not notes else [f"earlier notes: {notes}"]
+    lines = [] if not notes else [notes]
     left = max_tokens - sum(estimate_text(line) for line in lines)
     kept: list[str] = []
     said = transcript(messages, words_chars=LINE_CHARS, result_chars=LINE_CHARS)
@@ -224,14 +225,28 @@ def plain_summary(messages: Sequence[Message], *, max_tokens: int) -> str:
     return clip("\n".join([*lines, *reversed(kept)]), max_tokens)
 
 
-def frame_summary(text: str, cut: Cut) -> str:
-    """Wrap a summary so that the model knows what it reads; what the user asked last is quoted where it leaves."""
-    framed = (
+def framed_summary(notes: str, cut: Cut) -> SummaryBody:
+    """A summary with what tells the model what it reads; what the user asked last is quoted where it leaves."""
+    text = (
         f"[Note from the system: {len(cut.leaving)} earlier messages of this conversation left your context. "
-        f"They can still be found with conversation_search. What matters of them:]\n{text}"
+        f"They can still be found with conversation_search. What matters of them:]\n{notes}"
     )
-    asked = next((item for item in reversed(cut.leaving) if isinstance(item.body, UserBody)), None)
-    if asked is None or not cut.staying or _is_asked(cut.staying):
-        return framed
-    quoted = clip(text_of(asked.body), QUOTED_TOKENS)
-    return f"{framed}\n[The user's last message, which you are working on:]\n{quoted}"
+    asked = _asked(cut)
+    if asked is not None:
+        text = f"{text}\n[The user's last message, which you are working on:]\n{asked}"
+    return SummaryBody(text=text, notes=notes, asked=asked)
+
+
+def _asked(cut: Cut) -> str | None:
+    """What is being worked on though no message that stays says it."""
+    if not cut.staying or _is_asked(cut.staying):
+        return None
+    for message in reversed(cut.leaving):
+        match message.body:
+            case UserBody() as body:
+                return clip(text_of(body), QUOTED_TOKENS)
+            case SummaryBody(asked=str(asked)):
+                return asked
+            case _:
+                pass
+    return None

@@ -1,7 +1,7 @@
 """Agents: instructions, a model, memory and tools that outlive every conversation."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, get_args
@@ -52,6 +52,26 @@ class CompactionSettings:
     prompt: str | None = None
     prompt_acknowledgement: bool = False
     clip_chars: int | None = 50_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompactionChanges:
+    """Settings that differ from others."""
+
+    mode: Literal["all", "sliding_window", "self_compact_all", "self_compact_sliding_window"] | Unset = UNSET
+    sliding_window_percentage: float | Unset = UNSET
+    model: str | Unset | None = UNSET
+    model_settings: JsonObject | Unset | None = UNSET
+    prompt: str | Unset | None = UNSET
+    prompt_acknowledgement: bool | Unset = UNSET
+    clip_chars: int | Unset | None = UNSET
+
+    def applied_to(self, settings: CompactionSettings) -> CompactionSettings:
+        """`settings` with the changes made. A prompt was written for its mode: another mode begins with its own."""
+        given = {item.name: value for item in fields(self) if (value := getattr(self, item.name)) is not UNSET}
+        if given.get("mode", settings.mode) != settings.mode:
+            given = {"prompt": None, **given}
+        return replace(settings, **given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

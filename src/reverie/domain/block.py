@@ -68,6 +68,16 @@ def overlaid(shared: Sequence[Block], own: Sequence[Block]) -> tuple[Block, ...]
     )
 
 
+def check_label(label: str) -> None:
+    """Refuse a label that says nothing.
+
+    Raises:
+        InvalidInput: it is empty or white space.
+    """
+    if not label.strip():
+        raise InvalidInput("a block's label must not be empty; choose a word that tells what the block is for")
+
+
 def check_fits(label: str, value: str, limit: int) -> None:
     """Refuse a value that a block of `limit` characters cannot hold.
 

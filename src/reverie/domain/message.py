@@ -133,6 +133,11 @@ class SummaryBody:
     """What stands for compacted messages."""
 
     text: str
+    """What the model reads."""
+    notes: str | None = None
+    """The summary itself, without what the model is told around it; None where that is not known apart."""
+    asked: str | None = None
+    """What the user asked and is being worked on, where that left the context too."""
     stats: JsonObject | None = None
     kind: Literal["summary"] = "summary"
 

@@ -15,7 +15,7 @@ from reverie.context.compaction import (
     WRITE_NOW,
     Budget,
     Cut,
-    frame_summary,
+    framed_summary,
     notes_of,
     plain_summary,
     plan_cut,
@@ -24,7 +24,7 @@ from reverie.context.compaction import (
 from reverie.context.fitting import fit_turns
 from reverie.context.tokens import clip, estimate_prompt, estimate_text, estimate_turn
 from reverie.context.turns import turns_of
-from reverie.domain.agent import CompactionSettings
+from reverie.domain.agent import CompactionChanges, CompactionSettings
 from reverie.domain.content import TextPart
 from reverie.domain.errors import ModelContextOverflow, ModelEmptyReply, ModelError, NotFound
 from reverie.domain.message import EventBody, Message, SummaryBody
@@ -104,15 +104,17 @@ def plan_compaction(
     window: int,
     budget: Budget,
     *,
-    settings: CompactionSettings | None = None,
+    changes: CompactionChanges | None = None,
     trigger: str = "context_window_exceeded",
     keep_last: bool = True,
 ) -> Plan | None:
     """Choose what leaves; None when nothing can.
 
-    `settings` stand in for the agent's own. Without `keep_last` the mode `all` means all.
+    `changes` are made to the agent's settings for this once. Without `keep_last` the mode `all` means all.
     """
-    chosen = settings or view.agent.compaction_settings or CompactionSettings()
+    chosen = view.agent.compaction_settings or CompactionSettings()
+    if changes is not None:
+        chosen = changes.applied_to(chosen)
     sliding = "sliding" in chosen.mode
     wish = min(int(window * chosen.sliding_window_percentage), budget.messages) if sliding else 0
     cut = plan_cut(
@@ -148,8 +150,8 @@ async def compact(view: View, plan: Plan, compactor: Compactor) -> Compaction:
         error, text = str(failure), plain_summary(cut.leaving, max_tokens=plan.summary_tokens)
     text = clip(text[: chosen.clip_chars], plan.summary_tokens)
     before = plan.budget.fixed + tokens_of(view.context)
-    body = SummaryBody(
-        text=frame_summary(text, cut),
+    body = replace(
+        framed_summary(text, cut),
         stats={
             "trigger": plan.trigger,
             "context_window": compactor.ratio.counted(compactor.window),

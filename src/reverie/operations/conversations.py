@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from reverie.auth.keys import Caller, Scope
-from reverie.domain.agent import CompactionSettings
+from reverie.context.compaction import notes_of
+from reverie.domain.agent import CompactionChanges
 from reverie.domain.conversation import Conversation
 from reverie.domain.errors import Busy, Conflict, InvalidInput, NotFound
 from reverie.domain.ids import AgentId, ConversationId, MessageId, RunId, make_id, make_otid
@@ -287,9 +288,11 @@ class Compacted:
 
 
 async def compact(
-    ops: Operations, caller: Caller, conversation_id: ConversationId, settings: CompactionSettings | None = None
+    ops: Operations, caller: Caller, conversation_id: ConversationId, changes: CompactionChanges | None = None
 ) -> Compacted:
-    """Summarise the older part of the context now, by `settings` or else the agent's own.
+    """Summarise the older part of the context now, by the agent's settings with `changes` made to them.
+
+    Where all that could be summarised is already, nothing changes.
 
     Raises:
         InvalidInput: there is too little to summarise.
@@ -299,16 +302,19 @@ async def compact(
     """
     caller.require(Scope.WRITE)
     catalog = await ops.catalogs.of(caller.organization_id)
-    if settings is not None and settings.model is not None:
-        await catalog.chat_model(settings.model)
+    if changes is not None and isinstance(changes.model, str):
+        await catalog.chat_model(changes.model)
     view = await ops.database.write(lambda c: load_view(c, caller.organization_id, conversation_id, ops.clock()))
     _check_idle(view.conversation)
+    if all(message.kind in (MessageKind.PROMPT, MessageKind.SUMMARY) for message in view.context):
+        size = len(view.context)
+        return Compacted(summary=notes_of(view.context), messages_before=size, messages_after=size)
     model = await catalog.chat_model(view.model_handle)
     ratio = await ops.ratios.of(caller.organization_id, model.info.handle)
     window = ratio.estimated(min(view.window_limit or model.info.context_window, model.info.context_window))
     prompt = compile_request(view, TurnOptions(), model.info)
     budget = Measured(prompt, 0, window).budget
-    plan = plan_compaction(view, window, budget, settings=settings, trigger="requested", keep_last=False)
+    plan = plan_compaction(view, window, budget, changes=changes, trigger="requested", keep_last=False)
     if plan is None:
         raise InvalidInput("the conversation is too short to be summarised; nothing was changed")
     compactor = Compactor(
@@ -329,7 +335,9 @@ async def compact(
         messages.drop_from_context(c, sorted(gone))
         messages.append(c, [*told, summary])
         after = load_view(c, caller.organization_id, conversation_id, ops.clock())
-        return Compacted(summary=done.summary.text, messages_before=len(now.context), messages_after=len(after.context))
+        return Compacted(
+            summary=done.summary.notes or "", messages_before=len(now.context), messages_after=len(after.context)
+        )
 
     return await ops.database.write(write)
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.elements import ColumnElement
 
 from reverie.domain.agent import Agent
-from reverie.domain.block import Block, BlockChanges, BlockDraft, BlockFilter, check_fits
+from reverie.domain.block import Block, BlockChanges, BlockDraft, BlockFilter, check_fits, check_label
 from reverie.domain.errors import Conflict, NotFound
 from reverie.domain.ids import AgentId, BlockId, OrganizationId, make_id
 from reverie.domain.json import JsonObject
@@ -43,8 +43,9 @@ def make_block(draft: BlockDraft, organization_id: OrganizationId, author: str |
     """The record of a block to be stored.
 
     Raises:
-        InvalidInput: its value is longer than its limit.
+        InvalidInput: its value is longer than its limit, or its label is empty.
     """
+    check_label(draft.label)
     check_fits(draft.label, draft.value, draft.limit)
     return Block(
         id=BlockId(make_id("block")),
@@ -83,7 +84,7 @@ def create(
     """Make and store one block.
 
     Raises:
-        InvalidInput: its value is longer than its limit.
+        InvalidInput: its value is longer than its limit, or its label is empty.
     """
     block = make_block(draft, organization_id, actor.get("user_id"), now)
     insert_blocks(c, [block])
@@ -333,9 +334,10 @@ def change_rest(c: Connection, before: Block, after: Block) -> None:
     """Store what differs besides the value, which `change_value` has stored already.
 
     Raises:
-        InvalidInput: the value is longer than the limit now.
+        InvalidInput: the value is longer than the limit now, or the label is empty.
         Conflict: an agent has another block of the label now.
     """
+    check_label(after.label)
     check_fits(after.label, after.value, after.limit)
     _map.update(c, replace(before, value=after.value, version=after.version), after)
     if before.label == after.label:

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from reverie.context.compaction import plain_summary, plan_cut, transcripts
+from reverie.context.compaction import Cut, framed_summary, plain_summary, plan_cut, transcripts
 from reverie.context.fitting import fit_turns
 from reverie.context.pairing import lost_calls, open_calls
 from reverie.context.tokens import estimate_prompt, estimate_text
@@ -127,6 +127,20 @@ def test_excerpts_fit_their_budget_and_keep_the_newest() -> None:
     assert "line 99" in text
     assert "line 1 " not in text
     assert text.startswith("[older messages left out]")
+
+
+def test_what_is_worked_on_is_quoted_however_often_it_leaves_and_notes_on_notes_are_framed_once() -> None:
+    rest = (called("c1", step="s1"), returned("c1"))
+    first = framed_summary("They met.", Cut(leaving=(user("Where is it?"),), staying=rest))
+    second = framed_summary(
+        plain_summary([message(first), *rest], max_tokens=300), Cut(leaving=(message(first), *rest), staying=rest)
+    )
+    for summary in (first, second):
+        assert summary.text.endswith("you are working on:]\nWhere is it?")
+        assert summary.text.count("Note from the system") == 1
+        assert (summary.notes or "").startswith("They met.")
+    answered = framed_summary("Found.", Cut(leaving=(message(second), *rest), staying=(user("And that?"),)))
+    assert "Where is it?" not in answered.text
 
 
 def test_a_transcript_comes_in_parts_that_fit_and_lose_nothing_they_need_not() -> None:

@@ -39,10 +39,17 @@ def test_line_numbers_are_refused() -> None:
         ("@@ -4 +4 @@\n-two\n+2", "one\ntwo\nthree\n2"),
         ("+four", "one\ntwo\nthree\ntwo\nfour"),
         ("@@\n-one\n+1\n@@\n-three\n+3", "1\ntwo\n3\ntwo"),
+        ("*** Begin Patch\n@@\n-one\n+1\n*** End of File\n*** End Patch", "1\ntwo\nthree\ntwo"),
+        (" one\r\n-two\r\n+2\r\n three\r\n", "one\n2\nthree\ntwo"),
     ],
 )
 def test_a_patch_is_applied_where_its_lines_stand(change: str, text: str) -> None:
     assert editing.patch(TEXT, change).text == text
+
+
+def test_a_patch_leaves_other_lines_as_they_stand_and_takes_rules_for_lines() -> None:
+    assert editing.patch("a\tb  \nc\nd ", " a   b\n-c\n+C\n d").text == "a\tb  \nC\nd "
+    assert editing.patch("-- a\nb", "@@\n--- a\n+c").text == "c\nb"
 
 
 @pytest.mark.parametrize("change", ["-two\n+2", "-five\n+5", " one", "what"])

@@ -59,22 +59,6 @@ async def list_blocks(agent_id: AgentPath, call: Ask, page: Newest100) -> Json[l
     return Json([block_state(block) for block in found])
 
 
-@routes.get("/v1/agents/{agent_id}/core-memory/blocks/{block_label}")
-@routes.get("/v1/agents/{agent_id}/memory-blocks/{block_label}", include_in_schema=False)
-async def retrieve_block(agent_id: AgentPath, block_label: str, call: Ask) -> Json[BlockState]:
-    """Retrieve the agent's block of a label."""
-    return Json(block_state(await agents.retrieve_block(call.ops, call.caller, AgentId(agent_id), block_label)))
-
-
-@routes.patch("/v1/agents/{agent_id}/core-memory/blocks/{block_label}")
-@routes.patch("/v1/agents/{agent_id}/memory-blocks/{block_label}", include_in_schema=False)
-@routes.patch("/v1/_internal_agents/{agent_id}/core-memory/blocks/{block_label}", include_in_schema=False)
-async def update_block(agent_id: AgentPath, block_label: str, body: BlockUpdate, call: Ask) -> Json[BlockState]:
-    """Change the agent's block of a label, for every agent that shares it."""
-    changes = body.to_domain()
-    return Json(block_state(await agents.update_block(call.ops, call.caller, AgentId(agent_id), block_label, changes)))
-
-
 @routes.patch("/v1/agents/{agent_id}/core-memory/blocks/attach/{block_id}")
 async def attach_block(agent_id: AgentPath, block_id: BlockPath, call: Ask) -> Json[AgentState]:
     """Attach a block."""
@@ -89,6 +73,22 @@ async def detach_block(agent_id: AgentPath, block_id: BlockPath, call: Ask) -> J
     return await answer_agent(
         call, await agents.detach_block(call.ops, call.caller, AgentId(agent_id), BlockId(block_id))
     )
+
+
+@routes.get("/v1/agents/{agent_id}/core-memory/blocks/{block_label:path}")
+@routes.get("/v1/agents/{agent_id}/memory-blocks/{block_label:path}", include_in_schema=False)
+async def retrieve_block(agent_id: AgentPath, block_label: str, call: Ask) -> Json[BlockState]:
+    """Retrieve the agent's block of a label."""
+    return Json(block_state(await agents.retrieve_block(call.ops, call.caller, AgentId(agent_id), block_label)))
+
+
+@routes.patch("/v1/agents/{agent_id}/core-memory/blocks/{block_label:path}")
+@routes.patch("/v1/agents/{agent_id}/memory-blocks/{block_label:path}", include_in_schema=False)
+@routes.patch("/v1/_internal_agents/{agent_id}/core-memory/blocks/{block_label:path}", include_in_schema=False)
+async def update_block(agent_id: AgentPath, block_label: str, body: BlockUpdate, call: Ask) -> Json[BlockState]:
+    """Change the agent's block of a label, for every agent that shares it."""
+    changes = body.to_domain()
+    return Json(block_state(await agents.update_block(call.ops, call.caller, AgentId(agent_id), block_label, changes)))
 
 
 @routes.patch("/v1/agents/{agent_id}/archives/attach/{archive_id}")

@@ -177,5 +177,5 @@ async def summarize(
 ) -> Json[CompactionState]:
     """Summarise the older part of the agent's own thread now."""
     wish = body or Compact()
-    done = await conversations.compact(call.ops, call.caller, ConversationId(agent_id), wish.settings())
+    done = await conversations.compact(call.ops, call.caller, ConversationId(agent_id), wish.changes())
     return Json(compaction_state(done))

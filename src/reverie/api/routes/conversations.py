@@ -159,7 +159,7 @@ async def compact_conversation(
     """Summarise the older part of the context now."""
     thread = messages.thread_of(conversation_id, _owner(agent_id, body))
     wish = body or Compact()
-    return Json(compaction_state(await conversations.compact(call.ops, call.caller, thread, wish.settings())))
+    return Json(compaction_state(await conversations.compact(call.ops, call.caller, thread, wish.changes())))
 
 
 @routes.post("/v1/conversations/{conversation_id}/recompile")

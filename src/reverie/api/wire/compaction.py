@@ -6,9 +6,9 @@ from typing import Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from reverie.api.wire.base import MOST, Body
+from reverie.api.wire.base import MOST, Body, changes_of
 from reverie.api.wire.models import ModelSettingsBody, guessed_model, model_settings_state
-from reverie.domain.agent import CompactionSettings
+from reverie.domain.agent import CompactionChanges, CompactionSettings
 from reverie.domain.json import JsonObject
 from reverie.domain.provider import ModelInfo
 
@@ -56,16 +56,12 @@ class CompactionSettingsBody(Body):
     clip_chars: int | None = Field(default=None, ge=0, le=MOST)
 
     def to_domain(self) -> CompactionSettings:
-        """The settings with the defaults filled in; `clip_chars: null` means no limit."""
-        default = CompactionSettings()
-        sent = self.model_fields_set
-        share = self.sliding_window_percentage
-        return CompactionSettings(
-            mode=self.mode or default.mode,
-            sliding_window_percentage=default.sliding_window_percentage if share is None else share,
-            model=self.model,
-            model_settings=None if self.model_settings is None else self.model_settings.to_domain(),
-            prompt=self.prompt,
-            prompt_acknowledgement=bool(self.prompt_acknowledgement),
-            clip_chars=self.clip_chars if "clip_chars" in sent else default.clip_chars,
-        )
+        """The settings with the defaults filled in."""
+        return self.to_changes().applied_to(CompactionSettings())
+
+    def to_changes(self) -> CompactionChanges:
+        """What was sent; `clip_chars: null` means no limit."""
+        given = self.given()
+        if self.model_settings is not None:
+            given["model_settings"] = self.model_settings.to_domain()
+        return changes_of(CompactionChanges, given, frozenset({"model", "model_settings", "prompt", "clip_chars"}))

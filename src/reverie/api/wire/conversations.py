@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 from reverie.api.wire.base import MOST, Body, Moment, changes_of
 from reverie.api.wire.compaction import CompactionSettingsBody
 from reverie.api.wire.models import ModelSettingsBody, guessed_model, model_settings_state
-from reverie.domain.agent import CompactionSettings
+from reverie.domain.agent import CompactionChanges
 from reverie.domain.conversation import Conversation
 from reverie.domain.json import JsonObject
 from reverie.domain.provider import ModelInfo
@@ -134,6 +134,6 @@ class Compact(Body):
     compaction_settings: CompactionSettingsBody | None = None
     agent_id: str | None = None
 
-    def settings(self) -> CompactionSettings | None:
-        """The settings that stand in for the agent's own."""
-        return None if self.compaction_settings is None else self.compaction_settings.to_domain()
+    def changes(self) -> CompactionChanges | None:
+        """What is to differ from the agent's own settings."""
+        return None if self.compaction_settings is None else self.compaction_settings.to_changes()

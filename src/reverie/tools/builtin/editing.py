@@ -12,7 +12,7 @@ AROUND: Final = 3
 """Lines shown before and after an edit."""
 _NUMBERED: Final = re.compile(r"^[ \t]*\d+→", re.MULTILINE)
 _HUNK: Final = re.compile(r"^@@(?: -(?P<line>\d+))?")
-_FILE_HEADER: Final = re.compile(r"^(--- |\+\+\+ |\*\*\* (Begin|End) Patch)")
+_FENCE: Final = re.compile(r"^\*\*\* (Begin Patch|End Patch|End of File)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +100,9 @@ def patch(text: str, change: str) -> Edited:
     first, last, behind = len(lines) + 1, 0, 0
     for number, hunk in enumerate(hunks, start=1):
         place = _find(lines, hunk, behind, number)
-        lines[place : place + len(hunk.old)] = hunk.new
-        behind = place + len(hunk.new)
+        fresh = _applied(hunk, lines[place : place + len(hunk.old)])
+        lines[place : place + len(hunk.old)] = fresh
+        behind = place + len(fresh)
         first, last = min(first, place + 1), max(last, behind)
     return Edited(text="\n".join(lines), first=first, last=last)
 
@@ -124,44 +125,56 @@ def numbered(text: str, start: int = 1) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Hunk:
-    old: tuple[str, ...]
-    new: tuple[str, ...]
+    marked: tuple[tuple[str, str], ...]
+    """Lines with what is to become of each: `' '`, `'-'` or `'+'`."""
     line: int | None
 
+    @property
+    def old(self) -> tuple[str, ...]:
+        return tuple(line for mark, line in self.marked if mark != "+")
 
-def _hunks(change: str) -> list[_Hunk]:  # noqa: C901 - one branch for each kind of line
+
+def _hunks(change: str) -> list[_Hunk]:
     hunks: list[_Hunk] = []
-    old: list[str] = []
-    new: list[str] = []
+    marked: list[tuple[str, str]] = []
     hint: int | None = None
 
     def close() -> None:
-        while old and new and not old[-1] and not new[-1]:  # blank lines after the patch
-            old.pop()
-            new.pop()
-        if old != new:
-            hunks.append(_Hunk(old=tuple(old), new=tuple(new), line=hint))
-        old.clear()
-        new.clear()
+        while marked and marked[-1] == (" ", ""):  # blank lines after the patch
+            marked.pop()
+        if any(mark != " " for mark, _ in marked):
+            hunks.append(_Hunk(marked=tuple(marked), line=hint))
+        marked.clear()
 
-    for line in change.strip("\n").split("\n"):
+    for line in _without_header(change.replace("\r\n", "\n").strip("\n").split("\n")):
         head = _HUNK.match(line)
         if head:
             close()
             hint = int(head["line"]) if head["line"] else None
-        elif _FILE_HEADER.match(line) and not old and not new:
-            continue
-        elif line.startswith("-"):
-            old.append(line[1:])
-        elif line.startswith("+"):
-            new.append(line[1:])
-        elif line.startswith(" ") or not line:
-            old.append(line[1:])
-            new.append(line[1:])
+        elif line.startswith((" ", "-", "+")) or not line:
+            marked.append((line[:1] or " ", line[1:]))
         elif not line.startswith("\\"):  # "\ No newline at end of file"
             raise ToolError(f"the patch has a line that begins with none of ' ', '-', '+' or '@@': {line[:80]!r}")
     close()
     return hunks
+
+
+def _without_header(lines: Sequence[str]) -> list[str]:
+    """The lines of a patch without what names files and what stands around it all."""
+    kept = [line for line in lines if not _FENCE.match(line)]
+    named = len(kept) > 1 and kept[0].startswith("--- ") and kept[1].startswith("+++ ")
+    return kept[2:] if named else kept
+
+
+def _applied(hunk: _Hunk, found: Sequence[str]) -> list[str]:
+    """What takes the place of the lines that were `found` for a hunk: those it leaves alone stay as they stood."""
+    there = iter(found)
+    fresh: list[str] = []
+    for mark, line in hunk.marked:
+        stood = line if mark == "+" else next(there, line)
+        if mark != "-":
+            fresh.append(stood)
+    return fresh
 
 
 def _find(lines: Sequence[str], hunk: _Hunk, behind: int, number: int) -> int:

@@ -108,7 +108,7 @@ def _rename(args: JsonObject, memory: MemoryPort) -> str:
 
 def _label(args: JsonObject, name: str) -> str:
     path = str(_given(args, name))
-    label = path.removeprefix(ROOT).strip("/")
+    label = path.removeprefix(f"{ROOT}/").strip("/") if path.rstrip("/") != ROOT else ""
     if not label:
         raise ToolError(f"{name} names no block; write it as {ROOT}/<label>")
     return label
