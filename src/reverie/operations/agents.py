@@ -179,7 +179,7 @@ async def list_blocks(ops: Operations, caller: Caller, agent_id: AgentId, page: 
 async def retrieve_block(ops: Operations, caller: Caller, agent_id: AgentId, label: str) -> Block:
     """The agent's block of `label`."""
     caller.require(Scope.READ)
-    return await ops.database.read(lambda c: blocks.of_label(c, agents.get(c, caller.organization_id, agent_id), label))
+    return await ops.database.read(lambda c: _labelled(c, caller, agent_id, label))
 
 
 async def update_block(ops: Operations, caller: Caller, agent_id: AgentId, label: str, changes: BlockChanges) -> Block:
@@ -188,10 +188,17 @@ async def update_block(ops: Operations, caller: Caller, agent_id: AgentId, label
     now = ops.clock()
 
     def store(c: Connection) -> Block:
-        before = blocks.of_label(c, agents.get(c, caller.organization_id, agent_id), label, lock=True)
+        before = _labelled(c, caller, agent_id, label, lock=True)
         return blocks.apply_changes(c, before, changes, actor_of(caller), now)
 
     return await ops.database.write(store)
+
+
+def _labelled(c: Connection, caller: Caller, agent_id: AgentId, label: str, *, lock: bool = False) -> Block:
+    found = blocks.find_labelled(c, caller.organization_id, agent_id, label, lock=lock)
+    if found is None:  # the agent itself may be what is missing
+        return blocks.of_label(c, agents.get(c, caller.organization_id, agent_id), label, lock=lock)
+    return found
 
 
 async def attach_block(ops: Operations, caller: Caller, agent_id: AgentId, block_id: BlockId) -> AgentDetails:

@@ -26,7 +26,7 @@ from reverie.domain.message import AssistantBody, Body, Message, SystemBody, Use
 from reverie.domain.names import make_name
 from reverie.domain.tool import Tool, ToolType
 from reverie.domain.tool_rule import ContinueToolRule, TerminalToolRule, ToolRule
-from reverie.loop.state import load_view
+from reverie.loop.state import View, refresh_prompt
 from reverie.operations.base import Operations
 from reverie.operations.builtin import ensure_builtin
 from reverie.operations.companions import (
@@ -141,23 +141,26 @@ def _store_alone(c: Connection, caller: Caller, agent: Agent, draft: AgentDraft)
     check_rules(whole.tool_rules, [tool.name for tool in own_tools])
     agents.insert_agent(c, whole)
     blocks.insert_blocks(c, own_blocks)
-    blocks.attach(c, whole.id, *own_blocks, *shared)
-    tools.attach(c, whole.id, own_tools)
+    blocks.attach_first(c, whole.id, (*own_blocks, *shared))
+    tools.attach_first(c, whole.id, own_tools)
     AGENTS.add(c, [whole.id], [owner.id for owner in owners])
     file_views.attach(c, whole, own_folders, now)
-    conversations.insert_conversation(c, _own_thread(whole))
-    view = load_view(c, whole.organization_id, ConversationId(whole.id), now)
+    thread = _own_thread(whole)
+    conversations.insert_conversation(c, thread)
+    details = AgentDetails(
+        agent=whole,
+        blocks=(*own_blocks, *shared),
+        tools=tuple(own_tools),
+        identities=tuple(owners),
+        folders=file_views.of_agent(c, whole.id) if own_folders else (),
+    )
+    view = refresh_prompt(c, View(details=details, conversation=thread, context=()), now)
     said = [item for item in draft.initial_messages or () if isinstance(item, SayInput)]
     agents.keep_opening(c, whole.id, said)
     opening = opening_messages(whole, said, now)
     messages.append(c, opening)
-    return AgentDetails(
-        agent=replace(whole, message_ids=tuple(message.id for message in (*view.context, *opening))),
-        blocks=(*own_blocks, *shared),
-        tools=tuple(own_tools),
-        identities=tuple(owners),
-        folders=view.details.folders,
-    )
+    in_context = tuple(message.id for message in (*view.context, *opening))
+    return replace(details, agent=replace(whole, message_ids=in_context))
 
 
 def tools_for(c: Connection, caller: Caller, draft: AgentDraft, *, with_files: bool) -> list[Tool]:

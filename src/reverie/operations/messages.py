@@ -83,9 +83,10 @@ async def list_messages(
     where: MessageFilter,
     page: Page,
     *,
+    of_agent: AgentId | None = None,
     shows: Callable[[Message], bool] | None = None,
 ) -> list[Message]:
-    """A page of messages that meet `where`.
+    """A page of messages that meet `where`; with `of_agent` their conversation must be one of that agent.
 
     `shows` tells what the reader will see of them: a page is filled with such messages, so that
     it is only short, or empty, where the list ends.
@@ -94,7 +95,9 @@ async def list_messages(
 
     def read(c: Connection) -> list[Message]:
         if where.conversation_id is not None:
-            conversations.get(c, caller.organization_id, ConversationId(where.conversation_id))
+            thread = conversations.get(c, caller.organization_id, ConversationId(where.conversation_id))
+            if of_agent not in (None, thread.agent_id):
+                raise NotFound("conversation", thread.id, f"it is not one of agent {of_agent!r}")
         found: list[Message] = []
         rest = page
         while True:

@@ -1,11 +1,12 @@
 """Agents: rows, tags, and what belongs to them read in a fixed number of queries."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Final
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Connection,
     Row,
@@ -28,9 +29,20 @@ from reverie.domain.stop_reason import StopReason
 from reverie.domain.template import TemplateRef
 from reverie.storage import approvals, blocks, file_views, folders, groups, identities, messages, templates, tools
 from reverie.storage.codec import load_compaction, load_said, load_tool_rules
+from reverie.storage.columns import member_of
 from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import TUPLE, RowMap, contains, equals, loaded_by
-from reverie.storage.schema import agent_archives, agent_folders, agent_openings, agent_tags, agents, archives
+from reverie.storage.schema import (
+    agent_archives,
+    agent_folders,
+    agent_identities,
+    agent_openings,
+    agent_tags,
+    agents,
+    archives,
+    open_approvals,
+)
+from reverie.storage.schema import groups as groups_table
 
 _map = RowMap(
     agents,
@@ -59,6 +71,14 @@ class Related(StrEnum):
 
 
 EVERYTHING: Final = frozenset(Related)
+_RARE: Final[Mapping[Related, Column[Any]]] = {
+    Related.IDENTITIES: agent_identities.c.agent_id,
+    Related.SOURCES: agent_folders.c.agent_id,
+    Related.MANAGED_GROUP: groups_table.c.manager_agent_id,
+    Related.PENDING_APPROVAL: open_approvals.c.conversation_id,
+}
+"""What most agents have not, with the columns that hold the ids of those that have."""
+_rare = select(*(exists().where(member_of(column, "agents")) for column in _RARE.values()))
 
 
 def insert_agent(c: Connection, agent: Agent) -> None:
@@ -95,11 +115,15 @@ def get_many(
 
 
 def _row_of(c: Connection, organization_id: OrganizationId, agent_id: str, *, lock: bool = False) -> Row[Any]:
-    query = select(agents).where(agents.c.organization_id == organization_id, agents.c.id == agent_id)
-    row = c.execute(query.with_for_update() if lock else query).one_or_none()
+    wanted = {"organization": organization_id, "agent": agent_id}
+    row = c.execute(_one_locked if lock else _one, wanted).one_or_none()
     if row is None:
         raise NotFound("agent", agent_id)
     return row
+
+
+_one = select(agents).where(agents.c.organization_id == bindparam("organization"), agents.c.id == bindparam("agent"))
+_one_locked = _one.with_for_update()
 
 
 def of_deployment(c: Connection, organization_id: OrganizationId, deployment_id: str) -> list[Agent]:
@@ -215,6 +239,7 @@ def _complete(
     ids: list[AgentId] = [row.id for row in rows]
     if not ids:
         return []
+    related = _without_absent(c, ids, related)
     of_blocks = blocks.of_agents(c, ids) if Related.BLOCKS in related else {}
     of_tools = tools.of_agents(c, ids) if Related.TOOLS in related else {}
     of_identities = identities.of_agents(c, ids) if Related.IDENTITIES in related else {}
@@ -234,6 +259,14 @@ def _complete(
         )
         for agent_id, row in zip(ids, rows, strict=True)
     ]
+
+
+def _without_absent(c: Connection, ids: Sequence[AgentId], related: frozenset[Related]) -> frozenset[Related]:
+    """`related` without what none of the agents has, found out by one statement for all of it."""
+    if related.isdisjoint(_RARE):
+        return related
+    there = c.execute(_rare, {"agents": ids}).one()
+    return related - {kind for kind, some in zip(_RARE, there, strict=True) if not some}
 
 
 def list_tags(c: Connection, organization_id: OrganizationId, page: Page, search: str | None = None) -> list[str]:

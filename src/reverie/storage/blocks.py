@@ -17,10 +17,11 @@ from reverie.domain.json import JsonObject
 from reverie.domain.paging import Page
 from reverie.domain.unset import UNSET
 from reverie.storage import identities
+from reverie.storage.columns import member_of
 from reverie.storage.dialect import dialect_of
 from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import TUPLE, RowMap, contains, equals
-from reverie.storage.schema import agent_blocks, block_changes, blocks
+from reverie.storage.schema import agent_blocks, agents, block_changes, blocks
 
 _map = RowMap(blocks, Block, {"tags": TUPLE})
 _of_agent = (
@@ -29,6 +30,18 @@ _of_agent = (
     .where(agent_blocks.c.agent_id == bindparam("agent"), blocks.c.organization_id == bindparam("organization"))
     .order_by(agent_blocks.c.position)
 )
+# Says by itself that the agent is the organisation's, so that nobody needs to read the agent first.
+_labelled = (
+    select(blocks)
+    .join(agent_blocks, blocks.c.id == agent_blocks.c.block_id)
+    .join(agents, agents.c.id == agent_blocks.c.agent_id)
+    .where(
+        agents.c.organization_id == bindparam("organization"),
+        agents.c.id == bindparam("agent"),
+        agent_blocks.c.label == bindparam("label"),
+    )
+)
+_labelled_locked = _labelled.with_for_update(of=blocks)
 # By id: agents that share several blocks must lock them in one order, whichever order each has them in.
 _of_agent_locked = (
     select(agent_blocks.c.position, blocks)
@@ -175,7 +188,7 @@ def count(c: Connection, organization_id: OrganizationId, where: BlockFilter) ->
 _of_agents = (
     select(agent_blocks.c.agent_id, blocks)
     .join(blocks, blocks.c.id == agent_blocks.c.block_id)
-    .where(agent_blocks.c.agent_id.in_(bindparam("agents", expanding=True)))
+    .where(member_of(agent_blocks.c.agent_id, "agents"))
     .order_by(agent_blocks.c.agent_id, agent_blocks.c.position)
 )
 
@@ -211,21 +224,30 @@ def page_of_agent(c: Connection, agent: Agent, page: Page) -> list[Block]:
     return [_map.read(row) for row in fetch_rows(c, query, blocks, page, agent.organization_id, "block")]
 
 
+def find_labelled(
+    c: Connection, organization_id: OrganizationId, agent_id: str, label: str, *, lock: bool = False
+) -> Block | None:
+    """The block of `label` of an agent of the organisation; `lock` holds other writers off."""
+    wanted = {"organization": organization_id, "agent": agent_id, "label": label}
+    row = c.execute(_labelled_locked if lock else _labelled, wanted).one_or_none()
+    return None if row is None else _map.read(row)
+
+
 def of_label(c: Connection, agent: Agent, label: str, *, lock: bool = False) -> Block:
     """The agent's block of `label`.
 
     Raises:
         NotFound: it has none of that label.
     """
-    query = (
-        select(blocks)
-        .join(agent_blocks, blocks.c.id == agent_blocks.c.block_id)
-        .where(agent_blocks.c.agent_id == agent.id, agent_blocks.c.label == label)
-    )
-    row = c.execute(query.with_for_update(of=blocks) if lock else query).one_or_none()
-    if row is None:
+    found = find_labelled(c, agent.organization_id, agent.id, label, lock=lock)
+    if found is None:
         raise NotFound("block label", label, f"agent {agent.id!r} has no block of that label")
-    return _map.read(row)
+    return found
+
+
+_links = select(agent_blocks.c.label, agent_blocks.c.block_id, agent_blocks.c.position).where(
+    agent_blocks.c.agent_id == bindparam("agent")
+)
 
 
 def attach(c: Connection, agent_id: AgentId, *added: Block) -> None:
@@ -234,23 +256,31 @@ def attach(c: Connection, agent_id: AgentId, *added: Block) -> None:
     Raises:
         Conflict: the agent has another block of the same label.
     """
-    links = select(agent_blocks.c.label, agent_blocks.c.block_id).where(agent_blocks.c.agent_id == agent_id)
-    taken: dict[str, str] = dict(c.execute(links).all())
-    attached = set(taken.values())
+    links = c.execute(_links, {"agent": agent_id}).all()
+    taken = {label for label, _, _ in links}
+    attached = {block_id for _, block_id, _ in links}
+    _attach(c, agent_id, added, taken, attached, first=max((place + 1 for _, _, place in links), default=0))
+
+
+def attach_first(c: Connection, agent_id: AgentId, added: Sequence[Block]) -> None:
+    """Give an agent that has no blocks these; `Conflict` as above."""
+    _attach(c, agent_id, added, set(), set(), first=0)
+
+
+def _attach(
+    c: Connection, agent_id: AgentId, added: Iterable[Block], taken: set[str], attached: set[str], *, first: int
+) -> None:
     fresh = []
     for block in added:
         if block.id in attached:
             continue
         if block.label in taken:
             raise _label_taken(agent_id, block.label)
-        taken[block.label] = block.id
+        taken.add(block.label)
         attached.add(block.id)
         fresh.append(block)
     if not fresh:
         return
-    first = c.execute(
-        select(func.coalesce(func.max(agent_blocks.c.position) + 1, 0)).where(agent_blocks.c.agent_id == agent_id)
-    ).scalar_one()
     rows = [
         {"agent_id": agent_id, "block_id": block.id, "label": block.label, "position": first + place}
         for place, block in enumerate(fresh)
@@ -287,7 +317,7 @@ def take_away(c: Connection, agent_id: AgentId, block_ids: Sequence[str]) -> Non
 def replace_attached(c: Connection, agent_id: AgentId, wanted: Sequence[Block]) -> None:
     """Make `wanted` the agent's blocks, in that order."""
     c.execute(delete(agent_blocks).where(agent_blocks.c.agent_id == agent_id))
-    attach(c, agent_id, *wanted)
+    attach_first(c, agent_id, wanted)
 
 
 def agent_ids_query(block_id: str) -> Select[tuple[str]]:
@@ -339,7 +369,10 @@ def change_rest(c: Connection, before: Block, after: Block) -> None:
     """
     check_label(after.label)
     check_fits(after.label, after.value, after.limit)
-    _map.update(c, replace(before, value=after.value, version=after.version), after)
+    stored = replace(before, value=after.value, version=after.version)
+    if before.version != after.version:  # who and when were stored with the value
+        stored = replace(stored, updated_at=after.updated_at, last_updated_by_id=after.last_updated_by_id)
+    _map.update(c, stored, after)
     if before.label == after.label:
         return
     try:
@@ -422,12 +455,12 @@ def _filtered(c: Connection, query: Select[Any], organization_id: OrganizationId
 
 
 def _attached_to(where: BlockFilter) -> list[ColumnElement[bool]]:
-    agents = select(func.count()).where(agent_blocks.c.block_id == blocks.c.id).scalar_subquery()
+    having = select(func.count()).where(agent_blocks.c.block_id == blocks.c.id).scalar_subquery()
     conditions: list[ColumnElement[bool]] = []
     if where.min_agents is not None:
-        conditions.append(agents >= where.min_agents)
+        conditions.append(having >= where.min_agents)
     if where.max_agents is not None:
-        conditions.append(agents <= where.max_agents)
+        conditions.append(having <= where.max_agents)
     if where.agent_counts:
-        conditions.append(agents.in_(where.agent_counts))
+        conditions.append(having.in_(where.agent_counts))
     return conditions

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, delete, exists, func, literal, select, update
+from sqlalchemy import Connection, Select, delete, exists, func, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from reverie.domain.errors import Conflict, NotFound
@@ -12,6 +12,7 @@ from reverie.domain.ids import AgentId, FolderId, OrganizationId
 from reverie.domain.paging import Page
 from reverie.domain.tool import ToolType
 from reverie.storage import tools
+from reverie.storage.columns import member_of
 from reverie.storage.dialect import dialect_of
 from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import RowMap, equals
@@ -133,7 +134,7 @@ def agent_ids(c: Connection, folder: Folder, page: Page) -> list[AgentId]:
 _of_agents = (
     select(agent_folders.c.agent_id, folders)
     .join(folders, folders.c.id == agent_folders.c.folder_id)
-    .where(agent_folders.c.agent_id.in_(bindparam("agents", expanding=True)))
+    .where(member_of(agent_folders.c.agent_id, "agents"))
     .order_by(agent_folders.c.position)
 )
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, Table, and_, bindparam, case, delete, exists, func, insert, or_, select
+from sqlalchemy import Connection, Row, Select, Table, and_, case, delete, exists, func, insert, or_, select
 
 from reverie.domain.block import Block
 from reverie.domain.errors import NotFound
@@ -12,6 +12,7 @@ from reverie.domain.ids import AgentId, BlockId, GroupId, OrganizationId
 from reverie.domain.message import Message, MessageKind
 from reverie.domain.paging import Page
 from reverie.storage import blocks, messages
+from reverie.storage.columns import member_of
 from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import RowMap, equals, loaded_by
 from reverie.storage.schema import agent_blocks, group_agents, group_blocks, group_turns, groups, runs
@@ -74,7 +75,7 @@ def delete_group(c: Connection, group_id: GroupId) -> None:
 
 _managed_by = (
     select(groups)
-    .where(groups.c.manager_agent_id.in_(bindparam("agents", expanding=True)))
+    .where(member_of(groups.c.manager_agent_id, "agents"))
     .order_by(case((groups.c.manager_type.in_(_SLEEPTIME), 1), else_=0), groups.c.seq)
 )
 

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, Select, Table, bindparam, delete, func, select
+from sqlalchemy import Column, Connection, Select, Table, delete, func, select
 from sqlalchemy.exc import IntegrityError
 
 from reverie.domain.errors import Conflict, NotFound
 from reverie.domain.identity import Identity, IdentityDetails, IdentityFilter, IdentityProperty, IdentityType
 from reverie.domain.ids import IdentityId, OrganizationId
 from reverie.domain.paging import Page
+from reverie.storage.columns import member_of
 from reverie.storage.dialect import dialect_of
 from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import Form, RowMap, contains, equals, loaded_by
@@ -201,7 +202,7 @@ def details(c: Connection, found: Sequence[Identity]) -> list[IdentityDetails]:
 _of_agents = (
     select(agent_identities.c.agent_id, identities)
     .join(identities, identities.c.id == agent_identities.c.identity_id)
-    .where(agent_identities.c.agent_id.in_(bindparam("agents", expanding=True)))
+    .where(member_of(agent_identities.c.agent_id, "agents"))
     .order_by(identities.c.seq)
 )
 

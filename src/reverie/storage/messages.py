@@ -25,8 +25,9 @@ from reverie.domain.errors import NotFound
 from reverie.domain.ids import ConversationId, MessageId, OrganizationId, RunId
 from reverie.domain.message import ApprovalRequestBody, Body, Message, MessageFilter, MessageKind, ToolReturnBody
 from reverie.domain.paging import Page
-from reverie.storage.codec import body_of, load_body
-from reverie.storage.paging import fetch_page
+from reverie.storage.codec import body_of
+from reverie.storage.columns import member_of
+from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import RowMap, equals, loaded_by
 from reverie.storage.schema import conversations, messages, open_approvals
 from reverie.storage.search import index_messages, reindex_message
@@ -52,10 +53,10 @@ _reopen = insert(open_approvals).from_select(
         ),
     ),
 )
-_map = RowMap(messages, Message, {"body": loaded_by(load_body)})
+_map = RowMap(messages, Message, {"body": loaded_by(body_of)})
 _context_ids = (
     select(messages.c.conversation_id, messages.c.id, messages.c.kind)
-    .where(messages.c.conversation_id.in_(bindparam("conversations", expanding=True)), messages.c.in_context)
+    .where(member_of(messages.c.conversation_id, "conversations"), messages.c.in_context)
     .order_by(messages.c.seq)
 )
 # Thousands of rows in each turn of a long conversation, so the body comes as the driver gives it and rows by place.
@@ -193,8 +194,7 @@ def recent(c: Connection, conversation_id: ConversationId, turns: int) -> list[M
     )
     followed = place >= func.coalesce(first.scalar_subquery(), 0) if turns > 0 else false()
     query = select(messages).where(here, or_(messages.c.in_context, followed)).order_by(place)
-    found = [_map.record(row) for row in c.execute(query).mappings()]
-    return sorted(found, key=lambda message: message.kind is not MessageKind.PROMPT)
+    return sorted(messages_of(c.execute(query).all()), key=lambda message: message.kind is not MessageKind.PROMPT)
 
 
 def drop_from_context(c: Connection, ids: Sequence[MessageId]) -> None:
@@ -221,16 +221,16 @@ def get(c: Connection, organization_id: OrganizationId, message_id: MessageId) -
         NotFound: there is none in the organisation.
     """
     query = select(messages).where(messages.c.organization_id == organization_id, messages.c.id == message_id)
-    row = c.execute(query).mappings().one_or_none()
+    row = c.execute(query).one_or_none()
     if row is None:
         raise NotFound("message", message_id)
-    return _map.record(row)
+    return _map.read(row)
 
 
 def get_many(c: Connection, organization_id: OrganizationId, ids: Sequence[str]) -> list[Message]:
     """The messages of `ids` that exist, in the order of `ids`."""
     query = select(messages).where(messages.c.organization_id == organization_id, messages.c.id.in_(ids))
-    found = {row["id"]: _map.record(row) for row in c.execute(query).mappings()}
+    found = {row.id: _map.read(row) for row in c.execute(query).all()}
     return [found[item] for item in ids if item in found]
 
 
@@ -252,7 +252,7 @@ def list_page(c: Connection, organization_id: OrganizationId, where: MessageFilt
     if where.once:
         conditions.append(~copied(where.group_id))
     query = select(messages).where(*conditions)
-    return [_map.record(row) for row in fetch_page(c, query, messages, page, organization_id, "message")]
+    return messages_of(fetch_rows(c, query, messages, page, organization_id, "message"))
 
 
 def run_of_otid(c: Connection, conversation_id: str, otid: str) -> RunId | None:

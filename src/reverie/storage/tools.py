@@ -15,6 +15,7 @@ from reverie.domain.paging import Page
 from reverie.domain.passage import SearchHit, SearchQuery
 from reverie.domain.tool import NOT_BUILTIN, Tool, ToolFilter, ToolType
 from reverie.storage.codec import load_requirements
+from reverie.storage.columns import member_of
 from reverie.storage.dialect import dialect_of
 from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import TUPLE, RowMap, contains, equals, loaded_by
@@ -186,10 +187,10 @@ def delete_tool(c: Connection, tool_id: ToolId) -> None:
 
 _links = (
     select(agent_tools.c.agent_id, agent_tools.c.tool_id)
-    .where(agent_tools.c.agent_id.in_(bindparam("agents", expanding=True)))
+    .where(member_of(agent_tools.c.agent_id, "agents"))
     .order_by(agent_tools.c.agent_id, agent_tools.c.position)
 )
-_by_ids = select(tools).where(tools.c.id.in_(bindparam("ids", expanding=True)))
+_by_ids = select(tools).where(member_of(tools.c.id, "ids"))
 
 
 def of_agents(c: Connection, agent_ids: Sequence[str]) -> dict[str, tuple[Tool, ...]]:
@@ -242,6 +243,16 @@ def attach(c: Connection, agent_id: AgentId, added: Sequence[Tool]) -> None:
     first = c.execute(
         select(func.coalesce(func.max(agent_tools.c.position) + 1, 0)).where(agent_tools.c.agent_id == agent_id)
     ).scalar_one()
+    _attach(c, agent_id, added, first)
+
+
+def attach_first(c: Connection, agent_id: AgentId, added: Sequence[Tool]) -> None:
+    """Give an agent that has no tools these."""
+    if added:
+        _attach(c, agent_id, added, first=0)
+
+
+def _attach(c: Connection, agent_id: AgentId, added: Sequence[Tool], first: int) -> None:
     rows = [{"agent_id": agent_id, "tool_id": tool.id, "position": first + place} for place, tool in enumerate(added)]
     c.execute(dialect_of(c).insert(agent_tools).on_conflict_do_nothing(), rows)
 
@@ -266,7 +277,7 @@ def take_away(c: Connection, agent_id: AgentId, name: str) -> None:
 def replace_attached(c: Connection, agent_id: AgentId, wanted: Sequence[Tool]) -> None:
     """Make `wanted` the agent's tools, in that order."""
     c.execute(delete(agent_tools).where(agent_tools.c.agent_id == agent_id))
-    attach(c, agent_id, wanted)
+    attach_first(c, agent_id, wanted)
 
 
 def _name_taken(c: Connection, tool: Tool, error: IntegrityError) -> Exception:

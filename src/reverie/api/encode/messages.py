@@ -70,11 +70,12 @@ def kinds_of(types: Iterable[str] | None) -> list[MessageKind] | None:
 
 def wire_list(messages: Iterable[Message], view: View, *, newest_first: bool = False) -> list[WireMessage]:
     """A page of messages in its own order; what one record is split into follows that order too."""
-    found: list[WireMessage] = []
-    for message in messages:
-        wires = wire_messages(message, view)
-        found.extend(reversed(wires) if newest_first else wires)
-    return found
+    return in_order((wire_messages(message, view) for message in messages), newest_first=newest_first)
+
+
+def in_order(page: Iterable[list[WireMessage]], *, newest_first: bool) -> list[WireMessage]:
+    """What the records of a page were made into, as one list."""
+    return [wire for wires in page for wire in (reversed(wires) if newest_first else wires)]
 
 
 def _base(message: Message, name: str | None = None) -> MessageHead:

@@ -10,7 +10,7 @@ from reverie.api.declaring import Routes
 from reverie.api.encode.fold import LettaResponse, fold
 from reverie.api.encode.json import Json
 from reverie.api.encode.message_types import WireMessage
-from reverie.api.encode.messages import kinds_of, wire_list, wire_messages
+from reverie.api.encode.messages import in_order, kinds_of, wire_messages
 from reverie.api.encode.sse import EventStream, StreamView
 from reverie.api.encode.views import MessageType, View
 from reverie.api.images import with_images, with_parts
@@ -20,9 +20,8 @@ from reverie.api.wire.conversations import Compact, CompactionState, compaction_
 from reverie.api.wire.history import CaptureMessages, CaptureState, MessageUpdate
 from reverie.api.wire.messages import AgentMessages, AsyncMessages, CancelRuns, ResetMessages, StreamMessages
 from reverie.api.wire.runs import RunState, run_state
-from reverie.domain.errors import NotFound
 from reverie.domain.ids import AgentId, ConversationId, MessageId, RunId
-from reverie.domain.message import MessageFilter
+from reverie.domain.message import Message, MessageFilter
 from reverie.operations import conversations, messages, prompts
 
 routes = Routes("messages")
@@ -54,7 +53,9 @@ def view_of_types(types: list[MessageType] | None) -> View:
     return View(types=None if types is None else frozenset(types))
 
 
-async def answer_messages(call: Call, where: MessageFilter, page: PageQuery, view: View) -> Json[list[WireMessage]]:
+async def answer_messages(
+    call: Call, where: MessageFilter, page: PageQuery, view: View, *, of_agent: AgentId | None = None
+) -> Json[list[WireMessage]]:
     """A page of messages as `view` shows them.
 
     `before` means earlier messages in both orders, unlike in other lists: chat programs scroll back by it, with the
@@ -62,10 +63,14 @@ async def answer_messages(call: Call, where: MessageFilter, page: PageQuery, vie
     """
     if page.order == "desc" and page.before is not None and page.after is None:
         page = replace(page, after=page.before, before=None)
-    found = await messages.list_messages(
-        call.ops, call.caller, where, page.page(), shows=lambda message: bool(wire_messages(message, view))
-    )
-    return Json(wire_list(found, view, newest_first=page.order == "desc"))
+    shown: dict[MessageId, list[WireMessage]] = {}
+
+    def shows(message: Message) -> bool:
+        shown[message.id] = wire_messages(message, view)
+        return bool(shown[message.id])
+
+    found = await messages.list_messages(call.ops, call.caller, where, page.page(), of_agent=of_agent, shows=shows)
+    return Json(in_order((shown[message.id] for message in found), newest_first=page.order == "desc"))
 
 
 async def answer_update(call: Call, agent_id: AgentId, message_id: MessageId, body: MessageUpdate) -> Json[WireMessage]:
@@ -91,8 +96,6 @@ async def list_messages(
 ) -> Json[list[WireMessage]]:
     """List messages of the agent's own thread, or of one of its conversations."""
     thread = messages.thread_of(conversation_id or "default", agent_id)
-    if (await messages.conversation_of(call.ops, call.caller, thread)).agent_id != agent_id:
-        raise NotFound("conversation", thread, f"it is not one of agent {agent_id!r}")
     where = MessageFilter(
         conversation_id=thread,
         group_id=group_id,
@@ -105,7 +108,7 @@ async def list_messages(
         tool_name=assistant_message_tool_name,
         tool_kwarg=assistant_message_tool_kwarg,
     )
-    return await answer_messages(call, where, page, view)
+    return await answer_messages(call, where, page, view, of_agent=AgentId(agent_id))
 
 
 @routes.post("/v1/agents/{agent_id}/messages", responses=FROM_MODELS)

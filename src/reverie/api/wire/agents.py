@@ -7,6 +7,7 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
+from reverie.api.encode.json import dumps, written
 from reverie.api.encode.message_types import ApprovalRequestMessage
 from reverie.api.encode.messages import wire_messages
 from reverie.api.encode.views import LIST_VIEW
@@ -128,10 +129,20 @@ class AgentFacts:
     open_secret: Callable[[str, str], str] | None = None
     """From a sealed value and its agent's id to the value; None: the caller sees names only."""
     _tools: dict[str, ToolState] = field(default_factory=dict, init=False)
+    _configs: dict[tuple[str, int | None, bytes], LlmConfig] = field(default_factory=dict, init=False)
+
+    # The agents of a list mostly have the same tools and one model, so each is made, and written, once.
 
     def tool(self, tool: Tool) -> ToolState:
-        """`tool` as clients read it, made once: the agents of a list mostly have the same ones."""
-        return self._tools.get(tool.id) or self._tools.setdefault(tool.id, tool_state(tool))
+        """`tool` as clients read it."""
+        return self._tools.get(tool.id) or self._tools.setdefault(tool.id, written(tool_state(tool)))
+
+    def config(self, agent: Agent, model: ModelInfo) -> LlmConfig:
+        """The old view of the agent's `model`."""
+        key = (agent.model, agent.context_window_limit, dumps(agent.model_settings))
+        return self._configs.get(key) or self._configs.setdefault(
+            key, written(llm_config(model, agent.model_settings, agent.context_window_limit))
+        )
 
 
 def agent_state(details: AgentDetails, facts: AgentFacts, wanted: frozenset[str] = ALL_RELATIONSHIPS) -> AgentState:
@@ -154,7 +165,7 @@ def agent_state(details: AgentDetails, facts: AgentFacts, wanted: frozenset[str]
         "embedding": agent.embedding,
         "model_settings": model_settings_state(agent.model_settings, model),
         "compaction_settings": compaction_state(agent.compaction_settings, facts.models),
-        "llm_config": llm_config(model, agent.model_settings, agent.context_window_limit),
+        "llm_config": facts.config(agent, model),
         "embedding_config": _embedding(agent, facts),
         "response_format": response_format(agent.response_format),
         "description": agent.description,
