@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 from tests.support.databases import database_urls, opened
 from tests.support.operations import operations_on
 
@@ -25,7 +25,7 @@ from reverie.storage import messages, search
 from reverie.storage.schema import messages as message_rows
 from reverie.storage.search.corpora import MESSAGES, messages_in
 from reverie.storage.search.finding import candidates
-from reverie.storage.search.fusing import WEIGHTS, Weights, lifted, surroundings, weighed
+from reverie.storage.search.fusing import WEIGHTS, Stand, Weights, lifted, surroundings, weighed
 
 DEPTHS: Final = (5, 10, 20)
 Mode = Literal["text", "vector", "hybrid"]
@@ -161,7 +161,7 @@ class Tried:
     asked: Asked
     by_text: dict[int, float]
     near: dict[int, float]
-    stands: dict[int, Row[Any]]
+    stands: dict[int, Stand]
     keys: dict[int, str]
 
 
@@ -170,7 +170,7 @@ def _tried(c: Connection, laid: Laid, asked: Asked) -> Tried:
     reach = messages_in(ORGANIZATION, MessageScope(agent_id=laid.agents[asked.talk]))
     by_text, near = candidates(c, MESSAGES, reach, query)
     stands = surroundings(c, MESSAGES, reach, {**by_text, **near})
-    keys = {seq: laid.keys[row.id] for seq, row in stands.items() if row.id in laid.keys}
+    keys = {seq: key for seq, row in stands.items() if (key := laid.keys.get(MessageId(row.id)))}
     return Tried(asked, by_text, near, stands, keys)
 
 

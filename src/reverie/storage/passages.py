@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select
 
 from reverie.domain.agent import Agent
 from reverie.domain.errors import NotFound
@@ -17,12 +18,9 @@ from reverie.storage.rows import TUPLE, RowMap
 from reverie.storage.schema import agent_archives, passage_tags, passage_vectors, passage_vectors_due, passages
 from reverie.storage.schema import archives as archive_rows
 from reverie.storage.search import index_vectors, passage_wish, search_passages, vector_length
+from reverie.storage.search.backends import Backend, backend_of
 
 _map = RowMap(passages, Passage, {"tags": TUPLE}, absent=frozenset({"vector"}))
-_MANY: Final = select(passages).where(
-    passages.c.organization_id == bindparam("organization"), passages.c.id.in_(bindparam("ids", expanding=True))
-)
-"""Built once: every search ends with it."""
 
 
 def insert_passages(
@@ -83,9 +81,18 @@ def get(c: Connection, organization_id: OrganizationId, passage_id: str) -> Pass
 
 def get_many(c: Connection, organization_id: OrganizationId, ids: Sequence[str]) -> list[Passage]:
     """The passages of `ids` that exist, in the order of `ids`."""
-    rows = c.execute(_MANY, {"organization": organization_id, "ids": list(ids)}).all()
+    backend = backend_of(c)
+    rows = c.execute(_many(backend), {"organization": organization_id, "ids": backend.listed(ids)}).all()
     found = {row.id: _map.read(row) for row in rows}
     return [found[item] for item in ids if item in found]
+
+
+@cache
+def _many(backend: Backend) -> Select[Any]:
+    """Built once: every search ends with it."""
+    return select(passages).where(
+        passages.c.organization_id == bindparam("organization"), backend.among(passages.c.id, "ids")
+    )
 
 
 def list_page(c: Connection, organization_id: OrganizationId, archive_ids: Sequence[str], page: Page) -> list[Passage]:

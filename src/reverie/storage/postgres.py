@@ -28,6 +28,12 @@ T = TypeVar("T")
 
 DEADLOCK: Final = "40P01"
 WRITE_ATTEMPTS: Final = 4
+_SETTINGS: Final = {
+    "application_name": "reverie",
+    # Both cost more than our statements, which read a few hundred rows: a search of 2 ms waited for two processes.
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+}
 LISTEN_AGAIN_S: Final = 0.5
 LISTEN_CHECK_S: Final = 15.0
 """How often a connection that only listens is tried."""
@@ -46,7 +52,7 @@ class PostgresRunner:
             pool_recycle=1800,
             json_serializer=json_text,
             json_deserializer=orjson.loads,
-            connect_args={"server_settings": {"application_name": "reverie", "jit": "off"}},
+            connect_args={"server_settings": _SETTINGS},
         )
         clean_parameters_of(self._engine.sync_engine)
         # Each statement sees what is committed when it begins, within a transaction or not; without one a read

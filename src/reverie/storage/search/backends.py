@@ -62,16 +62,16 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def among(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
-        """Whether `column` is one of the parameter `places`: one value, for a thousand cost more than the search."""
+    def among(self, column: ColumnElement[Any], listed: str = "places") -> ColumnElement[bool]:
+        """Whether `column` is one of this parameter: one value, for a thousand cost more than the search."""
 
     def plain(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         """`column` for a condition that shall only be checked: rows are looked up by another one."""
         return column
 
     @abstractmethod
-    def listed(self, places: Iterable[int]) -> Any:
-        """The value of `places`."""
+    def listed(self, values: Iterable[int] | Iterable[str]) -> Any:
+        """The value of such a parameter."""
 
     @abstractmethod
     def can_measure(self, c: Connection) -> bool:
@@ -128,15 +128,15 @@ class SqliteBackend(Backend):
         here = " OR ".join(f'"{token(name)}"' for name in names)
         return {f"term{number}": f'text : "{term}" AND {place} : ({here})' for number, term in enumerate(terms)}
 
-    def among(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
-        listed = func.json_each(bindparam("places", type_=String)).table_valued("value")
-        return column.in_(select(listed.c.value))
+    def among(self, column: ColumnElement[Any], listed: str = "places") -> ColumnElement[bool]:
+        values = func.json_each(bindparam(listed, type_=String)).table_valued("value")
+        return column.in_(select(values.c.value))
 
     def plain(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         return column + ""  # SQLite would go by an index of this column, at twice the cost
 
-    def listed(self, places: Iterable[int]) -> Any:
-        return orjson.dumps([*places]).decode()
+    def listed(self, values: Iterable[int] | Iterable[str]) -> Any:
+        return orjson.dumps([*values]).decode()
 
     def can_measure(self, c: Connection) -> bool:
         return True
@@ -200,11 +200,11 @@ class PostgresBackend(Backend):
         here = " | ".join(f"'{token(name)}'" for name in names)
         return {f"term{number}": term for number, term in enumerate(terms)} | {"here": here}
 
-    def among(self, column: ColumnElement[Any]) -> ColumnElement[bool]:
-        return column == func.any(bindparam("places", type_=ARRAY(BigInteger)))
+    def among(self, column: ColumnElement[Any], listed: str = "places") -> ColumnElement[bool]:
+        return column == func.any(bindparam(listed, type_=ARRAY(column.type)))
 
-    def listed(self, places: Iterable[int]) -> Any:
-        return [*places]
+    def listed(self, values: Iterable[int] | Iterable[str]) -> Any:
+        return [*values]
 
     def distance(self, stored: ColumnElement[Any]) -> ColumnElement[Any]:
         # A subquery, because a plan that is kept would cast a plain parameter again for each row.

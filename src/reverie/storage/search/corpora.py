@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
 from sqlalchemy import Column, ColumnElement, Table, bindparam, func, select
@@ -43,6 +44,14 @@ KINDS_OF_ROLE: Final[Mapping[str, tuple[MessageKind, ...]]] = {
 SEARCHED_KINDS: Final = frozenset(kind for kinds in KINDS_OF_ROLE.values() for kind in kinds)
 
 
+class Breadth(StrEnum):
+    """In how many holders a search looks: its statements are made once for each."""
+
+    ONE = "one"
+    SOME = "some"
+    ALL = "all"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Corpus:
     """One kind of thing that is searched."""
@@ -68,11 +77,13 @@ class Corpus:
         """The holder, in the table of vectors."""
         return next(column for column in self.vectors.c if column.name not in ("seq", "embedding"))
 
-    def held(self, column: ColumnElement[Any], everywhere: bool) -> ColumnElement[bool]:
+    def held(self, column: ColumnElement[Any], breadth: Breadth) -> ColumnElement[bool]:
         """Whether `column` is one of the holders in a reach's `place`."""
-        if everywhere:
+        if breadth is Breadth.ALL:
             owner = self.holders.c.organization_id == bindparam("organization")
             return column.in_(select(self.holders.c.id).where(owner))
+        if breadth is Breadth.ONE:  # for most: writing out a list of one, each time, takes as long as asking
+            return column == bindparam("holder")
         return column.in_(bindparam("holders", expanding=True))
 
 
@@ -135,9 +146,18 @@ class Reach:
     """What is wanted besides."""
 
     @property
+    def breadth(self) -> Breadth:
+        """In how many holders it looks."""
+        if self.holders is None:
+            return Breadth.ALL
+        return Breadth.ONE if len(self.holders) == 1 else Breadth.SOME
+
+    @property
     def place(self) -> dict[str, Any]:
         """Parameters for `Corpus.held`."""
-        return {"organization": self.organization_id} if self.holders is None else {"holders": list(self.holders)}
+        if self.holders is None:
+            return {"organization": self.organization_id}
+        return {"holder": self.holders[0]} if len(self.holders) == 1 else {"holders": list(self.holders)}
 
 
 def passages_in(organization_id: OrganizationId, archive_ids: Sequence[str], query: SearchQuery | None = None) -> Reach:

@@ -36,6 +36,7 @@ from reverie.storage.search.corpora import (
     MESSAGES,
     PASSAGES,
     TOOLS,
+    Breadth,
     Corpus,
     Reach,
     files_in,
@@ -171,7 +172,7 @@ def _matching(c: Connection, corpus: Corpus, reach: Reach, text: str, limit: int
     values: dict[str, Any] = {f"weight{number}": sample.weight(term) for number, term in enumerate(terms)}
     values |= backend.wanted(terms, place, names) | {"mean_size": max(sample.mean_size, 1.0), "most": limit}
     values["heaviest"] = limit * _WEIGHED
-    return {row.seq: row.score for row in c.execute(build(backend, corpus, len(terms), narrowing), values).all()}
+    return dict(c.execute(build(backend, corpus, len(terms), narrowing), values).all())
 
 
 @cache
@@ -231,27 +232,31 @@ def _signs(
     """The blocks of signs in reach; and of the rows of signs the nearest, with how far apart theirs are."""
     if reach.filters:
         wanted = select(corpus.rows.c.seq).where(*reach.bounds, *reach.filters)
-        statement = _signs_statement.__wrapped__(backend_of(c), corpus, reach.holders is None, wanted)
+        statement = _signs_statement.__wrapped__(backend_of(c), corpus, reach.breadth, wanted)
     else:
-        statement = _signs_statement(backend_of(c), corpus, reach.holders is None)
+        statement = _signs_statement(backend_of(c), corpus, reach.breadth)
     found = c.execute(statement, {**reach.place, "dimensions": len(vector), "vector": vector, "most": limit}).all()
-    return [row.block for row in found if row.block], [(row.seq, row.apart) for row in found if not row.block]
+    # Unpacked: looking up the names of each row takes longer than the rest of this.
+    return (
+        [block for block, _, _ in found if block],
+        [(seq, apart) for block, seq, apart in found if not block],
+    )
 
 
 @cache
 def _signs_statement(
-    backend: Backend, corpus: Corpus, everywhere: bool, wanted: Select[Any] | None = None
+    backend: Backend, corpus: Corpus, breadth: Breadth, wanted: Select[Any] | None = None
 ) -> CompoundSelect[Any]:
     bits, blocks = corpus.bits, corpus.blocks
     apart = backend.bits_apart(bits.c.bits).label("apart")
     loose = select(bits.c.seq, apart).where(
-        corpus.held(bits.c.holder, everywhere), bits.c.dimensions == bindparam("dimensions")
+        corpus.held(bits.c.holder, breadth), bits.c.dimensions == bindparam("dimensions")
     )
     if wanted is not None:
         loose = loose.where(bits.c.seq.in_(wanted))
     rows = loose.order_by(apart).limit(bindparam("most", type_=Integer)).subquery()
     sealed = select(blocks.c.id, sql_cast(null(), BigInteger), sql_cast(null(), Double)).where(
-        corpus.held(blocks.c.holder, everywhere), blocks.c.dimensions == bindparam("dimensions")
+        corpus.held(blocks.c.holder, breadth), blocks.c.dimensions == bindparam("dimensions")
     )
     # In one statement, since the way to the database and back takes longer than either.
     return union_all(select(sql_cast(null(), String).label("block"), rows.c.seq, rows.c.apart), sealed)
@@ -261,7 +266,7 @@ def _measured(
     c: Connection, corpus: Corpus, reach: Reach, vector: Sequence[float], places: set[int]
 ) -> dict[int, float]:
     """Likeness of those of these places that are in reach, by place."""
-    query = _measured_statement(backend_of(c), corpus, reach.holders is None)
+    query = _measured_statement(backend_of(c), corpus, reach.breadth)
     if reach.filters or reach.holders is None:
         query = query.join(corpus.rows, corpus.rows.c.seq == corpus.vectors.c.seq).where(*reach.bounds, *reach.filters)
     values = {
@@ -274,13 +279,13 @@ def _measured(
 
 
 @cache
-def _measured_statement(backend: Backend, corpus: Corpus, everywhere: bool) -> Select[Any]:
+def _measured_statement(backend: Backend, corpus: Corpus, breadth: Breadth) -> Select[Any]:
     vectors = corpus.vectors
     return select(vectors.c.seq, backend.distance(vectors.c.embedding)).where(
         backend.among(vectors.c.seq),
         backend.length(vectors.c.embedding) == bindparam("dimensions"),
         # Blocks of signs name rows that are gone, and the row numbers of those come round again.
-        corpus.held(backend.plain(corpus.owner), everywhere),
+        corpus.held(backend.plain(corpus.owner), breadth),
     )
 
 

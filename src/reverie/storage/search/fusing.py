@@ -3,17 +3,18 @@
 What the weights are worth was measured with `bench/retrieval`, see `docs/decisions/0005`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, Final
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, bindparam, literal, select
+from sqlalchemy import Connection, Select, bindparam, literal, select
 
 from reverie.domain.passage import SearchHit, SearchQuery
 from reverie.storage.search.backends import Backend, backend_of
-from reverie.storage.search.corpora import MESSAGES, SEARCHED_KINDS, Corpus, Reach
+from reverie.storage.search.corpora import MESSAGES, SEARCHED_KINDS, Breadth, Corpus, Reach
 from reverie.storage.wording import named_dates
 
 _CONSIDERED: Final = 100
@@ -37,6 +38,17 @@ class Weights:
 
 
 WEIGHTS: Final = Weights()
+
+
+class Stand(NamedTuple):
+    """Where a row stands."""
+
+    seq: int
+    id: str
+    created_at: datetime
+    before: Sequence[int]
+    """The two rows before it in its thread, the nearest first."""
+    thread: str | None
 
 
 def fuse(
@@ -71,7 +83,7 @@ def weighed(by_text: Mapping[int, float], near: Mapping[int, float], weights: We
 
 
 def lifted(
-    scores: Mapping[int, float], stands: Mapping[int, Row[Any]], text: str, weights: Weights, *, threaded: bool
+    scores: Mapping[int, float], stands: Mapping[int, Stand], text: str, weights: Weights, *, threaded: bool
 ) -> dict[int, float]:
     """Let rows profit from what stands beside them; nothing comes in that matches in no way."""
     final = {seq: scores[seq] for seq in stands}
@@ -92,24 +104,24 @@ def lifted(
     return final
 
 
-def surroundings(c: Connection, corpus: Corpus, reach: Reach, places: Iterable[int]) -> dict[int, Row[Any]]:
-    """Of those of these rows that lie in reach, by place: id, thread, time, and which two rows stand before them."""
+def surroundings(c: Connection, corpus: Corpus, reach: Reach, places: Iterable[int]) -> dict[int, Stand]:
+    """Where those of these rows stand that lie in reach, by place."""
     backend = backend_of(c)
-    around = _surroundings(backend, corpus, reach.holders is None)
+    around = _surroundings(backend, corpus, reach.breadth)
     values = {**reach.place, "organization": reach.organization_id, "places": backend.listed(places)}
-    return {row.seq: row for row in c.execute(around, values).all()}
+    return {stand.seq: stand for stand in map(Stand._make, c.execute(around, values).all())}
 
 
 @cache
-def _surroundings(backend: Backend, corpus: Corpus, everywhere: bool) -> Select[Any]:
-    """Of the rows at `places`: id, thread, time, and which two rows stand before them in it."""
+def _surroundings(backend: Backend, corpus: Corpus, breadth: Breadth) -> Select[Any]:
+    """The fields of `Stand`, of the rows at `places`."""
     rows = corpus.rows
     bounds = [backend.among(rows.c.seq), rows.c.organization_id == bindparam("organization")]
-    if not everywhere:
-        bounds.append(corpus.held(corpus.holder, everywhere=False))
+    if breadth is not Breadth.ALL:
+        bounds.append(corpus.held(corpus.holder, breadth))
     found = select(rows.c.seq, rows.c.id, rows.c.created_at).where(*bounds)
     if corpus.thread is None:
-        return found.add_columns(literal(None).label("before"))
+        return found.add_columns(literal(None), literal(None))
     earlier = rows.alias()
     said = [earlier.c.kind.in_(SEARCHED_KINDS)] if corpus is MESSAGES else []
     before = (
@@ -119,13 +131,13 @@ def _surroundings(backend: Backend, corpus: Corpus, everywhere: bool) -> Select[
         .limit(2)
         .correlate(rows)
     )
-    return found.add_columns(corpus.thread.label("thread"), backend.listing(before).label("before"))
+    return found.add_columns(backend.listing(before), corpus.thread)
 
 
-def _sessions(found: Iterable[Row[Any]]) -> Iterable[list[Row[Any]]]:
+def _sessions(found: Iterable[Stand]) -> Iterable[list[Stand]]:
     """Rows of one thread with no long pause between them."""
-    session: list[Row[Any]] = []
-    for row in sorted(found, key=lambda row: (row.thread, row.created_at)):
+    session: list[Stand] = []
+    for row in sorted(found, key=attrgetter("thread", "created_at")):
         if session and (row.thread != session[-1].thread or row.created_at - session[-1].created_at > _PAUSE):
             yield session
             session = []
