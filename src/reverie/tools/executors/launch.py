@@ -130,7 +130,9 @@ def diagnose(stderr: str) -> str:
         remedies.append("raise `user.max_user_namespaces`")
     if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
         remedies.append(
-            "start the container with `--security-opt seccomp=unconfined` (for root also `--cap-add SYS_ADMIN`)"
+            "start the container with `--security-opt seccomp=unconfined --security-opt systempaths=unconfined`, where "
+            "AppArmor is in use also `--security-opt apparmor=unconfined` (podman: `--security-opt seccomp=unconfined "
+            "--security-opt unmask=ALL`; for root also `--cap-add SYS_ADMIN`)"
         )
     if not remedies:
         remedies.append("check that this user may create user namespaces")
@@ -220,7 +222,9 @@ def _become_other() -> list[str]:
 
 
 def _system() -> list[str]:
-    argv = ["--ro-bind", "/usr", "/usr"]
+    argv = ["--ro-bind", "/usr", "/usr", "--perms", "0755", "--dir", "/etc"]
+    # Where shared libraries are: an interpreter in /usr/local, as images have it, finds its own by this list alone.
+    argv += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
     for folder in _SYSTEM_DIRS:
         if Path(folder).is_symlink():
             argv += ["--symlink", os.readlink(folder), folder]
