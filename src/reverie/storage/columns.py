@@ -11,20 +11,14 @@ from sqlalchemy import (
     JSON,
     REAL,
     BigInteger,
-    Boolean,
     Column,
     ColumnElement,
     Dialect,
     Integer,
     LargeBinary,
-    String,
-    Text,
     bindparam,
 )
 from sqlalchemy.dialects.postgresql import BIT, JSONB, BitString
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -132,42 +126,6 @@ class Signs(TypeDecorator[Sequence[float] | bytes]):
         return int(value, 2).to_bytes(len(value) // 8) if isinstance(value, str) else value
 
 
-class _Ids(TypeDecorator[Sequence[str]]):
-    """Any number of ids in one parameter: a JSON list on SQLite, an array on PostgreSQL."""
-
-    impl = Text
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(ARRAY(String) if dialect.name == "postgresql" else Text())
-
-    def process_bind_param(self, value: Sequence[str] | None, dialect: Dialect) -> Any:
-        if value is None or dialect.name == "postgresql":
-            return value
-        return orjson.dumps(value).decode()
-
-
-class _MemberOf(FunctionElement[bool]):
-    type = Boolean()
-    inherit_cache = True
-
-
-@compiles(_MemberOf, "sqlite")
-def _in_json(element: _MemberOf, compiler: SQLCompiler, **more: Any) -> str:
-    column, ids = (compiler.process(part, **more) for part in element.clauses)
-    return f"{column} IN (SELECT value FROM json_each({ids}))"
-
-
-@compiles(_MemberOf, "postgresql")
-def _in_array(element: _MemberOf, compiler: SQLCompiler, **more: Any) -> str:
-    column, ids = (compiler.process(part, **more) for part in element.clauses)
-    return f"{column} = ANY ({ids})"
-
-
 def member_of(column: Column[Any], name: str) -> ColumnElement[bool]:
-    """Whether `column` is one of the ids that the statement is given as its parameter `name`.
-
-    The statement's text is the same for any number of them, which `IN (?, ?, …)` is not: that one is
-    written anew each time, and prepared anew by PostgreSQL for each length.
-    """
-    return _MemberOf(column, bindparam(name, type_=_Ids()))
+    """Whether `column` is one of the ids that the statement is given as its parameter `name`."""
+    return column.in_(bindparam(name, expanding=True))
