@@ -284,6 +284,9 @@ def test_the_files_of_an_agent_are_paged(client: Letta, server: Server) -> None:
         memory = http.get(f"/v1/agents/{agent.id}/core-memory").json()
     assert [item["label"] for item in memory["file_blocks"]] == [shelf.file(name) for name in "abc"]
     assert memory["file_blocks"][0]["value"].endswith("1: 1")
+    asked = client.agents.retrieve(agent.id, include=["agent.blocks"])
+    assert [item.label for item in asked.memory.file_blocks or []] == [shelf.file(name) for name in "abc"]
+    assert not asked.sources
 
 
 def test_files_of_other_folders_and_unread_ones_cannot_be_opened(client: Letta) -> None:

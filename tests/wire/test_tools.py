@@ -380,7 +380,9 @@ def test_a_run_by_hand_says_what_happened(client: Letta, server: Server) -> None
     assert done.func_return == {"n": 7}
     client.tools.update(ids[0], return_char_limit=4)
     shortened = client.agents.tools.run(good, agent_id=agent.id, args={"n": 7}).func_return
-    assert isinstance(shortened, str) and shortened.startswith('{"n"\n[function output was truncated'), shortened
+    assert isinstance(shortened, str) and shortened.startswith('{"n"\n[function output was truncated to the first '), (
+        shortened
+    )
     failed = client.agents.tools.run(bad, agent_id=agent.id, args={})
     assert (failed.status, failed.func_return) == ("error", None)
     assert failed.stderr and failed.stderr[0].startswith("Traceback"), failed

@@ -22,9 +22,7 @@ def cut(outcome: ToolOutcome, limit: int) -> ToolOutcome:
         elif room > 0:
             content.append(TextPart(text=part.text[:room]))
             room -= len(part.text)
-    content.append(
-        TextPart(text=f"\n[function output was truncated: the first {limit} of {total} characters are shown]")
-    )
+    content.append(TextPart(text=f"\n[function output was truncated to the first {limit} of its {total} characters]"))
     return replace(outcome, content=tuple(content))
 
 

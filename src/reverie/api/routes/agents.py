@@ -148,7 +148,9 @@ async def retrieve_agent(
 ) -> Json[AgentState]:
     """Retrieve an agent."""
     wanted = wanted_relationships(include, include_relationships, call.is_sdk)
-    found = await agents.retrieve(call.ops, call.caller, AgentId(agent_id), related_of(wanted))
+    # Files are blocks of its memory, too, where only blocks are asked for.
+    related = related_of(wanted | {"sources"} if "blocks" in wanted else wanted)
+    found = await agents.retrieve(call.ops, call.caller, AgentId(agent_id), related)
     return await answer_agent(call, found, wanted)
 
 

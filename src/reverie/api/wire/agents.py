@@ -153,6 +153,7 @@ def agent_state(details: AgentDetails, facts: AgentFacts, wanted: frozenset[str]
     secrets = _secrets(agent, facts) if "secrets" in wanted else []
     owners = details.identities if "identities" in wanted else ()
     attached = details.folders if "sources" in wanted else ()
+    shown = details.folders if wanted & {"blocks", "sources"} else ()
     group = details.managed_group if "managed_group" in wanted else None
     managed = None if group is None else group_state(group)
     pending = details.pending_approval if "pending_approval" in wanted else None
@@ -170,7 +171,7 @@ def agent_state(details: AgentDetails, facts: AgentFacts, wanted: frozenset[str]
         "response_format": response_format(agent.response_format),
         "description": agent.description,
         "metadata": agent.metadata,
-        "memory": _memory(agent, blocks, attached),
+        "memory": _memory(agent, blocks, shown),
         "blocks": blocks,
         "tools": [facts.tool(tool) for tool in details.tools] if "tools" in wanted else [],
         "sources": [source_state(item.folder, facts.embedders) for item in attached],
