@@ -196,7 +196,10 @@ def test_approval_streams_like_any_message(client: Letta, provider: Provider) ->
 def test_approval_can_be_switched_for_one_agent(client: Letta, provider: Provider) -> None:
     agent, asks, free = _gated(client)
     client.agents.tools.update_approval(asks, agent_id=agent.id, body_requires_approval=False)
-    client.agents.tools.update_approval(free, agent_id=agent.id, body_requires_approval=True)
+    for required in (True, False, True):
+        client.agents.tools.update_approval(free, agent_id=agent.id, body_requires_approval=required)
+        rules = [(rule.type, rule.tool_name) for rule in client.agents.retrieve(agent.id).tool_rules or ()]
+        assert rules == [("requires_approval", free)] * required
     provider.script(call(asks, text="a"), call(free, text="f", id="c1"), say("done"))
     answer = client.agents.messages.create(agent.id, input="go")
     assert kinds(answer.messages) == ["tool_call_message", "tool_return_message", "approval_request_message"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from reverie.domain.errors import InvalidInput
+from reverie.domain.errors import InvalidInput, MalformedInput
 from reverie.domain.ids import BlockId, OrganizationId
 from reverie.domain.json import JsonObject
 from reverie.domain.unset import UNSET, Unset
@@ -82,12 +82,13 @@ def check_fits(label: str, value: str, limit: int) -> None:
     """Refuse a value that a block of `limit` characters cannot hold.
 
     Raises:
-        InvalidInput: with both numbers, and what to do.
+        MalformedInput: with both numbers, and what to do.
     """
     if len(value) > limit:
-        raise InvalidInput(
+        raise MalformedInput(
+            "value",
             f"block {label!r} holds at most {limit} characters and the new value has {len(value)}; "
-            "shorten the value or raise the block's limit"
+            "shorten the value or raise the block's limit",
         )
 
 

@@ -16,6 +16,7 @@ from reverie.domain.ids import AgentId, ArchiveId, BlockId, ConversationId, Fold
 from reverie.domain.json import JsonObject
 from reverie.domain.paging import Page
 from reverie.domain.tool import Tool, ToolType
+from reverie.domain.tool_rule import RequiresApprovalToolRule
 from reverie.domain.unset import UNSET
 from reverie.loop.state import View, read_view
 from reverie.loop.toolbox import Toolbox
@@ -326,14 +327,21 @@ async def detach_folder(ops: Operations, caller: Caller, agent_id: AgentId, fold
 async def set_approval(
     ops: Operations, caller: Caller, agent_id: AgentId, tool_name: str, requires: bool | None
 ) -> AgentDetails:
-    """Say whether a person must approve the agent's calls of a tool; None: the tool's own default holds."""
+    """Say whether a person must approve the agent's calls of a tool; None: the tool's own default holds.
+
+    What is required stands among the agent's rules, where clients look for it.
+    """
+    rule = RequiresApprovalToolRule(tool_name=tool_name)
 
     def change(c: Connection, agent: Agent) -> None:
         tools.named_of_agent(c, agent, tool_name)
         approvals = {name: value for name, value in agent.approvals.items() if name != tool_name}
-        if requires is not None:
-            approvals[tool_name] = requires
-        agents.update_agent(c, agent, replace(agent, approvals=approvals))
+        rules = [item for item in agent.tool_rules if (item.type, item.tool_name) != (rule.type, tool_name)]
+        if requires:
+            rules.append(rule)
+        elif requires is not None:
+            approvals[tool_name] = False
+        agents.update_agent(c, agent, replace(agent, approvals=approvals, tool_rules=tuple(rules)))
 
     return await _change_attached(ops, caller, agent_id, change)
 
