@@ -79,6 +79,8 @@ class TurnState:
     usage: Usage = field(default_factory=Usage)
     started_ns: int
     first_delta_ns: int | None = None
+    others_wait: bool = True
+    """Whether somebody waits for the conversation; taken for granted until the run's end has looked."""
 
 
 def load_view(c: Connection, organization_id: OrganizationId, conversation_id: ConversationId, now: datetime) -> View:
@@ -87,12 +89,17 @@ def load_view(c: Connection, organization_id: OrganizationId, conversation_id: C
     Raises:
         NotFound: the conversation does not exist.
     """
-    return refresh_prompt(c, _stored_view(c, organization_id, conversation_id), now)
+    return view_of(c, conversations.get(c, organization_id, conversation_id), now)
+
+
+def view_of(c: Connection, conversation: Conversation, now: datetime) -> View:
+    """The same of a conversation that was just read."""
+    return refresh_prompt(c, _stored_view(c, conversation), now)
 
 
 def read_view(c: Connection, organization_id: OrganizationId, conversation_id: ConversationId, now: datetime) -> View:
     """The same without storing anything: a prompt that is out of date is compiled for this view alone."""
-    view = _stored_view(c, organization_id, conversation_id)
+    view = _stored_view(c, conversations.get(c, organization_id, conversation_id))
     if _stands(view) and fingerprint(prompt_inputs(view, now)) == view.conversation.prompt_fingerprint:
         return view
     body = PromptBody(text=compiled_prompt(c, view, now))
@@ -101,9 +108,8 @@ def read_view(c: Connection, organization_id: OrganizationId, conversation_id: C
     return replace(view, context=(new_message(view, body, now), *view.context))
 
 
-def _stored_view(c: Connection, organization_id: OrganizationId, conversation_id: ConversationId) -> View:
-    conversation = conversations.get(c, organization_id, conversation_id)
-    context = messages.load_context(c, conversation_id)
+def _stored_view(c: Connection, conversation: Conversation) -> View:
+    context = messages.load_context(c, conversation.id)
     return View(details=_details(c, conversation), conversation=conversation, context=tuple(context))
 
 

@@ -53,7 +53,7 @@ from reverie.models.base import (
 )
 from reverie.models.exchange import listen
 from reverie.models.retry import RetryPolicy, stream_with_retries
-from reverie.storage import conversations, messages, runs, sleeptime, token_ratios
+from reverie.storage import endings, messages, runs, sleeptime, token_ratios
 from reverie.storage.database import Database
 from reverie.tools.base import BuiltinTool, ToolExecutor
 
@@ -165,7 +165,7 @@ class Turn:
 
         def save(c: Connection) -> list[Message]:
             # A cancel may strike while a commit is under way, so what was saved is read back, not remembered.
-            self._close(c, reason, now, failure)
+            self._close(c, reason, now, failure=failure)
             context = messages.load_context(c, state.run.conversation_id)
             known = {message.id for message in context}
             fresh = [message for message in words if message.id not in known]
@@ -226,11 +226,12 @@ class Turn:
         learnt = self._learn(model, draft)
 
         def save(c: Connection) -> View:
+            step = self._step(draft, model, now, ends)
             if ends is None:
                 runs.hold_fence(c, state.run, {"usage": state.usage})
+                runs.insert_step(c, step)
             else:
-                self._close(c, ends, now, None)
-            runs.insert_step(c, self._step(draft, model, now, ends))
+                self._close(c, ends, now, step=step)
             messages.append(c, added)
             if learnt is not None:
                 token_ratios.put(c, state.run.organization_id, model.info.handle, learnt, now)
@@ -386,7 +387,7 @@ class Turn:
         now = self._deps.clock()
 
         def save(c: Connection) -> None:
-            self._close(c, reason, now, None)
+            self._close(c, reason, now)
             runs.stop_last_step(c, self.state.run.id, reason, "success")
 
         await self._deps.database.write(save)
@@ -545,7 +546,16 @@ class Turn:
             created_at=draft.started_at,
         )
 
-    def _close(self, c: Connection, reason: StopReason, now: datetime, failure: RunFailure | None) -> None:
+    def _close(
+        self,
+        c: Connection,
+        reason: StopReason,
+        now: datetime,
+        *,
+        step: Step | None = None,
+        failure: RunFailure | None = None,
+    ) -> None:
+        """End the run; `step` is its last one where that is to be stored as well."""
         state = self.state
         elapsed = time.monotonic_ns() - state.started_ns
         runs.end_run(
@@ -558,10 +568,11 @@ class Turn:
             total_duration_ns=elapsed,
             failure=failure,
         )
-        conversations.release(c, state.run.conversation_id, state.run.id, now)
+        state.others_wait = endings.leave(
+            c, state.run, now=now, duration_ms=elapsed // 1_000_000, stop_reason=reason, step=step
+        )
         if state.view.agent.enable_sleeptime and reason in _WHOLE_TURN:
             sleeptime.count_turn(c, state.run.agent_id, state.run.conversation_id)
-        runs.note_on_agent(c, state.run.agent_id, now=now, duration_ms=elapsed // 1_000_000, stop_reason=reason)
 
     def _ended(self, reason: StopReason, failure: RunFailure | None) -> RunEnded:
         state = self.state

@@ -9,16 +9,17 @@ from typing import TypeAlias
 from sqlalchemy import Connection
 
 from reverie.domain.agent import Agent
+from reverie.domain.conversation import Conversation
 from reverie.domain.errors import Busy, ReverieError
 from reverie.domain.events import RunEnded, RunFailure
 from reverie.domain.ids import ConversationId, OrganizationId, RunId, make_id
 from reverie.domain.inputs import BusyPolicy, Request
 from reverie.domain.run import Run
 from reverie.domain.stop_reason import RunStatus, StopReason
-from reverie.loop.state import TurnState, admit, load_view
+from reverie.loop.state import TurnState, admit, view_of
 from reverie.runs.arrivals import DIGEST, digest_of, sent_before
 from reverie.runs.handover import Begun, go_on
-from reverie.storage import agents, conversations, run_events, runs, waiting
+from reverie.storage import agents, conversations, endings, run_events, runs, waiting
 from reverie.storage.waiting import Place
 
 OnAccept: TypeAlias = Callable[[Connection, Run], None]
@@ -93,14 +94,15 @@ def begin(c: Connection, wish: Wish, acceptor: Acceptor, place_id: str | None = 
     started_ns = time.monotonic_ns()
     run_id = RunId(make_id("run"))
     in_line = place_id is not None and waiting.has(c, place_id)
-    claimed = _claim(c, wish, run_id, place_id if in_line else None) if acceptor.has_room or not wish.stored else False
+    may_drive = acceptor.has_room or not wish.stored
+    claimed = _claim(c, wish, run_id, place_id if in_line else None) if may_drive else None
     if wish.once and (known := sent_before(c, wish.organization_id, wish.conversation_id, wish.request)) is not None:
         raise CameBefore(known)
-    if not claimed:
+    if claimed is None:
         return _wait(c, wish, acceptor, run_id, place_id if in_line else None)
     if place_id is not None:
         waiting.leave(c, place_id)
-    view = load_view(c, wish.organization_id, wish.conversation_id, acceptor.now)
+    view = view_of(c, claimed, acceptor.now)
     run = _run_of(wish, run_id, view.agent, acceptor.now, worker_id=acceptor.worker_id)
     runs.insert_run(c, run)
     if wish.on_accept is not None:
@@ -124,12 +126,12 @@ def begin_waiting(c: Connection, worker_id: str, now: datetime) -> Begun | None:
         if runs.get_any(c, run_id).status is RunStatus.RUNNING:
             waiting.leave(c, place.id)
             return go_on(c, place, worker_id, now)
-        if not conversations.claim(c, place.organization_id, place.conversation_id, run_id, out_of_line=True):
+        claimed = conversations.claim(c, place.organization_id, place.conversation_id, run_id, out_of_line=True)
+        if claimed is None:
             return None
         waiting.leave(c, place.id)
         run = runs.start(c, run_id, worker_id)
-        view = load_view(c, place.organization_id, place.conversation_id, now)
-        view = admit(c, view, run, place.request.inputs, now)
+        view = admit(c, view_of(c, claimed, now), run, place.request.inputs, now)
     except ReverieError as error:
         raise NotStarted(run_id, error) from error
     return Begun(TurnState(run=run, request=place.request, view=view, started_ns=started_ns))
@@ -153,21 +155,25 @@ def end_waiting(
     )
     if run.status is RunStatus.RUNNING:  # it was put back
         runs.stop_last_step(c, run.id, stop_reason, "cancelled" if failure is None else "failed")
-        conversations.release(c, run.conversation_id, run.id, now)
+        endings.release(c, run.conversation_id, run.id, now)
     last = RunEnded(run_id=run.id, stop_reason=stop_reason, usage=run.usage, failure=failure)
     run_events.append(c, run.id, run_events.count(c, run.id) + 1, [last])
     return runs.get(c, run.organization_id, run.id), agents.get(c, run.organization_id, run.agent_id)
 
 
-def _claim(c: Connection, wish: Wish, run_id: RunId, place_id: str | None) -> bool:
+def _claim(c: Connection, wish: Wish, run_id: RunId, place_id: str | None) -> Conversation | None:
     if place_id is not None and waiting.first(c, wish.conversation_id) != place_id:
-        return False
+        return None
     out_of_line = place_id is not None
     return conversations.claim(c, wish.organization_id, wish.conversation_id, run_id, out_of_line=out_of_line)
 
 
 def _wait(c: Connection, wish: Wish, acceptor: Acceptor, run_id: RunId, place_id: str | None) -> Waits:
     conversation = conversations.get(c, wish.organization_id, wish.conversation_id)
+    if conversation.active_run_id is not None:
+        # The holder's end looks whether anybody waits. So it either sees who is about to, or is seen here.
+        runs.hold_end_off(c, RunId(conversation.active_run_id))
+        conversation = conversations.get(c, wish.organization_id, wish.conversation_id)
     holder = None if conversation.active_run_id is None else RunId(conversation.active_run_id)
     if place_id is not None:
         return Waits(place_id=place_id, holder=holder)

@@ -48,9 +48,11 @@ class Dispatcher:
         self._status_of = status_of
         self._look_s = LOOK_ALONE_S if alone else LOOK_S
         self._rung = asyncio.Event()
+        self._lacked_room = False
         self._closed = False
         self._task: asyncio.Task[None] | None = None
         bells.on("line", lambda _: self._rung.set())
+        driver.tell(lambda _run, _agent: self._hear_end())
 
     def start(self) -> None:
         """Begin to look."""
@@ -64,12 +66,17 @@ class Dispatcher:
             await self._task
             self._task = None
 
+    def _hear_end(self) -> None:
+        """A run has ended here. Whether its line moves a bell says; what waited for room may be in any line."""
+        if self._lacked_room:
+            self._rung.set()
+
     async def _work(self) -> None:
         while not self._closed:
             self._rung.clear()
             pause_s = self._look_s
             try:
-                while not self._closed and self._has_room() and await self._start_next():
+                while not self._closed and self._may_start() and await self._start_next():
                     pass
             except DatabaseUnavailable:  # it said so itself
                 self._rung.clear()
@@ -80,6 +87,10 @@ class Dispatcher:
                 pause_s = LOOK_S
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._rung.wait(), pause_s)
+
+    def _may_start(self) -> bool:
+        self._lacked_room = not self._has_room()
+        return not self._lacked_room
 
     async def _start_next(self) -> bool:
         """Start one; False when there is none."""

@@ -73,10 +73,11 @@ class Driver:
         self._live.add(live)
         return live
 
-    def announce(self, run: Run, agent: Agent) -> None:
-        """Tell of a run that has ended, whether or not it was driven here."""
+    def announce(self, run: Run, agent: Agent, *, others_wait: bool = True) -> None:
+        """Tell of a run that has ended, whether or not it was driven here, and the line where `others_wait` in it."""
         self._bells.ring("events", run.id)
-        self._bells.ring("line", run.conversation_id)
+        if others_wait:
+            self._bells.ring("line", run.conversation_id)
         for listener in self._listeners:
             listener(run, agent)
 
@@ -93,7 +94,7 @@ class Driver:
                 await stored
             self._live.remove(live.run.id)
             if live.log.ended and live.run.id not in self._live.left:
-                self.announce(turn.state.run, turn.state.view.agent)
+                self.announce(turn.state.run, turn.state.view.agent, others_wait=turn.state.others_wait)
 
     async def _to_its_end(self, turn: Turn, live: LiveRun) -> None:
         assert live.turn is not None

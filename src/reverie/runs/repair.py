@@ -22,7 +22,7 @@ from reverie.domain.stop_reason import RunStatus
 from reverie.loop.state import load_view, lost_result, results_message
 from reverie.runs import workers
 from reverie.runs.workers import Worker
-from reverie.storage import conversations, messages, runs, waiting
+from reverie.storage import conversations, endings, messages, runs, waiting
 from reverie.storage.database import Database
 
 
@@ -157,7 +157,7 @@ def _mend(
     for run in active:
         workers.end_dead_run(c, worker, run.id, now)
     if conversation.active_run_id is not None:
-        conversations.release(c, conversation.id, RunId(conversation.active_run_id), now)
+        endings.release(c, conversation.id, RunId(conversation.active_run_id), now)
     messages.drop_from_context(c, _named(faults, FaultKind.STRAY_PROMPT))
     orphans = {fault.tool_call_id for fault in faults if fault.kind is FaultKind.RESULT_WITHOUT_CALL}
     for message in context:

@@ -19,7 +19,7 @@ from reverie.domain.stop_reason import StopReason
 from reverie.loop.state import load_view, lost_result, results_message
 from reverie.runs.handover import put_back
 from reverie.runs.untold import untold
-from reverie.storage import conversations, messages, run_events, runs, waiting, workers
+from reverie.storage import endings, messages, run_events, runs, waiting, workers
 
 log = structlog.get_logger(__name__)
 
@@ -112,7 +112,7 @@ def _end(c: Connection, run: Run, now: datetime) -> None:
         failure=failure,
     )
     runs.stop_last_step(c, run.id, stop, "failed" if failure else "cancelled")
-    conversations.release(c, run.conversation_id, run.id, now)
+    endings.release(c, run.conversation_id, run.id, now)
     last = RunEnded(run_id=run.id, stop_reason=stop, usage=run.usage, failure=failure)
     _pair_calls(c, run, now)
     if run.background:

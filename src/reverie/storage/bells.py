@@ -32,11 +32,6 @@ def ring(c: Connection, bell: Bell, names: Iterable[str]) -> None:
         c.execute(_ring, {"text": text})
 
 
-def text_of(bell: Bell, name: str) -> str:
-    """What is notified, for those who ring within a query of their own."""
-    return f"{bell} {name}"
-
-
 def hear(text: str, heard: Heard) -> None:
     """Tell `heard` of each name in what was notified."""
     bell, *names = text.split()

@@ -1,17 +1,14 @@
 """Conversations: rows, the claim of the one run that may write, and the compiled prompt."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from reverie.domain.conversation import Conversation
 from reverie.domain.errors import NotFound
 from reverie.domain.ids import AgentId, ConversationId, MessageId, OrganizationId, RunId
 from reverie.domain.paging import Page
-from reverie.storage import bells
-from reverie.storage.dialect import dialect_of
 from reverie.storage.paging import fetch_page
 from reverie.storage.rows import TUPLE, RowMap
 from reverie.storage.schema import conversations, waiting
@@ -26,12 +23,8 @@ _this = update(conversations).where(conversations.c.id == bindparam("conversatio
 _free = conversations.c.active_run_id.is_(None)
 _line = select(waiting.c.seq).where(waiting.c.conversation_id == bindparam("conversation"))
 _next = _this.where(_free, conversations.c.organization_id == bindparam("organization"))
-_claim = _next.where(~_line.exists()).values(active_run_id=bindparam("run"))
-_claim_as_next = _next.values(active_run_id=bindparam("run"))
-_release = _this.where(conversations.c.active_run_id == bindparam("run")).values(
-    active_run_id=None, last_message_at=bindparam("now")
-)
-_ring_line = select(func.pg_notify(bells.CHANNEL, bindparam("bell"))).where(_line.exists())
+_claim_as_next = _next.values(active_run_id=bindparam("run")).returning(conversations)
+_claim = _claim_as_next.where(~_line.exists())
 
 
 def insert_conversation(c: Connection, conversation: Conversation) -> None:
@@ -121,21 +114,15 @@ def claim(
     run_id: RunId,
     *,
     out_of_line: bool = False,
-) -> bool:
-    """Make `run_id` the one run that may write; False when another one is, or somebody waits to be.
+) -> Conversation | None:
+    """Make `run_id` the one run that may write to the conversation; None when another one is, or somebody waits to be.
 
     With `out_of_line` it is the turn of the run, whoever waits.
     """
     query = _claim_as_next if out_of_line else _claim
     given = {"organization": organization_id, "conversation": conversation_id, "run": run_id}
-    return c.execute(query, given).rowcount == 1
-
-
-def release(c: Connection, conversation_id: ConversationId, run_id: RunId, now: datetime) -> None:
-    """Let the next run in; nothing happens when `run_id` is not the active one."""
-    c.execute(_release, {"conversation": conversation_id, "run": run_id, "now": now})
-    if dialect_of(c).rings():
-        c.execute(_ring_line, {"conversation": conversation_id, "bell": bells.text_of("line", conversation_id)})
+    row = c.execute(query, given).one_or_none()
+    return None if row is None else _map.read(row)
 
 
 def set_prompt(c: Connection, conversation_id: ConversationId, prompt_id: MessageId, fingerprint: str) -> None:

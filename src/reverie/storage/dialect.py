@@ -46,6 +46,10 @@ class Dialect(ABC):
         """Whether other processes can be told of something (`storage.bells`)."""
 
     @abstractmethod
+    def writes_together(self) -> bool:
+        """Whether one statement can hold several writes (`storage.together`), and is worth it."""
+
+    @abstractmethod
     def skip_locked(self, query: Select[Any], table: Table) -> Select[Any]:
         """`query` that holds the rows of `table` it finds, and passes over what another transaction holds."""
 
@@ -71,6 +75,9 @@ class SqliteDialect(Dialect):
     def rings(self) -> bool:
         return False
 
+    def writes_together(self) -> bool:
+        return False
+
     def skip_locked(self, query: Select[Any], table: Table) -> Select[Any]:
         return query  # there is one writer
 
@@ -93,6 +100,9 @@ class PostgresDialect(Dialect):
         return getattr(error.orig, "sqlstate", None) == "23505"
 
     def rings(self) -> bool:
+        return True
+
+    def writes_together(self) -> bool:
         return True
 
     def skip_locked(self, query: Select[Any], table: Table) -> Select[Any]:

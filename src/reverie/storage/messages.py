@@ -30,9 +30,8 @@ from reverie.storage.columns import member_of
 from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import RowMap, equals, loaded_by
 from reverie.storage.schema import conversations, messages, open_approvals
-from reverie.storage.search import index_messages, reindex_message
+from reverie.storage.search import reindex_message, store_messages
 
-_append = insert(messages)
 _close = delete(open_approvals).where(open_approvals.c.conversation_id == bindparam("conversation"))
 _open = insert(open_approvals).from_select(
     ["seq", "conversation_id"],
@@ -103,8 +102,7 @@ _FIRST: Mapping[str, int] = {MessageKind.PROMPT: 0, MessageKind.SUMMARY: 1}
 def append(c: Connection, new: Sequence[Message]) -> None:
     """Add `new` in order; their place in the conversation is the order of insertion."""
     if new:
-        c.execute(_append, [{**_map.values(message), "kind": message.body.kind} for message in new])
-        index_messages(c, new)
+        store_messages(c, new, [{**_map.values(message), "kind": message.body.kind} for message in new])
         _note_approvals(c, new)
 
 

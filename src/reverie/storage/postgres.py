@@ -4,18 +4,19 @@ Loaded when a URL says so: SQLAlchemy's asyncio part brings its whole ORM along 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import orjson
 import structlog
 from asyncpg.exceptions import InterfaceError, PostgresError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
+from sqlalchemy.util import greenlet_spawn
 
 from reverie.storage.bells import CHANNEL
 from reverie.storage.nul import clean_parameters_of
@@ -49,6 +50,8 @@ class PostgresRunner:
             pool_size=options.pool_size,
             max_overflow=options.pool_size,
             pool_pre_ping=False,
+            # The connection used last has the statements prepared and planned that the next transaction wants.
+            pool_use_lifo=True,
             pool_recycle=1800,
             json_serializer=json_text,
             json_deserializer=orjson.loads,
@@ -60,8 +63,7 @@ class PostgresRunner:
         self._readers = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def read(self, fn: Callable[[Connection], T]) -> T:
-        async with _connected(self._readers) as connection:
-            return await connection.run_sync(fn)
+        return await greenlet_spawn(_on_connection, self._readers.sync_engine, fn)
 
     async def write(self, fn: Callable[[Connection], T]) -> T:
         return await finish_despite_cancel(asyncio.ensure_future(self._write_in_turn(fn)))
@@ -70,15 +72,11 @@ class PostgresRunner:
         """Write, and once more where two writers held each other up: one of them was undone whole."""
         for attempt in range(1, WRITE_ATTEMPTS + 1):
             try:
-                return await self._write(fn)
+                return await greenlet_spawn(_in_transaction, self._engine.sync_engine, fn)
             except DBAPIError as error:
                 if getattr(error.orig, "sqlstate", None) != DEADLOCK or attempt == WRITE_ATTEMPTS:
                     raise
         raise AssertionError("the last attempt returns or raises")
-
-    async def _write(self, fn: Callable[[Connection], T]) -> T:
-        async with _connected(self._engine) as connection, connection.begin():
-            return await connection.run_sync(fn)
 
     async def listen(self, heard: Callable[[str], None], missed: Callable[[], None]) -> None:
         engine = _engine_without_pool(self._url)
@@ -94,21 +92,30 @@ class PostgresRunner:
         await self._engine.dispose()
 
 
-@asynccontextmanager
-async def _connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+# Each runs in a greenlet that the driver's waiting suspends: one for all steps of a transaction, since to make
+# one for each step, as the asynchronous face of an engine does, costs more than a statement.
+
+
+def _in_transaction(engine: Engine, fn: Callable[[Connection], T]) -> T:
+    with _connected(engine) as connection, connection.begin():
+        return fn(connection)
+
+
+def _on_connection(engine: Engine, fn: Callable[[Connection], T]) -> T:
+    with _connected(engine) as connection:
+        return fn(connection)
+
+
+def _connected(engine: Engine) -> Connection:
     """A connection of the pool.
 
     Raises:
         ConnectionError: the database lets nobody in, as while it starts.
     """
     try:
-        connection = await engine.connect()
+        return engine.connect()
     except (DBAPIError, PostgresError, InterfaceError) as error:
         raise ConnectionError(reason_of(error)) from error
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 async def _listen(connection: AsyncConnection, heard: Callable[[str], None], missed: Callable[[], None]) -> None:

@@ -45,7 +45,6 @@ _held = update(runs).where(
     runs.c.id == bindparam("run"), runs.c.fence == bindparam("held"), runs.c.completed_at.is_(None)
 )
 _WAITING: Final = RunStatus.CREATED
-_agent = update(agents).where(agents.c.id == bindparam("agent"))
 
 
 def insert_run(c: Connection, run: Run) -> None:
@@ -116,12 +115,9 @@ def _callback(run: Run, stop_reason: StopReason, now: datetime) -> Callback:
     )
 
 
-def note_on_agent(
-    c: Connection, agent_id: AgentId, *, now: datetime, duration_ms: int, stop_reason: StopReason
-) -> None:
-    """Remember on the agent how its last run ended."""
-    values = {"last_run_completion": now, "last_run_duration_ms": duration_ms, "last_stop_reason": stop_reason}
-    c.execute(_agent, {"agent": agent_id, **values})
+def hold_end_off(c: Connection, run_id: RunId) -> None:
+    """Let the run end only after this transaction, unless it has."""
+    c.execute(select(runs.c.seq).where(runs.c.id == run_id).with_for_update(read=True))
 
 
 def request_cancel(c: Connection, run_id: RunId) -> None:
@@ -297,6 +293,11 @@ def delete_run(c: Connection, run_id: RunId) -> None:
 def insert_step(c: Connection, step: Step) -> None:
     """Store a new step."""
     _steps.insert(c, step)
+
+
+def step_values(step: Step) -> dict[str, Any]:
+    """The columns of a step, for who stores it with other things."""
+    return _steps.values(step)
 
 
 def has_step(c: Connection, step_id: StepId) -> bool:

@@ -30,9 +30,9 @@ from reverie.storage.search.indexing import (
     drop_archive_vectors,
     drop_folder_vectors,
     drop_foreign_message_vectors,
-    index_messages,
     index_vectors,
     reindex_message,
+    store_messages,
 )
 
 __all__ = [
@@ -44,7 +44,6 @@ __all__ = [
     "drop_folder_vectors",
     "drop_foreign_message_vectors",
     "file_wish",
-    "index_messages",
     "index_vectors",
     "message_wish",
     "passage_wish",
@@ -54,6 +53,7 @@ __all__ = [
     "search_messages",
     "search_passages",
     "search_tools",
+    "store_messages",
     "tool_wish",
     "vector_length",
     "vector_support",

@@ -1,23 +1,26 @@
 """What SQLite and PostgreSQL search with: tables of words, and distances between vectors."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    ColumnClause,
     ColumnElement,
     Connection,
     Double,
     FromClause,
+    Insert,
     Integer,
     Select,
     String,
     bindparam,
     case,
     func,
+    insert,
     literal,
     literal_column,
     select,
@@ -26,12 +29,14 @@ from sqlalchemy import (
 from sqlalchemy import cast as sql_cast
 from sqlalchemy import column as sql_column
 from sqlalchemy import table as sql_table
-from sqlalchemy.dialects.postgresql import TSQUERY
+from sqlalchemy.dialects.postgresql import TSQUERY, array
 from sqlalchemy.sql.expression import TextClause
 from sqlalchemy.types import UserDefinedType
 
 from reverie.storage.columns import Json, Signs, Vector
+from reverie.storage.schema import messages
 from reverie.storage.search.corpora import Corpus
+from reverie.storage.together import inserted
 
 
 class Backend(ABC):
@@ -39,6 +44,10 @@ class Backend(ABC):
 
     add_message: TextClause
     forget_message: TextClause
+
+    @abstractmethod
+    def store_messages(self, c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Store new messages in order, with what `words` says of each: what it is found by; None: nothing."""
 
     @abstractmethod
     def postings(self, corpus: Corpus, number: int) -> Select[Any]:
@@ -108,6 +117,13 @@ class SqliteBackend(Backend):
         "FROM messages WHERE id = :id"
     )
     forget_message = text("DELETE FROM message_words WHERE rowid = (SELECT seq FROM messages WHERE id = :id)")
+    _store = insert(messages)
+
+    def store_messages(self, c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        c.execute(self._store, [{name: value for name, value in row.items() if name != "words"} for row in rows])
+        found = [{"id": row["id"], "text": row["words"]} for row in rows if row["words"] is not None]
+        if found:
+            c.execute(self.add_message, found)
 
     def postings(self, corpus: Corpus, number: int) -> Select[Any]:
         # No size yet: it would be looked up in the text's own row, for each row that is found.
@@ -169,6 +185,21 @@ class _Pgvector(UserDefinedType[Any]):
         return "vector"
 
 
+def _stored_with_words() -> Insert:
+    """A message and its words in one statement, which is one journey to the database instead of two."""
+    stored = inserted(messages, "its_").returning(*messages.c["seq", "body", "agent_id", "organization_id"])
+    row = stored.cte("stored").c
+    words = bindparam("its_words", type_=String)
+    # The index knows of each text whose it is, as words that stand beside its own: see `wanted`.
+    whose = func.array_to_tsvector(
+        array([func.replace(row[name], "-", "") for name in ("agent_id", "organization_id")])
+    )
+    said = func.to_tsvector(literal_column("'english'"), words).op("||")(whose)
+    places: list[ColumnClause[Any]] = [sql_column(name) for name in ("seq", "size", "words")]
+    found = select(row.seq, func.length(sql_cast(row.body, String)), said).where(words.is_not(None))
+    return insert(sql_table("message_words", *places)).from_select(places, found)
+
+
 class PostgresBackend(Backend):
     """tsvector with English stemming; distances by pgvector, or none."""
 
@@ -179,6 +210,10 @@ class PostgresBackend(Backend):
         "FROM messages WHERE id = :id"
     )
     forget_message = text("DELETE FROM message_words WHERE seq = (SELECT seq FROM messages WHERE id = :id)")
+    _store = _stored_with_words()
+
+    def store_messages(self, c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        c.execute(self._store, [{f"its_{name}": value for name, value in row.items()} for row in rows])
 
     def postings(self, corpus: Corpus, number: int) -> Select[Any]:
         words = sql_table(corpus.words, sql_column("seq"), sql_column("size"), sql_column("words"))

@@ -4,8 +4,8 @@ Words of passages, files' passages and tools are indexed by triggers, with the r
 messages lie within their JSON and are taken out here.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from sqlalchemy import Connection, delete, insert, select
 
@@ -24,21 +24,22 @@ Placed = Sequence[tuple[int, str, Sequence[float]]]
 """Place, holder and vector of each."""
 
 
-def index_messages(c: Connection, added: Iterable[Message]) -> None:
-    """Make stored messages findable by their words, in the transaction that stored them."""
-    rows = [
-        {"id": message.id, "text": words[:LONGEST]}
-        for message in added
-        if message.kind in SEARCHED_KINDS and (words := text_of(message.body))
-    ]
-    if rows:
-        c.execute(backend_of(c).add_message, rows)
+def store_messages(c: Connection, added: Sequence[Message], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Store `added`, whose columns are `rows`, findable by their words."""
+    worded = [{**row, "words": _words_of(message)} for message, row in zip(added, rows, strict=True)]
+    backend_of(c).store_messages(c, worded)
+
+
+def _words_of(message: Message) -> str | None:
+    """What a message is found by; None: nothing."""
+    return (text_of(message.body)[:LONGEST] or None) if message.kind in SEARCHED_KINDS else None
 
 
 def reindex_message(c: Connection, changed: Message) -> None:
     """Likewise for a message whose words were changed."""
     c.execute(backend_of(c).forget_message, {"id": changed.id})
-    index_messages(c, [changed])
+    if (words := _words_of(changed)) is not None:
+        c.execute(backend_of(c).add_message, {"id": changed.id, "text": words})
     seq = c.execute(select(messages.c.seq).where(messages.c.id == changed.id)).scalar_one()
     if _drop_vectors(c, MESSAGES, [seq]):
         c.execute(insert(message_vectors_due).values(seq=seq))
