@@ -117,7 +117,7 @@ def _callback(run: Run, stop_reason: StopReason, now: datetime) -> Callback:
 
 def hold_end_off(c: Connection, run_id: RunId) -> None:
     """Let the run end only after this transaction, unless it has."""
-    c.execute(select(runs.c.seq).where(runs.c.id == run_id).with_for_update(read=True))
+    c.execute(select(runs.c.seq).where(runs.c.id == run_id).with_for_update(key_share=True))
 
 
 def request_cancel(c: Connection, run_id: RunId) -> None:
