@@ -14,6 +14,7 @@ from reverie.domain.ids import RunId
 from reverie.domain.message import Message, MessageKind, MessageScope, text_of
 from reverie.domain.passage import Passage, SearchQuery
 from reverie.loop.state import View
+from reverie.storage import archives as archive_store
 from reverie.storage import blocks as block_store
 from reverie.storage import file_views, search
 from reverie.storage import groups as group_store
@@ -122,8 +123,9 @@ class TransactionMemory:
     def insert_passage(self, text: str, tags: Sequence[str], vector: Sequence[float] | None) -> Passage:
         return passage_store.insert_for_agent(self._c, self.agent, text, tags=tuple(tags), vector=vector, now=self._now)
 
-    def search_passages(self, query: SearchQuery) -> Sequence[Passage]:
-        return passage_store.search_for_agent(self._c, self.agent.organization_id, self.agent.id, query)
+    def search_passages(self, query: SearchQuery, vectors: Mapping[str, Sequence[float]]) -> Sequence[Passage]:
+        within = archive_store.of_agent(self._c, self.agent.id)
+        return [passage for passage, _ in passage_store.search_each(self._c, within, query, vectors)]
 
     def search_messages(self, query: SearchQuery, roles: Sequence[str]) -> Sequence[Message]:
         ids = search.search_messages(

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from reverie.auth.cipher import Cipher
 from reverie.context.pairing import OpenCalls
+from reverie.domain.agent import Agent
 from reverie.domain.content import ToolCall, ToolReturn
 from reverie.domain.errors import ModelError, NotFound, ToolError
 from reverie.domain.ids import UserId, make_id
@@ -31,10 +32,10 @@ from reverie.loop.memory import TransactionMemory
 from reverie.loop.offer import tool_names
 from reverie.loop.state import View
 from reverie.models.base import ModelCatalogs
-from reverie.storage import passages, search
+from reverie.storage import archives, passages, search
 from reverie.storage.database import Database
 from reverie.tools.arguments import parse_arguments
-from reverie.tools.base import AGENT_ID, Among, BuiltinTool, StateTool, ToolExecutor, ToolOutcome, ToolRun
+from reverie.tools.base import AGENT_ID, BuiltinTool, StateTool, ToolExecutor, ToolOutcome, ToolRun
 from reverie.tools.limits import cut
 from reverie.tools.rules import Executed, allowed_tools, args_override, requires_approval, violation
 
@@ -242,34 +243,23 @@ class Toolbox:
         )
 
     async def embed(self, view: View, text: str) -> Sequence[float] | None:
-        """The vector of `text` by the agent's embedding model; None where there is none or it fails."""
-        try:
-            catalog = await self._catalogs.of(view.agent.organization_id)
-            embedder = (
-                await catalog.embedder(view.agent.embedding)
-                if view.agent.embedding
-                else await catalog.default_embedder()
-            )
-            return None if embedder is None else (await embedder.embed([text]))[0]
-        except (ModelError, NotFound) as error:
-            # Text search carries on alone; a failing embedder must not fail the agent's memory.
-            log.warning("embedding_failed", agent_id=view.agent.id, error=str(error))
-            return None
-
-    async def embed_wish(self, view: View, text: str, among: Among) -> Sequence[float] | None:
-        """The vector to search with: of the words that tell something there, by the model of what is searched."""
+        """The vector of a text for the agent's own archive; None where it has no model or that fails."""
         agent = view.agent
+        attached = await self._database.read(lambda c: archives.of_agent(c, agent.id))
+        return await self._embed(agent, attached[0].embedding if attached else agent.embedding, text)
 
-        def wish(c: Connection) -> str:
-            if among == "messages":
-                return search.message_wish(c, agent.organization_id, text, MessageScope(agent_id=agent.id))
-            return passages.wish(
-                c, agent.organization_id, passages.archive_ids_of(c, agent.organization_id, agent.id), text
-            )
+    async def embed_for_passages(self, view: View, text: str) -> dict[str, Sequence[float]]:
+        """The vectors to search with by embedding model: of the words that tell something in archives of that model."""
+        agent = view.agent
+        wishes = await self._database.read(lambda c: passages.wishes(c, archives.of_agent(c, agent.id), text))
+        made = {handle: await self._embed(agent, handle, wish) for handle, wish in wishes.items()}
+        return {handle: vector for handle, vector in made.items() if vector is not None}
 
-        told = await self._database.read(wish)
-        if among == "passages":
-            return await self.embed(view, told)
+    async def embed_for_messages(self, view: View, text: str) -> Sequence[float] | None:
+        """The vector to search messages with: of the words that tell something among them."""
+        agent = view.agent
+        scope = MessageScope(agent_id=agent.id)
+        told = await self._database.read(lambda c: search.message_wish(c, agent.organization_id, text, scope))
         try:
             embedder = await (await self._catalogs.of(agent.organization_id)).default_embedder()
             if embedder is None:
@@ -278,6 +268,17 @@ class Toolbox:
             return (await embedder.embed([told]))[0]
         except (ModelError, NotFound) as error:
             log.warning("embedding_failed", agent_id=agent.id, error=str(error))
+            return None
+
+    async def _embed(self, agent: Agent, handle: str | None, text: str) -> Sequence[float] | None:
+        if handle is None:
+            return None
+        try:
+            embedder = await (await self._catalogs.of(agent.organization_id)).embedder(handle)
+            return (await embedder.embed([text]))[0]
+        except (ModelError, NotFound) as error:
+            # Text search carries on alone; a failing embedder must not fail the agent's memory.
+            log.warning("embedding_failed", agent_id=agent.id, model=handle, error=str(error))
             return None
 
     def library(self, view: View) -> Library:
@@ -355,8 +356,11 @@ class _Services:
     async def embed(self, text: str) -> Sequence[float] | None:
         return await self.toolbox.embed(self.view, text)
 
-    async def embed_wish(self, text: str, among: Among) -> Sequence[float] | None:
-        return await self.toolbox.embed_wish(self.view, text, among)
+    async def embed_for_passages(self, text: str) -> Mapping[str, Sequence[float]]:
+        return await self.toolbox.embed_for_passages(self.view, text)
+
+    async def embed_for_messages(self, text: str) -> Sequence[float] | None:
+        return await self.toolbox.embed_for_messages(self.view, text)
 
 
 def _ahead(view: View, run: Run, before: Sequence[str]) -> tuple[Executed, ...]:

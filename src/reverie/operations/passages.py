@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from datetime import datetime
-from functools import partial
 
 from sqlalchemy import Connection
 
 from reverie.auth.keys import Caller, Scope
 from reverie.domain.agent import Agent
 from reverie.domain.errors import NotFound
-from reverie.domain.ids import AgentId, ArchiveId, OrganizationId, PassageId
+from reverie.domain.ids import AgentId, ArchiveId, PassageId
 from reverie.domain.paging import Page
 from reverie.domain.passage import Archive, Passage, PassageChanges, SearchHit, SearchQuery
 from reverie.domain.unset import UNSET
@@ -168,31 +167,15 @@ async def stored_bytes(ops: Operations, caller: Caller) -> int:
 async def _search(
     ops: Operations, caller: Caller, within: Sequence[Archive], query: SearchQuery
 ) -> list[tuple[Passage, SearchHit]]:
-    """Search each group of archives with a vector of the model they were made with, and merge."""
-    groups: dict[str | None, list[ArchiveId]] = {}
-    for archive in within:
-        if archive.passage_count:
-            groups.setdefault(archive.embedding if query.text else None, []).append(archive.id)
-    found: list[tuple[Passage, SearchHit]] = []
-    for handle, ids in groups.items():
-        wants_vector = query.mode != "text" and query.vector is None
-        vector = query.vector
-        if wants_vector and handle is not None and query.text:
-            wish = await ops.database.read(partial(_wish, caller.organization_id, ids, query.text))
+    """Search archives by words, and by meaning with a vector of the model that each was made with."""
+    vectors: dict[str, Sequence[float]] = {}
+    text = query.text
+    if text and query.mode != "text" and query.vector is None:
+        for handle, wish in (await ops.database.read(lambda c: passages.wishes(c, within, text))).items():
             vector = await embed_query(ops, caller, handle, wish)
-        whole = replace(query, vector=vector)
-        found += await ops.database.read(partial(_search_group, caller.organization_id, ids, whole))
-    return sorted(found, key=lambda item: -item[1].score)[: query.limit]
-
-
-def _wish(organization_id: OrganizationId, archive_ids: Sequence[ArchiveId], text: str, c: Connection) -> str:
-    return passages.wish(c, organization_id, archive_ids, text)
-
-
-def _search_group(
-    organization_id: OrganizationId, archive_ids: Sequence[ArchiveId], query: SearchQuery, c: Connection
-) -> list[tuple[Passage, SearchHit]]:
-    return passages.search(c, organization_id, archive_ids, query)
+            if vector is not None:
+                vectors[handle] = vector
+    return await ops.database.read(lambda c: passages.search_each(c, within, query, vectors))
 
 
 async def _agent_with_archives(ops: Operations, caller: Caller, agent_id: AgentId) -> tuple[Agent, list[Archive]]:

@@ -1,6 +1,7 @@
 """Passages: rows, their tags, and their places in the index."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -157,17 +158,36 @@ def search(
     return [(found[PassageId(hit.id)], hit) for hit in hits if hit.id in found]
 
 
-def wish(c: Connection, organization_id: OrganizationId, archive_ids: Sequence[str], text: str) -> str:
-    """What of `text` to make a vector of, to search these archives with."""
-    return passage_wish(c, organization_id, archive_ids, text)
+def wishes(c: Connection, within: Sequence[Archive], text: str) -> dict[str, str]:
+    """What of `text` to make vectors of, to search these archives with; by embedding model."""
+    return {
+        handle: passage_wish(c, group[0].organization_id, [archive.id for archive in group], text)
+        for handle, group in _by_model(within).items()
+        if handle is not None
+    }
 
 
-def search_for_agent(
-    c: Connection, organization_id: OrganizationId, agent_id: AgentId, query: SearchQuery
-) -> list[Passage]:
-    """Search all archives of the agent, best first."""
-    ids = archive_ids_of(c, organization_id, agent_id)
-    return [passage for passage, _ in search(c, organization_id, ids, query)]
+def search_each(
+    c: Connection, within: Sequence[Archive], query: SearchQuery, vectors: Mapping[str, Sequence[float]]
+) -> list[tuple[Passage, SearchHit]]:
+    """Search archives of any embedding models, best first: each with the query's own vector, or that of its model.
+
+    Where there is none, as for a model that failed, words alone are searched.
+    """
+    found: list[tuple[Passage, SearchHit]] = []
+    for handle, group in _by_model(within).items():
+        vector = query.vector if query.vector is not None or handle is None else vectors.get(handle)
+        whole = replace(query, vector=vector)
+        found += search(c, group[0].organization_id, [archive.id for archive in group], whole)
+    return sorted(found, key=lambda item: -item[1].score)[: query.limit]
+
+
+def _by_model(within: Sequence[Archive]) -> dict[str | None, list[Archive]]:
+    groups: dict[str | None, list[Archive]] = {}
+    for archive in within:
+        if archive.passage_count:
+            groups.setdefault(archive.embedding, []).append(archive)
+    return groups
 
 
 def archive_ids_of(c: Connection, organization_id: OrganizationId, agent_id: AgentId) -> Sequence[str]:

@@ -143,8 +143,8 @@ class MemoryPort(Protocol):
         """Add to the agent's archive, which is made when there is none."""
         ...
 
-    def search_passages(self, query: SearchQuery) -> Sequence[Passage]:
-        """Search all archives of the agent, best first."""
+    def search_passages(self, query: SearchQuery, vectors: Mapping[str, Sequence[float]]) -> Sequence[Passage]:
+        """Search all archives of the agent, best first; each with the vector of its embedding model, where given."""
         ...
 
     def search_messages(self, query: SearchQuery, roles: Sequence[str]) -> Sequence[Message]:
@@ -192,10 +192,6 @@ class FileLibrary(Protocol):
         ...
 
 
-Among = Literal["messages", "passages"]
-"""What memory tools search."""
-
-
 class ToolServices(Protocol):
     """What state tools may fetch before their transaction."""
 
@@ -205,11 +201,15 @@ class ToolServices(Protocol):
         ...
 
     async def embed(self, text: str) -> Sequence[float] | None:
-        """The vector of `text` by the agent's embedding model; None: it has none, or it failed."""
+        """The vector of `text` by the model of the agent's own archive; None: it has none, or it failed."""
         ...
 
-    async def embed_wish(self, text: str, among: Among) -> Sequence[float] | None:
-        """The vector to search messages or passages with; None: search by words."""
+    async def embed_for_passages(self, text: str) -> Mapping[str, Sequence[float]]:
+        """The vectors to search the agent's archives with, by embedding model; none for one that failed."""
+        ...
+
+    async def embed_for_messages(self, text: str) -> Sequence[float] | None:
+        """The vector to search messages with; None: search by words."""
         ...
 
 

@@ -205,8 +205,22 @@ async def test_without_an_extension_search_still_answers(ops: Operations) -> Non
         c.info["pgvector"] = False
         agent = agent_rows.get(c, ME.organization_id, agent_id)
         query = SearchQuery(text="cat", vector=[1.0] * 64)
-        found = store.search_for_agent(c, agent.organization_id, agent.id, query)
+        found = store.search_each(c, archive_rows.of_agent(c, agent.id), query, {})
         del c.info["pgvector"]
         return found
 
-    assert [item.text for item in await ops.database.read(without)] == [FACTS[0]]
+    assert [item.text for item, _ in await ops.database.read(without)] == [FACTS[0]]
+
+
+async def test_an_agent_writes_and_finds_by_the_model_of_each_archive(ops: Operations) -> None:
+    draft = AgentDraft(tool_names=("archival_memory_insert", "archival_memory_search"))
+    agent_id = (await agents.create(ops, ME, draft)).agent.id
+    foreign = await archives.create(ops, ME, ArchiveDraft(name="wide", embedding="toy/wide"))
+    await agents.attach_archive(ops, ME, agent_id, foreign.id)
+
+    async def run(tool: str, **arguments: str) -> str:
+        return str((await agents.run_tool(ops, ME, agent_id, tool, arguments)).value)
+
+    await run("archival_memory_insert", content="a kitten sleeps")
+    await passages.create(ops, ME, agent_id, "rain in may")
+    assert "kitten" in await run("archival_memory_search", query="feline")

@@ -1,6 +1,7 @@
 """Long-term memory that is searched."""
 
 import json
+from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from reverie.domain.errors import ToolError
@@ -81,8 +82,8 @@ class ArchivalMemorySearch(StateTool):
     )
 
     async def prepare(self, args: JsonObject, services: ToolServices) -> object:
-        """The query's vector."""
-        return await services.embed_wish(args["query"], "passages") if args["query"].strip() else None
+        """The query's vectors, by embedding model."""
+        return await services.embed_for_passages(args["query"]) if args["query"].strip() else {}
 
     def apply(self, args: JsonObject, prepared: object, memory: MemoryPort) -> str:
         """See `StateTool.apply`."""
@@ -90,13 +91,13 @@ class ArchivalMemorySearch(StateTool):
         found = memory.search_passages(
             SearchQuery(
                 text=args["query"].strip(),
-                vector=prepared if isinstance(prepared, list | tuple) else None,
                 limit=min(max(args.get("top_k", DEFAULT_LIMIT), 1), MOST),
                 tags=tuple(args.get("tags", [])),
                 match_all_tags=args.get("tag_match_mode", "any") == "all",
                 start=times.read_bound(args.get("start_datetime"), "start_datetime", zone, end=False),
                 end=times.read_bound(args.get("end_datetime"), "end_datetime", zone, end=True),
-            )
+            ),
+            prepared if isinstance(prepared, Mapping) else {},
         )
         results = [
             {"timestamp": times.write(item.created_at, zone), "tags": list(item.tags), "content": item.text}

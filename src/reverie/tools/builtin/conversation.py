@@ -60,7 +60,7 @@ class ConversationSearch(StateTool):
     async def prepare(self, args: JsonObject, services: ToolServices) -> object:
         """The vector of the query, where there is a query."""
         query = args.get("query", "").strip()
-        return await services.embed_wish(query, "messages") if query else None
+        return await services.embed_for_messages(query) if query else None
 
     def apply(self, args: JsonObject, prepared: object, memory: MemoryPort) -> str:
         """See `StateTool.apply`."""

@@ -147,7 +147,7 @@ class SearchMemory(StateTool):
         end = None if newest is None else memory.now - timedelta(minutes=newest)
         zone = times.zone_of(memory.agent.timezone)
         said = memory.heard().strip()
-        stored = memory.search_passages(SearchQuery(text=said, vector=None, limit=_LIMIT, start=start, end=end))
+        stored = memory.search_passages(SearchQuery(text=said, limit=_LIMIT, start=start, end=end), {})
         results: list[JsonObject] = [
             {"timestamp": times.write(item.created_at, zone), "from": "archive", "content": item.text}
             for item in stored
