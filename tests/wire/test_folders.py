@@ -170,12 +170,14 @@ def test_duplicates_are_handled_as_the_upload_says(client: Letta, server: Server
             files={"file": ("a.tar.md", b"five")},
         )
     assert skipped.headers["x-upload-result"] == "skipped"
-    assert skipped.json()["id"] == third.id
+    assert skipped.json()["id"] == first.id, "the file that bears the name, not a later one that was given a number"
     replaced = upload(client, folder_id, "other.md", "six", name="a.tar.md", duplicate_handling="replace")
-    assert replaced.file_name == third.file_name
-    assert {file.id for file in client.folders.files.list(folder_id)} == {first.id, second.id, replaced.id}
-    read = wait_read(client, folder_id, first.id, second.id, replaced.id)
-    assert [file.content for file in read] == ["one", "two", "six"]
+    assert replaced.file_name == first.file_name
+    numbered = upload(client, folder_id, "a.tar_(1).md", "seven", duplicate_handling="replace")
+    assert numbered.file_name == second.file_name
+    assert {file.id for file in client.folders.files.list(folder_id)} == {third.id, replaced.id, numbered.id}
+    read = wait_read(client, folder_id, third.id, replaced.id, numbered.id)
+    assert [file.content for file in read] == ["three", "six", "seven"]
     with pytest.raises(UnprocessableEntityError):
         upload(client, folder_id, "a.md", "x", duplicate_handling="both")
 

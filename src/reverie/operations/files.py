@@ -31,7 +31,7 @@ async def upload(ops: Operations, caller: Caller, folder_id: FolderId, given: Up
     def store(c: Connection) -> tuple[File, bool]:
         # Held, so that two files of one name do not get the same number.
         folder = folders.get(c, caller.organization_id, folder_id, lock=True)
-        earlier = files.find_original(c, folder, name)
+        earlier = files.find_named(c, folder, name)
         if earlier is not None:
             match given.duplicates:
                 case "skip":

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-from sqlalchemy import Connection, and_, insert, or_, select, update
+from sqlalchemy import Connection, and_, case, insert, or_, select, update
 
 from reverie.domain.errors import NotFound
 from reverie.domain.folder import UNFINISHED, File, FileStatus, Folder
@@ -37,10 +37,11 @@ def get(c: Connection, folder: Folder, file_id: str) -> File:
     return _map.read(row)
 
 
-def find_original(c: Connection, folder: Folder, name: str) -> File | None:
-    """The newest file of the folder that was uploaded under `name`."""
-    query = select(files).where(files.c.folder_id == folder.id, files.c.original_file_name == name)
-    row = c.execute(query.order_by(files.c.seq.desc()).limit(1)).one_or_none()
+def find_named(c: Connection, folder: Folder, name: str) -> File | None:
+    """The file of the folder that bears `name`, or else the newest that was uploaded under it."""
+    bears = files.c.file_name == f"{folder.name}/{name}"
+    query = select(files).where(files.c.folder_id == folder.id, bears | (files.c.original_file_name == name))
+    row = c.execute(query.order_by(case((bears, 0), else_=1), files.c.seq.desc()).limit(1)).one_or_none()
     return None if row is None else _map.read(row)
 
 
