@@ -162,6 +162,9 @@ def test_files_are_searched_for_patterns(client: Letta, provider: Provider) -> N
     assert 'grep_files(pattern="entry", offset=20)' in first
     last = result_of(client, agent.id, provider, "grep_files", pattern="entry", offset=100, include="*other.md")
     assert "Found 2 total matches across 1 files (none at offset 100)" in last
+    for glob in ("*o[s-u]her.{md,txt}", "*[!a-k]ther.m?", "*/other.md"):
+        told = result_of(client, agent.id, provider, "grep_files", pattern="kind", include=glob)
+        assert "Found 1 total matches across 1 files" in told, (glob, told)
     assert "No matches found" in result_of(client, agent.id, provider, "grep_files", pattern="zebra")
     assert "No files match" in result_of(client, agent.id, provider, "grep_files", pattern="x", include="*.pdf")
     assert "cannot be used" in result_of(client, agent.id, provider, "grep_files", pattern="(?<=a)b")

@@ -90,7 +90,8 @@ def test_after_every_n_turns_the_companion_reads_what_was_said_and_edits_the_sha
     block = client.agents.blocks.retrieve("human", agent_id=main.id)
     changes = ask(server, "GET", f"/v1/blocks/{block.id}/history")
     actors = [change["actor"] for change in changes]
-    assert any(actor["agent_id"] == companion and actor["run_id"] == run.id for actor in actors)
+    (actor,) = [actor for actor in actors if actor["agent_id"] == companion and actor["run_id"] == run.id]
+    assert actor["reason"] == {"kind": "sleeptime", "agent_id": main.id, "conversation_id": main.id}
     # The next review begins where this one ended.
     provider.script(reply(call("memory_finish_edits")), when=sleeps)
     client.agents.messages.create(main.id, input="third")

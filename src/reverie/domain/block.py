@@ -170,7 +170,10 @@ class BlockChange:
     before: str
     after: str
     actor: JsonObject
-    """`{"kind": "agent", "agent_id", "run_id", "tool"}` or `{"kind": "api", "user_id", "key_id"}`."""
+    """`{"kind": "agent", "agent_id", "run_id", "tool"}` or `{"kind": "api", "user_id", "key_id"}`.
+
+    What a sleeptime agent changed has a `reason` too: the agent and the conversation that it reviewed.
+    """
     created_at: datetime
 
 

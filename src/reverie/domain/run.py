@@ -85,6 +85,13 @@ class Run:
         return self.metadata.get("group_id")
 
     @property
+    def reviewed(self) -> tuple[str, str] | None:
+        """The agent and the conversation that a sleeptime run looks at."""
+        if self.metadata.get("run_type") != "sleeptime":
+            return None
+        return self.metadata.get("main_agent_id", ""), self.metadata.get("main_conversation_id", "")
+
+    @property
     def callers(self) -> tuple[str, ...]:
         """The agents that wait for this run, the first one first, when another agent asked for it."""
         return tuple(self.metadata.get("callers", ()))

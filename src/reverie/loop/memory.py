@@ -10,9 +10,10 @@ from reverie.domain.agent import Agent, AgentType
 from reverie.domain.block import Block, BlockDraft, overlaid
 from reverie.domain.errors import Conflict, InvalidInput, NotFound, ToolError
 from reverie.domain.folder import FileView, OpenOutcome
-from reverie.domain.ids import RunId
+from reverie.domain.json import JsonObject
 from reverie.domain.message import Message, MessageKind, MessageScope, text_of
 from reverie.domain.passage import Passage, SearchQuery
+from reverie.domain.run import Run
 from reverie.loop.state import View
 from reverie.storage import archives as archive_store
 from reverie.storage import blocks as block_store
@@ -28,12 +29,12 @@ class TransactionMemory:
     """Implements `tools.base.MemoryPort` over one open connection."""
 
     def __init__(
-        self, c: Connection, view: View, *, run_id: RunId | None, now: datetime, asked_at: datetime | None = None
+        self, c: Connection, view: View, *, run: Run | None, now: datetime, asked_at: datetime | None = None
     ) -> None:
-        """`run_id`: None where a tool is run by hand. `asked_at`: when calls were asked for, where that was earlier."""
+        """`run`: None where a tool is run by hand. `asked_at`: when calls were asked for, where that was earlier."""
         self._c = c
         self._view = view
-        self._run_id = run_id
+        self._run = run
         self._now = now
         self._asked_at = asked_at
         self._read = {block.id: block.version for block in view.details.blocks}
@@ -172,5 +173,11 @@ class TransactionMemory:
             )
         return block
 
-    def _actor(self) -> dict[str, str | None]:
-        return {"kind": "agent", "agent_id": self.agent.id, "run_id": self._run_id, "tool": self._tool_name}
+    def _actor(self) -> JsonObject:
+        run_id = None if self._run is None else self._run.id
+        actor: JsonObject = {"kind": "agent", "agent_id": self.agent.id, "run_id": run_id, "tool": self._tool_name}
+        # The companion and its runs go with its agent, but a shared block and its history stay: they tell why.
+        if self.agent.agent_type in _SLEEPTIME and self._run is not None and self._run.reviewed:
+            agent_id, conversation_id = self._run.reviewed
+            actor["reason"] = {"kind": "sleeptime", "agent_id": agent_id, "conversation_id": conversation_id}
+        return actor

@@ -184,7 +184,7 @@ class Toolbox:
 
         `asked_at`: when the model asked for them, where that was before `view` was read.
         """
-        memory = TransactionMemory(c, view, run_id=run.id, now=now, asked_at=asked_at)
+        memory = TransactionMemory(c, view, run=run, now=now, asked_at=asked_at)
         returns: list[ToolReturn] = []
         for item in prepared:
             if isinstance(item, _Settled):
@@ -239,7 +239,7 @@ class Toolbox:
         if isinstance(prepared, _Settled):
             return prepared.outcome
         return await self._database.write(
-            lambda c: _apply_one(c, TransactionMemory(c, view, run_id=None, now=now), prepared)
+            lambda c: _apply_one(c, TransactionMemory(c, view, run=None, now=now), prepared)
         )
 
     async def embed(self, view: View, text: str) -> Sequence[float] | None:

@@ -14,6 +14,8 @@ LONGEST_PATTERN: Final = 1000
 _SLICE_CHARS: Final = 65_536
 """Text that is looked at in one go; between two, other threads get their turn."""
 _GLOB_ONLY: Final = re.compile(r"[^\^$()\[\]{}\\+|]*[*?][^\^$()\[\]{}\\+|]*")
+_GLOB_PARTS: Final = re.compile(r"\[[!^]?[^\]\\!^]+\]|\{[^{}]+\}|.", re.DOTALL)
+_WILDCARDS: Final = {"*": ".*", "?": "."}
 _WHOLE_TEXT: Final = re.compile(r"\\[Az]|\(\?[a-zA-Z]*-")
 """What means something else in a slice of many lines than in one line."""
 
@@ -72,11 +74,24 @@ def compile_pattern(text: str) -> Pattern:
 
 
 def compile_name_pattern(text: str) -> Pattern:
-    """A pattern for names; `*.md` is read as a glob, everything else as a regular expression."""
-    if _GLOB_ONLY.fullmatch(text) and not text.startswith(".*"):
-        escaped = "".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in text)
-        return compile_pattern(f"{escaped}$")
+    """A pattern for names: `*.md` and what else starts with a star is a glob, as no regular expression does.
+
+    Without a star in front, what has signs of a regular expression is one.
+    """
+    if text.startswith("*") or (_GLOB_ONLY.fullmatch(text) and not text.startswith(".*")):
+        return compile_pattern("".join(_of_glob(part) for part in _GLOB_PARTS.findall(text)) + "$")
     return compile_pattern(text)
+
+
+def _of_glob(part: str) -> str:
+    """One part of a glob as a regular expression: a wildcard, a class such as `[!0-9]`, a choice such as `{md,txt}`."""
+    if part in _WILDCARDS:
+        return _WILDCARDS[part]
+    if part.startswith("[") and part.endswith("]"):
+        return ("[^" if part[1] in "!^" else "[") + part[1:-1].lstrip("!^").replace("[", r"\[") + "]"
+    if part.startswith("{") and part.endswith("}"):
+        return "(?:" + "|".join(re.escape(choice.strip()) for choice in part[1:-1].split(",")) + ")"
+    return re.escape(part)
 
 
 def _slices(text: str) -> Iterator[tuple[int, list[str]]]:
