@@ -179,6 +179,8 @@ def test_sleeptime_is_turned_on_and_off_later(client: Letta, server: Server) -> 
     on = client.agents.retrieve(agent.id, include=["agent.managed_group"])
     companion = group_of(on).agent_ids[0]
     client.agents.update(agent.id, enable_sleeptime=True)
+    # Programs send whole forms: what is null there is not meant to take the companion and all it did away.
+    client.agents.update(agent.id, enable_sleeptime=None, name=f"form-{uuid4()}")
     again = client.agents.retrieve(agent.id, include=["agent.managed_group"])
     assert group_of(again).id == group_of(on).id
     persona = client.agents.blocks.retrieve("memory_persona", agent_id=companion)

@@ -195,7 +195,7 @@ class AgentCreate(_AgentFields):
 
 
 _NULLABLE: Final = frozenset(
-    {"embedding", "context_window_limit", "compaction_settings", "response_format", "description", "enable_sleeptime",
+    {"embedding", "context_window_limit", "compaction_settings", "response_format", "description",
      "max_files_open", "per_file_view_window_char_limit", "hidden", "project_id", "template_id", "base_template_id",
      "last_run_completion", "last_run_duration_ms", "last_stop_reason"}
 )  # fmt: skip
