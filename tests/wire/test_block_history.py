@@ -81,7 +81,7 @@ def test_a_restored_version_is_in_the_next_prompt_and_is_a_change_itself(
     assert "Work: unknown" in provider.requests[-1].system
     client.blocks.update(block_id, value="x", limit=5)
     too_long = server.http.post(f"/v1/blocks/{block_id}/history/2/restore")
-    assert too_long.status_code == 400
+    assert too_long.status_code == 422
     assert client.blocks.retrieve(block_id).value == "x"
 
 
