@@ -21,6 +21,7 @@ from reverie.api.app import create_app
 from reverie.api.context import ApiOptions
 from reverie.api.errors import status_of
 from reverie.api.security import SecurityOptions
+from reverie.api.wire.runs import run_outcome
 from reverie.auth.call_keys import CallKeys
 from reverie.auth.keys import Gate
 from reverie.auth.secrets import ServerSecrets, load_secrets
@@ -253,7 +254,7 @@ async def _start_runs(
         workers=settings.workers,
     )
     engine = RunEngine(deps, options, status_of)
-    callbacks = Callbacks(database, stored.secrets.signer, utc_now, settings.web_options())
+    callbacks = Callbacks(database, stored.secrets.signer, utc_now, settings.web_options(), run_outcome)
     engine.tell(lambda run, _: callbacks.ring() if run.callback_url else None)
     drain.asks = lambda: engine.draining
     tools.peers.bind(engine)

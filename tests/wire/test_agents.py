@@ -243,6 +243,7 @@ def test_blocks_and_tools_given_by_id_are_attached(client: Letta) -> None:
 
 def test_settings_reach_the_model(client: Letta, provider: Provider) -> None:
     agent = bare_agent(client, model_settings={"provider_type": "openai", "temperature": 0.5, "max_output_tokens": 321})
+    assert (_settings(agent).parallel_tool_calls, _settings(agent).strict) == (True, False)  # what applies unsaid
     provider.script(say("ok"))
     client.agents.messages.create(agent.id, input="hi")
     body = provider.requests[0].body

@@ -1,5 +1,6 @@
 """Calls that wait for a person, and calls that the client runs itself."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import uuid4
 
@@ -125,7 +126,7 @@ def test_a_user_message_while_an_approval_is_pending_is_409(client: Letta, provi
     done = client.agents.messages.create(agent.id, messages=_answer("c1"))
     assert done.stop_reason.stop_reason == "end_turn"
     with pytest.raises(APIStatusError) as second:
-        client.agents.messages.create(agent.id, messages=_answer("c1"))
+        client.agents.messages.create(agent.id, messages=_answer("c1", approve=False))
     assert second.value.status_code in (400, 409)
     assert "No tool call is currently awaiting approval" in str(second.value.body)
 
@@ -150,6 +151,42 @@ def test_an_answer_sent_again_goes_on_with_a_turn_that_broke_off(client: Letta, 
     again = client.agents.messages.create(agent.id, messages=_answer("c1"))
     assert kinds(again.messages) == ["assistant_message"]
     assert provider.requests[-1].shape == ["system", "user", f"assistant:{asks}", "tool:echo: a"]
+    for _ in range(2):  # and again: what that came to, no second turn, whatever was said since
+        once_more = client.agents.messages.create(agent.id, messages=_answer("c1"))
+        assert once_more.messages == again.messages
+        client.agents.messages.create(agent.id, input="something else")
+    with pytest.raises(APIStatusError, match="No tool call is currently awaiting approval"):
+        client.agents.messages.create(agent.id, messages=_answer("c1", approve=False))
+    provider.script(say("a new word"))
+    spoken = [*_answer("c1"), {"role": "user", "content": "and now?"}]
+    assert client.agents.messages.create(agent.id, messages=spoken).messages[0].content == "a new word"  # type: ignore[union-attr]
+    assert provider.requests[-1].shape[-1] == "user"
+
+
+@pytest.mark.one_database("sqlite")
+def test_an_answer_goes_on_after_words_that_were_cut_and_after_a_compaction(client: Letta, provider: Provider) -> None:
+    agent, asks, _ = _gated(client)
+    gate = provider.gate("cut")
+    provider.script(call(asks, text="a", id="c1"), reply(say("half of it"), gate, say("late")))
+    client.agents.messages.create(agent.id, input="go")
+    with ThreadPoolExecutor() as pool:
+        sent = pool.submit(lambda: client.agents.messages.create(agent.id, messages=_answer("c1")))
+        gate.wait_reached()
+        client.agents.messages.cancel(agent.id)
+        sent.result(timeout=30)
+    provider.script(say("done"))
+    again = client.agents.messages.create(agent.id, messages=_answer("c1"))
+    assert again.messages[-1].content == "done"  # type: ignore[union-attr]
+    assert "your reply was cut off" in provider.requests[-1].turns[-1].text
+    assert client.agents.messages.create(agent.id, messages=_answer("c1")).messages == again.messages
+    provider.script(call(asks, text="b", id="c2"), fail(400), say("what was said"), say("done again"))
+    client.agents.messages.create(agent.id, input="go")
+    with pytest.raises(APIStatusError):
+        client.agents.messages.create(agent.id, messages=_answer("c2"))
+    client.agents.messages.compact(agent.id, compaction_settings={"mode": "all"})
+    again = client.agents.messages.create(agent.id, messages=_answer("c2"))
+    assert again.messages[-1].content == "done again"  # type: ignore[union-attr]
+    assert not any(item.startswith("tool:") for item in provider.requests[-1].shape)
 
 
 @pytest.mark.one_database("sqlite")
@@ -172,6 +209,7 @@ def test_nobody_is_asked_about_a_call_that_may_not_run(client: Letta, provider: 
     assert seen[-1].stop_reason == "requires_approval"
     stored = client.agents.messages.list(agent.id, order="asc").items
     asked: Any = [item for item in stored if item.message_type == "approval_request_message"]
+    assert {item.tool_call.tool_call_id for item in seen if item.message_type == "approval_request_message"} == {"c6"}
     assert [[item.tool_call_id for item in request.tool_calls] for request in asked] == [["c6"]]
     results = dict(result for turn in provider.requests[2].turns for result in turn.results)
     assert "may not be called now" in results["c1"]

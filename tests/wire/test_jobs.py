@@ -203,8 +203,12 @@ def test_a_callback_is_signed_and_tried_again_until_it_is_taken(
         done = until(lambda: client.runs.retrieve(run.id), lambda seen: seen.callback_status_code == 200)
     assert done.callback_error is None
     assert first.body == second.body
-    told = first.json
+    told: Any = first.json
     assert (told["run_id"], told["status"], told["stop_reason"]) == (run.id, "completed", "end_turn")
+    result = told["metadata"]["result"]
+    assert result["messages"] == ask(server, "GET", f"/v1/runs/{run.id}/messages")
+    assert [item["message_type"] for item in result["messages"]] == ["user_message", "assistant_message"]
+    assert (result["stop_reason"]["stop_reason"], result["usage"]["run_ids"]) == ("end_turn", [run.id])
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
     secret = subprocess.run(
         [sys.executable, "-m", "reverie.cli.main", "keys", "callback-secret", "--data-dir", str(server.data_dir)]
@@ -229,6 +233,7 @@ def test_a_callback_outlives_a_kill_and_tells_what_went_wrong(own_server: Server
         own_server.restart(REVERIE_RUN_ATTEMPTS="1")
         (told,) = receiver.wait(1)
     assert (told.json["run_id"], told.json["status"]) == (run.id, "failed")
+    assert "error_type" in str(told.json["metadata"])
     done = called_back(own_server.client, run)
     assert (done.callback_status_code, done.status) == (410, "failed")
     assert "410" in str(done.callback_error)

@@ -1,7 +1,7 @@
 """Makes callbacks: signed, tried again with longer and longer pauses, never lost with a process."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -9,13 +9,19 @@ from typing import Final
 
 import orjson
 import structlog
+from sqlalchemy import Connection
 
 from reverie.auth.signing import Signer
 from reverie.background.rounds import Rounds
 from reverie.domain.callback import Callback
 from reverie.domain.clock import Clock
-from reverie.domain.errors import AddressRefused, BadGateway, TimedOut
-from reverie.storage import callbacks
+from reverie.domain.errors import AddressRefused, BadGateway, NotFound, TimedOut
+from reverie.domain.ids import RunId
+from reverie.domain.json import JsonObject
+from reverie.domain.message import Message, MessageFilter
+from reverie.domain.paging import Page
+from reverie.domain.run import Run
+from reverie.storage import callbacks, messages, runs
 from reverie.storage.database import Database
 from reverie.web.addresses import WebOptions
 from reverie.web.fetch import fetch
@@ -43,7 +49,16 @@ class _Outcome:
 class Callbacks:
     """Makes what `storage.callbacks` holds."""
 
-    def __init__(self, database: Database, signer: Signer, clock: Clock, web: WebOptions) -> None:
+    def __init__(
+        self,
+        database: Database,
+        signer: Signer,
+        clock: Clock,
+        web: WebOptions,
+        outcome_of: Callable[[Run, Sequence[Message]], JsonObject],
+    ) -> None:
+        """`outcome_of`: what is told of an ended run besides its own metadata, made of its messages."""
+        self._outcome_of = outcome_of
         self._database = database
         self._signer = signer
         self._clock = clock
@@ -109,7 +124,7 @@ class Callbacks:
         )
 
     async def _send(self, callback: Callback) -> _Outcome:
-        body = orjson.dumps(callback.payload)
+        body = orjson.dumps(await self._told(callback))
         headers = {
             "content-type": "application/json",
             "user-agent": "reverie",
@@ -124,3 +139,20 @@ class Callbacks:
         if 200 <= answer.status < 300:
             return _Outcome(answer.status, None, final=True)
         return _Outcome(answer.status, f"the receiver answered with {answer.status}", final=answer.status == GONE)
+
+    async def _told(self, callback: Callback) -> JsonObject:
+        """The payload, with what the run came to: read when it is sent, so that it is not stored twice."""
+        if "run_id" not in callback.payload:
+            return callback.payload
+
+        def read(c: Connection) -> JsonObject:
+            try:
+                run = runs.get(c, callback.organization_id, RunId(callback.owner_id))
+            except NotFound:  # its record was deleted since
+                return {}
+            where = MessageFilter(run_id=run.id)
+            written = messages.list_page(c, run.organization_id, where, Page(limit=None, order="asc"))
+            return self._outcome_of(run, written)
+
+        outcome = await self._database.read(read)
+        return {**callback.payload, "metadata": {**callback.payload["metadata"], **outcome}}

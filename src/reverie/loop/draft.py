@@ -18,8 +18,11 @@ from reverie.domain.message import (
 )
 from reverie.models.base import CallChunk, FinishChunk, ReasoningChunk, TextChunk, UsageChunk
 
-Gate: TypeAlias = Literal["open", "asks", "shut"]
-"""Whether a call may run, waits for an answer from outside first, or will be refused whatever anybody answers."""
+Gate: TypeAlias = Literal["open", "asks", "asks_once_checked", "shut"]
+"""Whether a call may run, waits for an answer from outside first, or will be refused whatever anybody answers.
+
+`asks_once_checked`: nobody is to see it as a question before it is whole, because its arguments may still shut it.
+"""
 
 
 @dataclass(slots=True)
@@ -53,7 +56,7 @@ class _Call:
 
     @property
     def gated(self) -> bool:
-        return self.gate == "asks"
+        return self.gate in ("asks", "asks_once_checked")
 
     def whole(self) -> ToolCall:
         return ToolCall(
@@ -98,6 +101,7 @@ class Draft:
         self._pieces: list[_Text | _Reasoning] = []
         self._calls: dict[int, _Call] = {}
         self._call_messages: dict[bool, _Piece] = {}
+        self._held: list[_Call] = []
 
     @property
     def is_empty(self) -> bool:
@@ -142,7 +146,7 @@ class Draft:
         )
 
     def add_call(self, chunk: CallChunk) -> ToolCallDelta | None:
-        """Take a piece of a call; None while not even its name is known."""
+        """Take a piece of a call; None where there is nothing to show: no name yet, or all to be checked first."""
         call = self._calls.get(chunk.index)
         first = call is None
         if call is None:
@@ -154,7 +158,7 @@ class Draft:
             call.name, call.gate, first = chunk.name, gate, True
         call.arguments.append(chunk.arguments)
         call.signature = chunk.signature or call.signature
-        if not call.name or (not first and not chunk.arguments):
+        if not call.name or (not first and not chunk.arguments) or call.gate == "asks_once_checked":
             return None
         message = self._call_message(call.gated)
         return ToolCallDelta(
@@ -170,6 +174,7 @@ class Draft:
 
     def ask_only(self, is_hopeless: Callable[[ToolCall, Sequence[str]], bool]) -> None:
         """Have no answer waited for to calls that would be refused anyway, now that the reply is whole."""
+        self._held = [call for call in self._calls.values() if call.name and call.gate == "asks_once_checked"]
         before = [call.name for call in self._calls.values() if call.name and call.gate == "open"]
         gated = [call for call in self._calls.values() if call.name and call.gated]
         for call in gated:
@@ -177,8 +182,25 @@ class Draft:
                 call.gate = "shut"
             else:
                 before.append(call.name)
-        if gated and not any(call.gated for call in gated) and False not in self._call_messages:
+        streamed = self._call_messages.get(True)
+        if streamed is not None and not any(call.gated for call in gated) and False not in self._call_messages:
             self._call_messages[False] = self._call_messages.pop(True)  # as which it was streamed
+
+    def held_back(self, settled: Callable[[ToolCall], ToolCall]) -> list[ToolCallDelta]:
+        """What was not shown of calls before their arguments were checked; `settled`: a call as it is asked about."""
+        return [
+            ToolCallDelta(
+                run_id=self.run_id,
+                step_id=self.step_id,
+                message_id=self._call_message(call.gated).message_id,
+                otid=self._call_message(call.gated).otid,
+                tool_call_id=call.id,
+                name=call.name,
+                arguments=(settled(call.whole()) if call.gated else call.whole()).arguments,
+                requires_approval=call.gated,
+            )
+            for call in self._held
+        ]
 
     def written(self, *, with_calls: bool = True) -> list[Written]:
         """The reply as messages, calls last; gated calls stand behind the others."""

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
 
 from sqlalchemy import Connection
 
@@ -25,13 +24,14 @@ from reverie.domain.message import (
     Message,
     MessageKind,
     PromptBody,
+    ReasoningBody,
     SystemBody,
     ToolReturnBody,
     UserBody,
 )
 from reverie.domain.run import Run, Usage
-from reverie.domain.stop_reason import RunStatus
-from reverie.storage import agents, blocks, conversations, messages, runs
+from reverie.loop.repeats import GO_ON, given_before
+from reverie.storage import agents, blocks, conversations, messages
 from reverie.tools.rules import describe_rules
 
 
@@ -183,6 +183,8 @@ def _stands(view: View) -> bool:
 def admit(c: Connection, view: View, run: Run, inputs: Sequence[MessageInput], now: datetime) -> View:
     """Let the request's inputs into the history, repairing first what an earlier turn left open.
 
+    Answers that were given before are not let in again: the turn goes on from where it broke off, or with new words.
+
     Raises:
         ApprovalPending: a call waits for a person and `inputs` do not answer it.
         InvalidInput: an approval that answers nothing.
@@ -198,12 +200,9 @@ def admit(c: Connection, view: View, run: Run, inputs: Sequence[MessageInput], n
             added.append(_approval(view, run, waiting, answer, now))
         lost = pairing.lost_calls(view.context, waiting=waiting)
     else:
-        if answers and not _results_stand(c, view, answers):
-            raise InvalidInput(
-                "No tool call is currently awaiting approval; send an ordinary message instead, or list the "
-                "conversation's messages to see what happened to the call"
-            )
         lost = pairing.lost_calls(view.context, waiting=None)
+        if answers:
+            added += _going_on(c, view, run, answers, now, spoken_to=bool(words or lost))
     context = view.context
     if lost:
         repair = results_message(view, run, None, [lost_result(call) for call in lost], now)
@@ -220,23 +219,18 @@ def admit(c: Connection, view: View, run: Run, inputs: Sequence[MessageInput], n
     return View(details=view.details, conversation=view.conversation, context=(*context, *added))
 
 
-_BROKEN_OFF: Final = (RunStatus.CANCELLED, RunStatus.FAILED)
-
-
-def _results_stand(c: Connection, view: View, answers: Sequence[ApprovalInput]) -> bool:
-    """Whether `answers` were given before, in a turn that broke off between the calls' results and the next reply.
-
-    Then the same request sent again goes on from there.
-    """
-    last = view.context[-1]
-    if not isinstance(last.body, ToolReturnBody) or last.run_id is None:
-        return False
-    settled = {item.tool_call_id for item in last.body.returns}
-    named = [item.tool_call_id for answer in answers for item in answer.decisions]
-    named += [item.tool_call_id for answer in answers for item in answer.returns]
-    if not named or not settled.issuperset(named):
-        return False
-    return runs.get(c, view.agent.organization_id, last.run_id).status in _BROKEN_OFF
+def _going_on(
+    c: Connection, view: View, run: Run, answers: Sequence[ApprovalInput], now: datetime, *, spoken_to: bool
+) -> list[Message]:
+    """What is said to the model when `answers` come again; `spoken_to`: it has something to reply to in any case."""
+    before = given_before(c, view.agent.organization_id, view.conversation.id, answers)
+    if before is None or not (spoken_to or before.broke_off):
+        raise InvalidInput(
+            "No tool call is currently awaiting approval; send an ordinary message instead, or list the "
+            "conversation's messages to see what happened to the call"
+        )
+    own_words = isinstance(view.context[-1].body, AssistantBody | ReasoningBody)
+    return [new_message(view, GO_ON, now, run=run)] if own_words and not spoken_to else []
 
 
 def new_message(

@@ -110,7 +110,9 @@ class Toolbox:
         """
         if not self.is_gated(view, name):
             return "open"
-        return "asks" if self._refused_by_rules(view, name, _ahead(view, run, before)) is None else "shut"
+        if self._refused_by_rules(view, name, _ahead(view, run, before)) is not None:
+            return "shut"
+        return "asks" if name in self._client_tools else "asks_once_checked"
 
     def is_hopeless(self, view: View, run: Run, call: ToolCall, before: Sequence[str]) -> bool:
         """Whether a whole call, after those of `before` in the same reply, would be refused whatever anybody answers.

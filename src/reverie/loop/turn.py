@@ -208,7 +208,6 @@ class Turn:
                 yield event
         draft = self._draft
         assert draft is not None
-        draft.ask_only(partial(self._toolbox.is_hopeless, state.view, state.run))
         now = self._deps.clock()
         added = self._messages_of(draft, now)
         view = replace(state.view, context=(*state.view.context, *added))
@@ -324,6 +323,10 @@ class Turn:
                 self._deps.fault("reply_streaming")
         if self._asked is not None:
             self._asked.ended_ns = time.monotonic_ns()
+        view, run = self.state.view, self.state.run
+        draft.ask_only(partial(self._toolbox.is_hopeless, view, run))
+        for delta in draft.held_back(partial(self._toolbox.as_rules_have_it, view, run)):
+            yield delta
 
     def _answered(self, model: ChatModel) -> bool:
         """Whether the draft is a reply, if only one cut off at its token limit.

@@ -1,4 +1,4 @@
-"""Requests that come a second time: an input's `otid` says that it is the same one, sent again."""
+"""Requests that come a second time: an `otid`, or the calls that it approves, say that it is the same one."""
 
 import asyncio
 import hashlib
@@ -12,8 +12,9 @@ from sqlalchemy import Connection
 from reverie.domain.content import ImagePart, Part
 from reverie.domain.errors import NotFound, SentBefore
 from reverie.domain.ids import ConversationId, OrganizationId, RunId
-from reverie.domain.inputs import MessageInput, Request, SayInput
+from reverie.domain.inputs import ApprovalInput, MessageInput, Request, SayInput
 from reverie.domain.run import Run
+from reverie.loop.repeats import given_before
 from reverie.storage import messages, runs, waiting
 
 DIGEST = "inputs_digest"
@@ -72,7 +73,27 @@ def sent_before(
         if run.request.get(DIGEST, digest) != digest:
             raise SentBefore(otid, run_id, "with other content")
         return run
-    return None
+    return _answered_before(c, organization_id, conversation_id, request)
+
+
+def _answered_before(
+    c: Connection, organization_id: OrganizationId, conversation_id: ConversationId, request: Request
+) -> Run | None:
+    """The run that took the same approvals, whatever their otids: a call is decided once.
+
+    None where it broke off and can be gone on with, or where something new is said with them.
+    """
+    answers = [item for item in request.inputs if isinstance(item, ApprovalInput)]
+    before = given_before(c, organization_id, conversation_id, answers) if answers else None
+    if before is None or before.broke_off:
+        return None
+    alone = len(answers) == len(request.inputs)
+    return before.run if alone or before.run.request.get(DIGEST) == digest_of(request.inputs) else None
+
+
+def can_come_twice(request: Request) -> bool:
+    """Whether something in it says which one it is."""
+    return bool(otids_of(request)) or any(isinstance(item, ApprovalInput) for item in request.inputs)
 
 
 def run_of_otid(c: Connection, conversation_id: ConversationId, otid: str) -> RunId | None:

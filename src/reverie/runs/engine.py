@@ -18,7 +18,7 @@ from reverie.domain.stop_reason import RunStatus, StopReason
 from reverie.loop.state import TurnState
 from reverie.loop.turn import LoopDeps
 from reverie.runs.acceptance import Acceptor, CameBefore, OnAccept, Wish, end_waiting
-from reverie.runs.arrivals import Arrivals, otids_of, sent_before
+from reverie.runs.arrivals import Arrivals, can_come_twice, sent_before
 from reverie.runs.bells import Bells
 from reverie.runs.dispatch import Dispatcher
 from reverie.runs.driver import Driver, Listener
@@ -209,7 +209,7 @@ class RunEngine:
     async def send_once(
         self, organization_id: OrganizationId, conversation_id: ConversationId, request: Request
     ) -> RunHandle:
-        """Accept a client's request, or return the run that it was accepted as before: the same otids, the same inputs.
+        """Accept a client's request, or return the run that it was before: the same otids and inputs, or approvals.
 
         Raises:
             SentBefore: an otid is known, and what came with it is not what comes now.
@@ -222,7 +222,7 @@ class RunEngine:
             policy=request.when_busy,
             stored=request.background,
         )
-        if not otids_of(request):
+        if not can_come_twice(request):
             return await self._send(wish)
         async with self._arrivals.alone(conversation_id, request):
             run = await self._deps.database.read(lambda c: sent_before(c, organization_id, conversation_id, request))

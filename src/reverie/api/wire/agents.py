@@ -25,8 +25,8 @@ from reverie.api.wire.models import (
     guessed_embedder,
     guessed_model,
     llm_config,
-    model_settings_state,
     response_format,
+    settings_in_effect,
 )
 from reverie.api.wire.relationships import ALL_RELATIONSHIPS
 from reverie.api.wire.tools import ToolState, rule_state, tool_state
@@ -164,7 +164,7 @@ def agent_state(details: AgentDetails, facts: AgentFacts, wanted: frozenset[str]
         "system": agent.system,
         "model": agent.model,
         "embedding": agent.embedding,
-        "model_settings": model_settings_state(agent.model_settings, model),
+        "model_settings": settings_in_effect(agent.model_settings, model),
         "compaction_settings": compaction_state(agent.compaction_settings, facts.models),
         "llm_config": facts.config(agent, model),
         "embedding_config": _embedding(agent, facts),

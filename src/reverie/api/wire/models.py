@@ -148,6 +148,20 @@ def model_settings_state(settings: Mapping[str, Any], model: ModelInfo) -> JsonO
     return {**settings, "provider_type": settings_word(model.provider_type)}
 
 
+def settings_in_effect(settings: Mapping[str, Any], model: ModelInfo) -> JsonObject:
+    """`settings` of an agent, with what applies where they say nothing, as far as it is known.
+
+    What a provider decides by itself (its temperature, how hard a model thinks) is not made up.
+    """
+    kind = settings_word(model.provider_type)
+    known: JsonObject = {"parallel_tool_calls": True}
+    if model.max_output_tokens is not None:
+        known["max_output_tokens"] = model.max_output_tokens
+    if kind in ("openai", "sglang", "anthropic"):
+        known["strict"] = False
+    return {**known, **settings, "provider_type": kind}
+
+
 def response_format(stored: Mapping[str, Any] | None) -> ResponseFormat | None:
     """A stored format as clients read it; None where there is none."""
     if stored is None:

@@ -4,13 +4,18 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 
+from orjson import loads
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from reverie.api.encode.json import dumps
+from reverie.api.encode.messages import wire_list
+from reverie.api.encode.sse import usage_event
 from reverie.api.encode.views import MESSAGE_TYPES, MessageType
 from reverie.api.wire.base import Body, Metadata
 from reverie.api.wire.readers import reader_of, view_of
 from reverie.domain.json import JsonObject
+from reverie.domain.message import Message
 from reverie.domain.run import Run, Step, Usage
 from reverie.domain.stop_reason import RunStatus, StopReason
 
@@ -137,15 +142,23 @@ class RunMetrics(TypedDict):
     base_template_id: str | None
 
 
-def _reason(run_id: str, error: JsonObject) -> JsonObject:
+def _failure(run: Run) -> JsonObject:
     """Why it failed, like the event of a stream; for who comes later there is no other place."""
-    return {
-        "message_type": "error_message",
-        "run_id": run_id,
-        "error_type": error["error_type"],
-        "message": error["message"],
-        "detail": error["detail"],
+    if run.error is None:
+        return {}
+    told = {name: run.error[name] for name in ("error_type", "message", "detail")}
+    return {"error": {"message_type": "error_message", "run_id": run.id, **told}}
+
+
+def run_outcome(run: Run, messages: Sequence[Message]) -> JsonObject:
+    """What a callback tells of an ended run in its metadata: all messages of it, and how it ended."""
+    result: JsonObject = {
+        "messages": wire_list(messages, view_of({**reader_of(run), "include_compaction_messages": True})),
+        "stop_reason": {"message_type": "stop_reason", "stop_reason": run.stop_reason},
+        "usage": usage_event(run.usage, [run.id]),
     }
+    found: JsonObject = loads(dumps({"result": result, **_failure(run)}))
+    return found
 
 
 def run_state(run: Run) -> RunState:
@@ -158,7 +171,7 @@ def run_state(run: Run) -> RunState:
         "status": run.status,
         "stop_reason": run.stop_reason,
         "background": run.background,
-        "metadata": run.metadata if run.error is None else {**run.metadata, "error": _reason(run.id, run.error)},
+        "metadata": {**run.metadata, **_failure(run)},
         "request_config": {
             "use_assistant_message": view.use_assistant_message,
             "assistant_message_tool_name": view.tool_name,
