@@ -41,9 +41,9 @@ from reverie.domain.errors import Unavailable
 from reverie.domain.tool import ToolType
 from reverie.faults import crash_point
 from reverie.loop.calibration import TokenRatios
+from reverie.loop.deps import LoopDeps
 from reverie.loop.meaning import Meaning
 from reverie.loop.sandboxing import ConfiguredExecutor
-from reverie.loop.turn import LoopDeps
 from reverie.models.catalog import Catalog
 from reverie.models.catalogs import Catalogs
 from reverie.models.retry import RetryPolicy

@@ -40,8 +40,8 @@ from reverie.domain.provider import EmbedderInfo, ModelInfo
 from reverie.domain.run import Run
 from reverie.domain.tool import ToolDraft
 from reverie.loop.calibration import TokenRatios
+from reverie.loop.deps import LoopDeps
 from reverie.loop.meaning import Meaning
-from reverie.loop.turn import LoopDeps
 from reverie.models.base import (
     AssistantTurn,
     CallChunk,

@@ -14,8 +14,8 @@ from reverie.domain.json import JsonObject
 from reverie.domain.mcp_server import McpOffer
 from reverie.domain.provider import EmbedderInfo, ModelInfo
 from reverie.loop.calibration import TokenRatios
+from reverie.loop.deps import LoopDeps
 from reverie.loop.meaning import Meaning
-from reverie.loop.turn import LoopDeps
 from reverie.models.base import (
     ChatModel,
     Chunk,

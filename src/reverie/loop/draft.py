@@ -16,7 +16,7 @@ from reverie.domain.message import (
     ToolCallBody,
     text_parts,
 )
-from reverie.models.base import CallChunk, FinishChunk, ReasoningChunk, TextChunk, UsageChunk
+from reverie.models.base import CallChunk, Chunk, FinishChunk, ReasoningChunk, TextChunk, UsageChunk
 
 Gate: TypeAlias = Literal["open", "asks", "asks_once_checked", "shut"]
 """Whether a call may run, waits for an answer from outside first, or will be refused whatever anybody answers.
@@ -112,6 +112,27 @@ class Draft:
     def has_calls(self) -> bool:
         """At least one call was begun."""
         return bool(self._calls)
+
+    @property
+    def is_cut_short(self) -> bool:
+        """It ended at its token limit."""
+        return self.finish is not None and self.finish.reason == "length"
+
+    def take(self, chunk: Chunk) -> TextDelta | ReasoningDelta | ToolCallDelta | None:
+        """Add what the model wrote; what readers are shown of it."""
+        match chunk:
+            case TextChunk():
+                return self.add_text(chunk) if chunk.text else None
+            case ReasoningChunk():
+                return self.add_reasoning(chunk)
+            case CallChunk():
+                return self.add_call(chunk)
+            case UsageChunk():
+                self.usage = chunk
+                return None
+            case FinishChunk():
+                self.finish = chunk
+                return None
 
     def add_text(self, chunk: TextChunk) -> TextDelta:
         """Take a piece of text."""

@@ -9,7 +9,8 @@ import structlog
 from sqlalchemy import Connection
 
 from reverie.domain.errors import DatabaseUnavailable, ReverieError
-from reverie.loop.turn import LoopDeps, failure_of
+from reverie.loop.deps import LoopDeps
+from reverie.loop.turn import failure_of
 from reverie.runs.acceptance import NotStarted, begin_waiting, end_waiting
 from reverie.runs.bells import Bells
 from reverie.runs.driver import Driver

@@ -12,7 +12,8 @@ from reverie.domain.errors import DatabaseUnavailable, Draining, NotFound, Rever
 from reverie.domain.events import RunEnded, RunFailure
 from reverie.domain.run import Run
 from reverie.domain.stop_reason import StopReason
-from reverie.loop.turn import LoopDeps, Turn, failure_of
+from reverie.loop.deps import LoopDeps
+from reverie.loop.turn import Turn, failure_of
 from reverie.runs.bells import Bells
 from reverie.runs.handover import Begun, put_back
 from reverie.runs.left import LeftRun

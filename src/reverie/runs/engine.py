@@ -15,8 +15,8 @@ from reverie.domain.inputs import BusyPolicy, Request
 from reverie.domain.repair import Fault
 from reverie.domain.run import Run
 from reverie.domain.stop_reason import RunStatus, StopReason
+from reverie.loop.deps import LoopDeps
 from reverie.loop.state import TurnState
-from reverie.loop.turn import LoopDeps
 from reverie.runs.acceptance import Acceptor, CameBefore, OnAccept, Wish, end_waiting
 from reverie.runs.arrivals import Arrivals, can_come_twice, sent_before
 from reverie.runs.bells import Bells
