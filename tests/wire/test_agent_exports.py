@@ -331,9 +331,8 @@ def legacy_file(tool: str) -> dict[str, Any]:
         **dict.fromkeys(("group_id", "name", "tool_call_id", "tool_calls")),
         **{"model": "gpt-4o-mini", "tool_returns": [], "updated_at": day, "created_at": day},
     }
-    source = (
-        f'def {tool}(x: int) -> int:\n    """Double it.\n\n    Args:\n        x: a number\n    """\n    return 2 * x\n'
-    )
+    doc = '"""Double it.\n\n    Args:\n        x: a number\n    """'
+    source = f'def {tool}(agent_state: "AgentState", x: int) -> int:\n    {doc}\n    return 2 * x\n'
     return {
         "agent_type": "memgpt_agent",
         "core_memory": [{"created_at": day, "updated_at": day, "description": None, "is_template": False,
@@ -342,7 +341,7 @@ def legacy_file(tool: str) -> dict[str, Any]:
         "embedding_config": {"embedding_model": "letta-free", "embedding_dim": 1536,
                              "embedding_endpoint_type": "hugging-face"},
         "llm_config": {"model": "gpt-4o-mini", "model_endpoint_type": "openai", "context_window": 32000,
-                       "handle": "openai/gpt-4o-mini", "temperature": 0.7},
+                       "provider_name": "My OpenAI", "handle": "My OpenAI/gpt-4o-mini", "temperature": 0.7},
         "in_context_message_indices": [0, 1, 2, 3],
         "messages": [{**empty, "role": role, "content": [{"type": "text", "text": text}], **more}
                      for role, text, more in texts],
@@ -354,7 +353,10 @@ def legacy_file(tool: str) -> dict[str, Any]:
         "tools": [
             {"args_json_schema": None, "created_at": day, "updated_at": day, "description": "Double it.",
              "json_schema": {"name": tool, "description": "Double it.", "parameters": {
-                 "type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}},
+                 "type": "object",
+                 "properties": {"agent_state": {"type": "any"}, "x": {"type": "integer"},
+                                "request_heartbeat": {"type": "boolean"}},
+                 "required": ["agent_state", "x", "request_heartbeat"]}},
              "name": tool, "return_char_limit": 6000, "source_code": source, "source_type": "python", "tags": [],
              "tool_type": "custom", "metadata_": {}},
             {"args_json_schema": None, "created_at": day, "updated_at": day, "description": "Speak.",
@@ -379,10 +381,12 @@ def test_a_file_of_the_older_form_is_imported(client: Letta, provider: Provider)
     said = list(client.agents.messages.list(made.id, order="asc", use_assistant_message=True))
     assert [getattr(item, "content", None) for item in said if item.message_type == "user_message"] == ["hi"]
     assert [item.content for item in said if item.message_type == "assistant_message"][-1] == "Hello!"
-    provider.script(call("send_message", message="Again."))
-    client.agents.messages.create(made.id, input="and again")
+    assert list(made.tools[0].json_schema["parameters"]["properties"]) == ["x"]  # type: ignore[index]
+    provider.script(call(tool, x=2, request_heartbeat=True), call("send_message", message="Again."))
+    doubled = client.agents.messages.create(made.id, input="and again").messages[1]
+    assert doubled.tool_return == "4"  # type: ignore[union-attr]
     shape = [item.split(":")[0] for item in provider.requests[-1].shape]
-    assert shape == ["system", "user", "assistant", "tool", "user"]
+    assert shape == ["system", "user", "assistant", "tool", "user", "assistant", "tool"]
 
 
 def test_the_older_form_that_is_exported_is_imported_again(client: Letta, talker: AgentState) -> None:

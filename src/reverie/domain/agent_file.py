@@ -171,6 +171,13 @@ class FileAgent:
         return self.model or _handle(self.llm_config, "model", "model_endpoint_type")
 
     @property
+    def typed_model_handle(self) -> str | None:
+        """The same model by its provider's type: a provider's name may be one that the other server gave it."""
+        config = self.llm_config or {}
+        kind, model = config.get("model_endpoint_type"), config.get("model")
+        return f"{kind}/{model}" if kind and model else None
+
+    @property
     def embedding_handle(self) -> str | None:
         """The same of the embedding model."""
         return self.embedding or _handle(self.embedding_config, "embedding_model", "embedding_endpoint_type")

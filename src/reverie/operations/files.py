@@ -113,6 +113,6 @@ def _refusal(size: int, most: int) -> str | None:
 
 def _duplicate(folder: Folder, name: str) -> Conflict:
     return Conflict(
-        f"folder {folder.name!r} has a file {name!r} already; set duplicate_handling to 'suffix', 'replace' or 'skip', "
-        "or give the file another name"
+        f"a file {name!r} already exists in folder {folder.name!r}; set duplicate_handling to 'suffix', 'replace' or "
+        "'skip', or give the file another name"
     )

@@ -22,7 +22,7 @@ from reverie.domain.agent_file import (
 )
 from reverie.domain.block import Block, BlockChange, BlockDraft
 from reverie.domain.clock import aware
-from reverie.domain.errors import Conflict, InvalidInput, MalformedInput, NotFound
+from reverie.domain.errors import Conflict, InvalidInput, MalformedInput, NotFound, ReverieError
 from reverie.domain.file_messages import bodies_of, calls_in
 from reverie.domain.folder import Folder
 from reverie.domain.group import Group, GroupDraft, ManagerType
@@ -158,7 +158,7 @@ async def _draft_of(ops: Operations, caller: Caller, source: FileAgent, options:
         name=options.name or (None if named is None else named + options.name_suffix),
         agent_type=source.agent_type,
         system=source.system,
-        model=options.model or source.model_handle,
+        model=options.model or await _model_of(ops, caller, source),
         embedding=options.embedding or await _served(ops, caller, source.embedding_handle),
         model_settings=source.settings,
         context_window_limit=source.window_limit,
@@ -192,6 +192,21 @@ async def _draft_of(ops: Operations, caller: Caller, source: FileAgent, options:
 def _owners(source: FileAgent, options: UnpackOptions) -> tuple[IdentityId, ...]:
     own = tuple(IdentityId(item) for item in source.identity_ids) if options.own_identities else ()
     return tuple(dict.fromkeys((*own, *options.identity_ids)))
+
+
+async def _model_of(ops: Operations, caller: Caller, source: FileAgent) -> str | None:
+    """The handle in the file; where no provider here has that name, the model by its provider's type."""
+    named, typed = source.model_handle, source.typed_model_handle
+    if named is None or typed is None or named == typed:
+        return named
+    catalog = await ops.catalogs.of(caller.organization_id)
+    for handle in (named, typed):
+        try:
+            await catalog.chat_model(handle)
+        except ReverieError:  # what is wrong with the one that is named is said where the agent is made
+            continue
+        return handle
+    return named
 
 
 async def _served(ops: Operations, caller: Caller, handle: str | None) -> str | None:

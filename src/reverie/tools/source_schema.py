@@ -13,6 +13,8 @@ from reverie.tools.source_types import Scope, TypeReader
 
 SKIPPED_PARAMETERS: Final = frozenset({"self", "agent_state"})
 """Given by the server, not by the model."""
+_ADDED: Final = frozenset({"request_heartbeat"})
+"""What older servers asked models for besides, and wrote into tools' schemas."""
 
 _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -41,8 +43,8 @@ def derive_schema(
             raise InvalidInput(f"a tool in {source_type} needs a json_schema; only Python source can be read for one")
         return _given(json_schema, name, description)
     if json_schema is not None:
-        entry_function(source, name or _unwrap(json_schema).get("name"))
-        return _given(json_schema, name or entry_function(source), description)
+        entry, _ = _entry(source, name or _unwrap(json_schema).get("name"))
+        return _given(json_schema, name or entry_function(source), description, without=_not_asked_for(entry))
     function, scope = _entry(source, name)
     doc = parse_docstring(ast.get_docstring(function))
     if args_json_schema is not None:
@@ -137,9 +139,22 @@ def _unwrap(schema: JsonObject) -> JsonObject:
     return inner if isinstance(inner, dict) else schema
 
 
-def _given(schema: JsonObject, name: str | None, description: str | None) -> JsonObject:
+def _not_asked_for(function: _Function) -> frozenset[str]:
+    """Names in a given schema that are no matter of the model: the function would be called without them."""
+    taken = {argument.arg for argument in (*function.args.args, *function.args.kwonlyargs)}
+    return SKIPPED_PARAMETERS | (_ADDED - taken if function.args.kwarg is None else frozenset())
+
+
+def _given(
+    schema: JsonObject, name: str | None, description: str | None, *, without: frozenset[str] = frozenset()
+) -> JsonObject:
     inner = _unwrap(schema)
     parameters = inner.get("parameters") or {"type": "object", "properties": {}, "required": []}
+    properties = parameters.get("properties") if isinstance(parameters, dict) else None
+    if isinstance(properties, dict) and without & properties.keys():
+        kept = {key: value for key, value in properties.items() if key not in without}
+        required = [key for key in parameters.get("required") or () if key not in without]
+        parameters = {**parameters, "properties": kept, "required": required}
     return {
         "name": _checked_name(inner.get("name") or name),
         "description": inner.get("description") or description or "",
