@@ -70,5 +70,5 @@ def test_base_tools_exist_and_hold_the_archival_ones() -> None:
 def test_long_results_are_cut_with_a_note() -> None:
     result = cut(ToolOutcome.success("x" * 10), 4)
     assert getattr(result.content[0], "text", "") == "xxxx"
-    assert "first 4 of 10" in getattr(result.content[1], "text", "")
+    assert "truncated to the first 4 of its 10 characters" in getattr(result.content[1], "text", "")
     assert result.value == "x" * 10
