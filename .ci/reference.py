@@ -279,6 +279,34 @@ def examples_page() -> str:
     return _page("Examples", introduction, *lines)
 
 
+# ---- rooms
+
+
+def rooms_page() -> str:
+    """The READMEs of the rooms, from the upper floors down to the ground."""
+    lines: list[str] = []
+    for room in _ROOMS:
+        text = (ROOT / "src" / "reverie" / room / "README.md").read_text().replace("](../../../docs/", "](")
+        title, _, body = text.partition("\n")
+        # The site's Markdown wants an empty line before a list.
+        lines += [
+            f"#{title}",
+            re.sub(r"^([^\s|-].*)\n- ", r"\1\n\n- ", body.replace("\n#", "\n##"), flags=re.MULTILINE),
+        ]
+    introduction = (
+        "What each room of the house owns, what must always hold there, and how it is tested: the READMEs that stand "
+        "beside the code, in the order of the [drawing](architecture.md)."
+    )
+    return _page("Rooms", introduction, *lines)
+
+
+_ROOMS = (
+    *("cli", "config", "api", "operations", "background", "runs", "loop", "context", "auth"),
+    *("models", "tools", "storage", "documents", "web", "domain"),
+)
+"""As `docs/architecture.md` draws them."""
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "routes.md": routes_page,
     "events.md": events_page,
@@ -286,6 +314,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "tools.md": tools_page,
     "commands.md": commands_page,
     "../decisions/index.md": decisions_page,
+    "../rooms.md": rooms_page,
     "../guides/examples.md": examples_page,
 }
 
