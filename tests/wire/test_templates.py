@@ -390,7 +390,7 @@ def test_programs_that_keep_book_of_deployments_themselves_are_served(http: http
     many = http.post("/v1/_internal_templates/blocks/batch", json=[block, {**block, "label": "other"}]).json()
     assert [item["label"] for item in many] == ["human", "other"]
     over = [block, {**block, "value": "too long", "limit": 2}]
-    assert http.post("/v1/_internal_templates/blocks/batch", json=over).status_code == 400
+    assert http.post("/v1/_internal_templates/blocks/batch", json=over).status_code == 422
     body = {"model": MODEL, "block_ids": [made["id"]], "entity_id": "agent-0", **place}
     agent = http.post("/v1/_internal_templates/agents", json=body).json()
     assert (agent["deployment_id"], agent["template_id"], agent["entity_id"]) == (name, "t", "agent-0")

@@ -44,7 +44,7 @@ def test_nothing_is_made_when_the_last_of_many_things_is_wrong(client: Letta, se
         (404, {"folder_ids": [f"source-{NOBODY}"]}),
         (404, {"model": "nobody/none"}),
         (404, {"embedding": "nobody/none"}),
-        (400, {"memory_blocks": [*whole["memory_blocks"][:19], {"label": "b", "value": mark * 9, "limit": 10}]}),
+        (422, {"memory_blocks": [*whole["memory_blocks"][:19], {"label": "b", "value": mark * 9, "limit": 10}]}),
         (409, {"memory_blocks": [*whole["memory_blocks"], {"label": "b0", "value": mark}]}),
         (422, {"tool_rules": [{"type": "parent_last_tool", "tool_name": "t", "children": []}]}),
         (400, {"initial_message_sequence": [{"role": "user", "content": [nowhere]}]}),

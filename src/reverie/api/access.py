@@ -31,7 +31,8 @@ OPEN_TO_PAGES: Final = {
     ("DELETE", f"{_AGENT}/archival-memory/{{memory_id}}"): Access.WRITE_AGENT,
 }
 """Method and path to what a token needs for the agent. Deleting the agent, attaching to it and whatever reaches beyond
-it takes a key; what of an agent a page may change stands in `operations.agents`."""
+it takes a key; what of an agent a page may change stands in `operations.agents`. A label with a slash is closed too:
+its path could be one of those that attach."""
 
 _TABLE: Final = [
     (method, re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(path))), access)

@@ -30,7 +30,7 @@ from reverie.domain.paging import Page
 from reverie.domain.passage import ArchiveDraft
 from reverie.domain.stop_reason import StopReason
 from reverie.domain.tool import ToolDraft
-from reverie.domain.tool_rule import ChildToolRule, ContinueToolRule, ToolCallNode
+from reverie.domain.tool_rule import ChildToolRule, ContinueToolRule, RequiresApprovalToolRule, ToolCallNode
 from reverie.operations import agents, archives, blocks, identities, passages, tags, tools
 from reverie.operations.base import Operations
 from reverie.storage import agents as store
@@ -337,8 +337,10 @@ async def test_attachments_at_once_all_arrive(ops: Operations) -> None:
 async def test_approvals_are_set_and_taken_back(ops: Operations) -> None:
     await tools.create(ops, ME, ToolDraft(source_code=ADD))
     agent_id = (await agents.create(ops, ME, AgentDraft(tool_names=("add",)))).agent.id
-    assert (await agents.set_approval(ops, ME, agent_id, "add", True)).agent.approvals == {"add": True}
-    assert (await agents.set_approval(ops, ME, agent_id, "add", None)).agent.approvals == {}
+    rule = RequiresApprovalToolRule(tool_name="add")
+    for requires, rules, approvals in ((True, (rule,), {}), (False, (), {"add": False}), (None, (), {})):
+        agent = (await agents.set_approval(ops, ME, agent_id, "add", requires)).agent
+        assert (agent.tool_rules, agent.approvals) == (rules, approvals)
     with pytest.raises(NotFound, match="subtract"):
         await agents.set_approval(ops, ME, agent_id, "subtract", True)
 
