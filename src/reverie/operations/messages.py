@@ -10,7 +10,6 @@ from reverie.auth.keys import Caller, Scope
 from reverie.context.transcript import SPEAKING_TOOL
 from reverie.domain.agent import AgentDetails
 from reverie.domain.content import Part, join_text
-from reverie.domain.conversation import Conversation
 from reverie.domain.errors import Conflict, InvalidInput, MalformedInput, NotFound, ReverieError
 from reverie.domain.ids import (
     DEFAULT_CONVERSATION,
@@ -276,8 +275,3 @@ async def cancel(
         except ReverieError:
             outcome[run_id] = "failed"
     return outcome
-
-
-async def conversation_of(ops: Operations, caller: Caller, conversation_id: ConversationId) -> Conversation:
-    """The conversation, which may be an agent's own thread."""
-    return await ops.database.read(lambda c: conversations.get(c, caller.organization_id, conversation_id))

@@ -170,7 +170,7 @@ def _claim(c: Connection, wish: Wish, run_id: RunId, place_id: str | None) -> Co
 
 def _wait(c: Connection, wish: Wish, acceptor: Acceptor, run_id: RunId, place_id: str | None) -> Waits:
     conversation = conversations.get(c, wish.organization_id, wish.conversation_id)
-    if conversation.active_run_id is not None:
+    if place_id is None and conversation.active_run_id is not None:
         # The holder's end looks whether anybody waits. So it either sees who is about to, or is seen here.
         runs.hold_end_off(c, RunId(conversation.active_run_id))
         conversation = conversations.get(c, wish.organization_id, wish.conversation_id)

@@ -15,7 +15,7 @@ from reverie.runs.acceptance import NotStarted, begin_waiting, end_waiting
 from reverie.runs.bells import Bells
 from reverie.runs.driver import Driver
 from reverie.runs.handover import Begun
-from reverie.runs.left import Left, LeftRun
+from reverie.runs.left import Left
 from reverie.storage import runs
 
 log = structlog.get_logger(__name__)
@@ -113,7 +113,7 @@ class Dispatcher:
             def work(c: Connection) -> Begun | None:
                 begun = begin_waiting(c, self._worker_id, now)
                 if begun is not None:
-                    noted.runs[begun.state.run.id] = LeftRun(begun.state.run.fence)
+                    noted.note(begun.state.run)
                 return begun
 
             return await self._deps.database.write(work)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from reverie.domain.errors import DatabaseUnavailable
 from reverie.domain.ids import RunId
+from reverie.domain.run import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,10 @@ class Left:
 
     def __contains__(self, run_id: object) -> bool:
         return run_id in self.runs
+
+    def note(self, run: Run) -> None:
+        """A run is taken."""
+        self.runs[run.id] = LeftRun(run.fence)
 
     def copy(self) -> "Left":
         """What is left now."""

@@ -13,7 +13,7 @@ from reverie.loop.state import TurnState
 from reverie.runs.acceptance import Acceptor, Waits, Wish, begin
 from reverie.runs.bells import Bells
 from reverie.runs.lease import Lease
-from reverie.runs.left import Left, LeftRun
+from reverie.runs.left import Left
 from reverie.storage import waiting
 from reverie.storage.database import Database
 
@@ -126,6 +126,6 @@ class Line:
 def _note(noted: Left, found: TurnState | Waits) -> None:
     """Only what no other process sees to."""
     if isinstance(found, TurnState):
-        noted.runs[found.run.id] = LeftRun(found.run.fence)
+        noted.note(found.run)
     elif found.run is None:
         noted.places.add(found.place_id)
