@@ -64,7 +64,7 @@ class Database:
         """Run `fn` in a transaction of its own, committed when it returns, undone when it raises.
 
         Raises:
-            DatabaseUnavailable: it cannot be used now.
+            DatabaseUnavailable: it cannot be used now; where it broke off in the commit, both may have come true.
         """
         with _outages_told():
             return await self._runner.write(fn)

@@ -175,18 +175,19 @@ def search_each(
     Where there is none, as for a model that failed, words alone are searched.
     """
     found: list[tuple[Passage, SearchHit]] = []
-    for handle, group in _by_model(within).items():
+    # Without words the newest are wanted, whatever model their archives have.
+    for handle, group in _by_model(within, told_apart=bool(query.text)).items():
         vector = query.vector if query.vector is not None or handle is None else vectors.get(handle)
         whole = replace(query, vector=vector)
         found += search(c, group[0].organization_id, [archive.id for archive in group], whole)
     return sorted(found, key=lambda item: -item[1].score)[: query.limit]
 
 
-def _by_model(within: Sequence[Archive]) -> dict[str | None, list[Archive]]:
+def _by_model(within: Sequence[Archive], *, told_apart: bool = True) -> dict[str | None, list[Archive]]:
     groups: dict[str | None, list[Archive]] = {}
     for archive in within:
         if archive.passage_count:
-            groups.setdefault(archive.embedding, []).append(archive)
+            groups.setdefault(archive.embedding if told_apart else None, []).append(archive)
     return groups
 
 

@@ -224,3 +224,10 @@ async def test_an_agent_writes_and_finds_by_the_model_of_each_archive(ops: Opera
     await run("archival_memory_insert", content="a kitten sleeps")
     await passages.create(ops, ME, agent_id, "rain in may")
     assert "kitten" in await run("archival_memory_search", query="feline")
+    own = await archives.create(ops, ME, ArchiveDraft(name="words", embedding="toy/words"))
+    await agents.attach_archive(ops, ME, agent_id, own.id)
+    await archives.create_passages(ops, ME, own.id, [PassageDraft(text="snow in june")])
+    for weather in ("fog in july", "hail in august"):
+        await passages.create(ops, ME, agent_id, weather)
+    newest = await passages.search(ops, ME, SearchQuery(text="", limit=3), agent_id=agent_id)
+    assert [item.text for item, _ in newest] == ["hail in august", "fog in july", "snow in june"]
