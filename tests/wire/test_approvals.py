@@ -233,6 +233,12 @@ def test_approval_streams_like_any_message(client: Letta, provider: Provider) ->
 
 def test_approval_can_be_switched_for_one_agent(client: Letta, provider: Provider) -> None:
     agent, asks, free = _gated(client)
+    tool_id = next(tool.id for tool in agent.tools if tool.name == asks)
+    given = client.agents.create(model=agent.model)
+    client.agents.tools.attach(tool_id, agent_id=given.id)
+    for owner in (agent.id, given.id):  # what asks by default stands among the rules of whoever has it
+        listed = [(rule.type, rule.tool_name) for rule in client.agents.retrieve(owner).tool_rules or ()]
+        assert listed == [("requires_approval", asks)]
     client.agents.tools.update_approval(asks, agent_id=agent.id, body_requires_approval=False)
     for required in (True, False, True):
         client.agents.tools.update_approval(free, agent_id=agent.id, body_requires_approval=required)
@@ -242,7 +248,6 @@ def test_approval_can_be_switched_for_one_agent(client: Letta, provider: Provide
     answer = client.agents.messages.create(agent.id, input="go")
     assert kinds(answer.messages) == ["tool_call_message", "tool_return_message", "approval_request_message"]
     client.agents.messages.create(agent.id, messages=_answer("c1"))
-    tool_id = next(tool.id for tool in agent.tools if tool.name == asks)
     assert client.tools.retrieve(tool_id).default_requires_approval is True
 
 

@@ -1,6 +1,6 @@
 """What callers can ask for about agents."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any, Final
@@ -53,7 +53,7 @@ from reverie.tools.arguments import fit_arguments
 from reverie.tools.base import AGENT_ID, StateTool, ToolOutcome, ToolRun
 from reverie.tools.builtin import BUILTIN
 from reverie.tools.limits import cut_whole
-from reverie.tools.rules import check_rules
+from reverie.tools.rules import check_rules, with_default_approvals
 
 
 async def create(ops: Operations, caller: Caller, draft: AgentDraft) -> AgentDetails:
@@ -113,6 +113,8 @@ async def update(ops: Operations, caller: Caller, agent_id: AgentId, changes: Ag
         before = agents.get(c, caller.organization_id, agent_id, lock=True)
         after = replace(before, **values, updated_at=now, last_updated_by_id=caller.user_id)
         after = _with_fitting_files(before, after, changes, window)
+        if changes.tool_ids is not UNSET:
+            after = _with_default_approvals(after, tools.get_many(c, caller.organization_id, changes.tool_ids))
         agents.update_agent(c, before, after)
         _follow_embedding(c, before, after, now)
         _replace_attached(c, after, changes, now)
@@ -241,7 +243,7 @@ async def attach_tool(ops: Operations, caller: Caller, agent_id: AgentId, tool_i
     """Give the agent a tool."""
 
     def change(c: Connection, agent: Agent) -> None:
-        tools.attach(c, agent.id, [tools.get(c, caller.organization_id, tool_id)])
+        _give_tools(c, agent, [tools.get(c, caller.organization_id, tool_id)])
 
     return await _change_attached(ops, caller, agent_id, change)
 
@@ -270,7 +272,7 @@ async def attach_mcp_server(ops: Operations, caller: Caller, agent_id: AgentId, 
 
     def change(c: Connection, agent: Agent) -> None:
         server = mcp_servers.get(c, caller.organization_id, server_id)
-        tools.attach(c, agent.id, [tool for tool, _ in mcp_servers.tools_of(c, server)])
+        _give_tools(c, agent, [tool for tool, _ in mcp_servers.tools_of(c, server)])
 
     return await _change_attached(ops, caller, agent_id, change)
 
@@ -397,6 +399,15 @@ def _toolbox(ops: Operations) -> Toolbox:
         cipher=ops.cipher,
         database=ops.database,
     )
+
+
+def _give_tools(c: Connection, agent: Agent, added: Sequence[Tool]) -> None:
+    tools.attach(c, agent.id, added)
+    agents.update_agent(c, agent, _with_default_approvals(agent, added))
+
+
+def _with_default_approvals(agent: Agent, added: Sequence[Tool]) -> Agent:
+    return replace(agent, tool_rules=with_default_approvals(agent.tool_rules, added, agent.approvals))
 
 
 async def _change_attached(

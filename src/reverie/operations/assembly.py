@@ -5,7 +5,7 @@ writes inside one, so that agents of one request are stored all or none.
 """
 
 import zoneinfo
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from random import SystemRandom
@@ -50,7 +50,7 @@ from reverie.storage import (
 )
 from reverie.storage.identities import AGENTS
 from reverie.tools.builtin import FILE_TOOLS, base_tools
-from reverie.tools.rules import check_rules
+from reverie.tools.rules import check_rules, with_default_approvals
 
 _random: Final = SystemRandom()
 _UNKNOWN_WINDOW: Final = 32_768
@@ -137,7 +137,7 @@ def _store_alone(c: Connection, caller: Caller, agent: Agent, draft: AgentDraft)
         own_folders.append(_default_folder(c, agent, draft.embedding_chunk_size))
     shared = blocks.get_many(c, caller.organization_id, draft.block_ids)
     own_tools = tools_for(c, caller, draft, with_files=bool(own_folders))
-    whole = replace(agent, tool_rules=with_base_rules(draft, own_tools))
+    whole = replace(agent, tool_rules=rules_for(draft, own_tools, agent.approvals))
     check_rules(whole.tool_rules, [tool.name for tool in own_tools])
     agents.insert_agent(c, whole)
     blocks.insert_blocks(c, own_blocks)
@@ -319,13 +319,16 @@ def _tool_names(draft: AgentDraft) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def with_base_rules(draft: AgentDraft, own_tools: Sequence[Tool]) -> tuple[ToolRule, ...]:
-    """The draft's rules, and for agents that act through tools alone what each base tool does to the turn."""
+def rules_for(draft: AgentDraft, own_tools: Sequence[Tool], approvals: Mapping[str, bool]) -> tuple[ToolRule, ...]:
+    """The draft's rules, what each base tool does to the turn where an agent acts through tools alone, and what asks first."""
     wanted = draft.include_base_tool_rules
     if wanted is None:
         wanted = draft.agent_type not in (AgentType.LETTA_V1, AgentType.REACT, AgentType.WORKFLOW)
-    if not wanted:
-        return draft.tool_rules
+    base = _base_rules(draft, own_tools) if wanted else []
+    return with_default_approvals((*draft.tool_rules, *base), own_tools, approvals)
+
+
+def _base_rules(draft: AgentDraft, own_tools: Sequence[Tool]) -> list[ToolRule]:
     ruled = {rule.tool_name for rule in draft.tool_rules}
     base: list[ToolRule] = []
     for tool in own_tools:
@@ -335,7 +338,7 @@ def with_base_rules(draft: AgentDraft, own_tools: Sequence[Tool]) -> tuple[ToolR
             base.append(TerminalToolRule(tool_name=tool.name))
         elif tool.tool_type in _MEMORY_TYPES:
             base.append(ContinueToolRule(tool_name=tool.name))
-    return (*draft.tool_rules, *base)
+    return base
 
 
 def _distinct(found: Sequence[Tool]) -> list[Tool]:

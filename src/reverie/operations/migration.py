@@ -15,7 +15,7 @@ from reverie.domain.json import JsonObject
 from reverie.domain.template import Deployment, MigrationRules, Template, TemplateVersion, filled_file
 from reverie.domain.tool import Tool
 from reverie.operations.adoption import store_folders, store_tools
-from reverie.operations.assembly import seal, tools_for, with_base_rules
+from reverie.operations.assembly import rules_for, seal, tools_for
 from reverie.operations.authorship import actor_of
 from reverie.operations.base import Operations
 from reverie.operations.unpacking import (
@@ -112,7 +112,7 @@ def _move_agent(
     draft = replace(item.draft, tool_ids=tuple(tools_of(item.source, own_tools)))
     has_folders = bool(folders.of_agents(c, [before.id]).get(before.id))
     owned = tools_for(c, caller, draft, with_files=has_folders)
-    rules = with_base_rules(draft, owned)
+    rules = rules_for(draft, owned, wanted.approvals)
     check_rules(rules)
     tools.replace_attached(c, before.id, owned)
     after = replace(

@@ -2,12 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
 from reverie.domain.errors import MalformedInput
 from reverie.domain.json import JsonObject, JsonValue
+from reverie.domain.tool import Tool
 from reverie.domain.tool_rule import (
     ChildToolRule,
     ConditionalToolRule,
@@ -107,6 +108,17 @@ def must_continue_after(rules: Sequence[ToolRule], name: str) -> bool:
 def requires_approval(rules: Sequence[ToolRule], name: str) -> bool:
     """Whether a person must approve each call of the tool."""
     return any(isinstance(rule, RequiresApprovalToolRule) and rule.tool_name == name for rule in rules)
+
+
+def with_default_approvals(
+    rules: Sequence[ToolRule], tools: Iterable[Tool], said: Mapping[str, bool]
+) -> tuple[ToolRule, ...]:
+    """`rules`, and one for each tool that asks for approval by default, unless `said` has a word on it for the agent.
+
+    Clients look among an agent's rules for what needs approval.
+    """
+    asking = [tool.name for tool in tools if tool.default_requires_approval and tool.name not in said]
+    return (*rules, *(RequiresApprovalToolRule(tool_name=it) for it in asking if not requires_approval(rules, it)))
 
 
 def args_override(rules: Sequence[ToolRule], name: str, history: Sequence[Executed]) -> JsonObject | None:
