@@ -320,7 +320,7 @@ def _tool_names(draft: AgentDraft) -> list[str]:
 
 
 def rules_for(draft: AgentDraft, own_tools: Sequence[Tool], approvals: Mapping[str, bool]) -> tuple[ToolRule, ...]:
-    """The draft's rules, what each base tool does to the turn where an agent acts through tools alone, and what asks first."""
+    """The draft's rules, what base tools do to the turn where an agent acts through tools alone, what asks first."""
     wanted = draft.include_base_tool_rules
     if wanted is None:
         wanted = draft.agent_type not in (AgentType.LETTA_V1, AgentType.REACT, AgentType.WORKFLOW)
