@@ -22,7 +22,7 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml $(VENV)/.made
-	@$(BIN)/python .ci/install.py "Installing Reverie" --editable .
+	@$(BIN)/python .ci/install.py "Installing Reverie" --compile --editable .
 	@touch $@
 
 $(VENV)/.testing: pyproject.toml $(VENV)/.made

@@ -1,6 +1,7 @@
 """Run every check, go on after a failure, and say at the end what failed and what was skipped and why.
 
 Usage: test.py [PART ...]; parts are named in PARTS. `PYTEST_ARGS` is passed to pytest.
+Parts in BESIDE take the processor time that the tests leave, and are shown when the tests are through.
 """
 
 import os
@@ -9,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,6 +37,30 @@ class Outcome:
 def run(*command: str | Path, cwd: Path = ROOT) -> Outcome:
     """Run a command with its output shown as it comes."""
     return Outcome(subprocess.run([str(word) for word in command], cwd=cwd, check=False).returncode)
+
+
+class Beside:
+    """A part in a process of its own, that gives way to others; its output is kept until it is asked for."""
+
+    def __init__(self, name: str) -> None:
+        self._started = time.monotonic()
+        self._seconds = 0.0
+        self._output = b""
+        command = [*(["nice"] if shutil.which("nice") else []), sys.executable, __file__, "--bare", name]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        self._output, _ = self._process.communicate()
+        self._seconds = time.monotonic() - self._started
+
+    def ended(self) -> tuple[Outcome, float]:
+        """Wait for it, show what it said, and return how it went and how long it took."""
+        self._reader.join()
+        sys.stdout.buffer.write(self._output)
+        sys.stdout.buffer.flush()
+        return Outcome(self._process.returncode), self._seconds
 
 
 def lint() -> Outcome:
@@ -100,32 +126,44 @@ def tests() -> Outcome:
 
 PARTS: dict[str, Callable[[], Outcome]] = {
     "lint": lint,
-    "types": types,
     "ladder": ladder,
     "typescript": typescript,
-    "site": site,
     "tests": tests,
+    "types": types,
+    "site": site,
 }
+BESIDE = ("types", "site")
+"""Started with the tests where those are asked for, so that no core is idle while a test waits."""
 
 
 def main(names: list[str]) -> int:
     """Return 0 when every part passed."""
+    if names[:1] == ["--bare"]:
+        return PARTS[names[1]]().code
     unknown = [name for name in names if name not in PARTS]
     if unknown:
         print(f"there is no part {unknown[0]!r}; the parts are {', '.join(PARTS)}", file=sys.stderr)
         return 2
+    wanted = [name for name in PARTS if not names or name in names]
     report: list[str] = []
     skipped: list[str] = []
     summaries: list[str] = []
     failed = False
-    for name in names or PARTS:
+    beside: dict[str, Beside] = {}
+    for name in wanted:
+        if name == "tests":
+            beside = {other: Beside(other) for other in BESIDE if other in wanted}
         print(f"\n── {name} " + "─" * (76 - len(name)), flush=True)
         started = time.monotonic()
-        outcome = PARTS[name]()
+        if name in beside:
+            outcome, seconds = beside[name].ended()
+        else:
+            outcome, seconds = PARTS[name](), time.monotonic() - started
         failed |= outcome.code != 0
         skipped += outcome.skipped
         summaries += [outcome.summary] if outcome.summary else []
-        report.append(f"  {'FAILED' if outcome.code else 'passed'}  {name:<12}{time.monotonic() - started:7.1f} s")
+        note = "  beside the tests" if name in beside else ""
+        report.append(f"  {'FAILED' if outcome.code else 'passed'}  {name:<12}{seconds:7.1f} s{note}")
     print("\n── result " + "─" * 70)
     print("\n".join(report))
     print("  nothing was skipped" if not skipped else "  skipped:")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from letta_client import Letta
 
+from tests.support import certificates
 from tests.support.databases import database_urls
 from tests.support.driven import Plugin
 from tests.support.provider import Provider
@@ -14,7 +15,8 @@ MODEL = "openai/gpt-4o-mini"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Note which operations the wire tests drive."""
+    """Note which operations the wire tests drive, and read the certificates once."""
+    certificates.read_once()
     config.pluginmanager.register(Plugin(config), "driven")
 
 

@@ -69,11 +69,11 @@ class Server:
                 if self.works:
                     if " works · " in self.log[before:]:
                         return self
-                    time.sleep(0.02)
-                    continue
-                with contextlib.suppress(httpx.HTTPError):
-                    if http.get("/v1/health/").status_code == 200:
-                        return self
+                else:
+                    with contextlib.suppress(httpx.HTTPError):
+                        if http.get("/v1/health/").status_code == 200:
+                            return self
+                time.sleep(0.02)  # the start needs the processor more than this question
         raise RuntimeError(f"the server does not answer:\n{self.log[-4000:]}")
 
     def spawn(self, *arguments: str, **environment: str) -> "subprocess.Popen[bytes]":
