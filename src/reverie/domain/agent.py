@@ -242,7 +242,7 @@ class AgentChanges:
     metadata: JsonObject | Unset = UNSET
     timezone: str | Unset = UNSET
     message_buffer_autoclear: bool | Unset = UNSET
-    enable_sleeptime: bool | Unset | None = UNSET
+    enable_sleeptime: bool | Unset = UNSET
     max_files_open: int | Unset | None = UNSET
     per_file_view_window_char_limit: int | Unset | None = UNSET
     hidden: bool | Unset | None = UNSET

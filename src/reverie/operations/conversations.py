@@ -52,7 +52,7 @@ class ConversationChanges:
     description: str | Unset | None = UNSET
     context_window_limit: int | Unset | None = UNSET
     archived: bool | Unset = UNSET
-    last_message_at: datetime | Unset | None = UNSET
+    last_message_at: datetime | Unset = UNSET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -194,13 +194,6 @@ class AgentCreate(_AgentFields):
         )
 
 
-_NULLABLE: Final = frozenset(
-    {"embedding", "context_window_limit", "compaction_settings", "response_format", "description",
-     "max_files_open", "per_file_view_window_char_limit", "hidden", "project_id", "template_id", "base_template_id",
-     "last_run_completion", "last_run_duration_ms", "last_stop_reason"}
-)  # fmt: skip
-
-
 class AgentUpdate(_AgentFields):
     """A partial update of an agent; lists replace what is attached."""
 
@@ -232,4 +225,4 @@ class AgentUpdate(_AgentFields):
             given["secrets"] = self._secrets()
         if self.folder_ids is not None or self.source_ids is not None:
             given["folder_ids"] = self._folders()
-        return changes_of(AgentChanges, given, _NULLABLE)
+        return changes_of(AgentChanges, given)

@@ -180,7 +180,7 @@ class ArchiveUpdate(Body):
 
     def to_domain(self) -> ArchiveChanges:
         """The changes that operations apply."""
-        return changes_of(ArchiveChanges, self.given(), frozenset({"description", "embedding"}))
+        return changes_of(ArchiveChanges, self.given())
 
 
 class PassageCreate(Body):
@@ -214,7 +214,7 @@ class PassageUpdate(Body):
         given = self.given()
         if self.created_at is not None:
             given["created_at"] = aware(self.created_at)
-        return changes_of(PassageChanges, given, frozenset())
+        return changes_of(PassageChanges, given)
 
 
 class PassagesCreate(Body):

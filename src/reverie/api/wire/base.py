@@ -7,7 +7,9 @@ orjson turns the plain dicts into bytes. A house test compares both with the cli
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
+from functools import cache
+from types import NoneType
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, get_args, get_type_hints
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
@@ -48,15 +50,22 @@ class Body(BaseModel):
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 
-def changes_of(record: type[T], given: Mapping[str, Any], nullable: frozenset[str]) -> T:
+def changes_of(record: type[T], given: Mapping[str, Any]) -> T:
     """Make a partial update from `given`.
 
-    Both SDKs send null for "leave it" on fields that cannot be empty; those nulls are dropped.
+    Both SDKs send null for "leave it" on fields that cannot be empty, by their types in `record`; those nulls are
+    dropped.
     """
-    slots: tuple[str, ...] = record.__slots__  # type: ignore[attr-defined]  # every record is a slotted dataclass
+    can_be_empty = _can_be_empty(record)  # type: ignore[arg-type]  # classes are hashable
     kept = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in given.items()
-        if name in slots and (value is not None or name in nullable)
+        if name in can_be_empty and (value is not None or can_be_empty[name])
     }
     return record(**kept)
+
+
+@cache
+def _can_be_empty(record: type) -> Mapping[str, bool]:
+    """The fields of `record`, and whether None is among what each may be."""
+    return {name: NoneType in get_args(kind) for name, kind in get_type_hints(record).items()}

@@ -100,12 +100,6 @@ class BlockCreate(Body):
         )
 
 
-_NULLABLE = frozenset(
-    {"description", "hidden", "template_name", "project_id", "template_id", "base_template_id", "deployment_id",
-     "entity_id", "preserve_on_migration"}
-)  # fmt: skip
-
-
 class BlockUpdate(Body):
     """A partial update of a block; what is not sent stays."""
 
@@ -129,4 +123,4 @@ class BlockUpdate(Body):
     def to_domain(self) -> BlockChanges:
         """The changes that storage applies."""
         given: dict[str, Any] = self.given()
-        return changes_of(BlockChanges, given, _NULLABLE)
+        return changes_of(BlockChanges, given)

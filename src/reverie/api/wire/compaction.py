@@ -64,4 +64,4 @@ class CompactionSettingsBody(Body):
         given = self.given()
         if self.model_settings is not None:
             given["model_settings"] = self.model_settings.to_domain()
-        return changes_of(CompactionChanges, given, frozenset({"model", "model_settings", "prompt", "clip_chars"}))
+        return changes_of(CompactionChanges, given)

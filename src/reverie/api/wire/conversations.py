@@ -124,8 +124,7 @@ class ConversationUpdate(Body):
         given = self.given()
         if self.model_settings is not None:
             given["model_settings"] = self.model_settings.to_domain()
-        nullable = {"summary", "description", "model", "model_settings", "context_window_limit"}
-        return changes_of(ConversationChanges, given, frozenset(nullable))
+        return changes_of(ConversationChanges, given)
 
 
 class Compact(Body):

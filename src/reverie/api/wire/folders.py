@@ -303,4 +303,4 @@ class FolderUpdate(_FolderFields):
     def to_domain(self) -> FolderChanges:
         """The changes that operations apply."""
         given = self.given() | {"embedding": self._handle(), "embedding_chunk_size": self._chunk_size()}
-        return changes_of(FolderChanges, given, frozenset({"description", "instructions"}))
+        return changes_of(FolderChanges, given)

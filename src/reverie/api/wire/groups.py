@@ -197,7 +197,7 @@ class GroupUpdate(Body):
         if self.manager_config is not None:
             given |= self.manager_config.given()
             given["manager_type"] = ManagerType(self.manager_config.manager_type)
-        return changes_of(GroupChanges, given, frozenset())
+        return changes_of(GroupChanges, given)
 
 
 class GroupMessages(SendMessages):

@@ -119,7 +119,7 @@ class IdentityUpdate(Body):
         given = self.given()
         if self.properties is not None:
             given["properties"] = properties_of(self.properties)
-        return changes_of(IdentityChanges, given, frozenset())
+        return changes_of(IdentityChanges, given)
 
 
 def properties_of(bodies: list[IdentityPropertyBody]) -> tuple[IdentityProperty, ...]:

@@ -212,7 +212,7 @@ class McpConfigBody(Body):
             given["server_type"] = McpServerType(kind)
         if name is not None:
             given["server_name"] = name
-        return changes_of(McpServerChanges, given, frozenset({"auth_header", "auth_token", "custom_headers", "env"}))
+        return changes_of(McpServerChanges, given)
 
 
 class McpConfigCreate(McpConfigBody):

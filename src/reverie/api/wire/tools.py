@@ -222,7 +222,7 @@ class ToolUpdate(Body):
         for name in ("pip_requirements", "npm_requirements"):
             if given.get(name) is not None:
                 given[name] = _packages(given[name])
-        return changes_of(ToolChanges, given, frozenset({"default_requires_approval"}))
+        return changes_of(ToolChanges, given)
 
 
 class ToolSearch(Body):
