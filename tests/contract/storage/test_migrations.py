@@ -2,23 +2,23 @@
 
 import asyncio
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, column, event, insert, make_url, table, text
 
 from reverie.auth.keys import LOCAL_CALLER
-from reverie.domain.agent import AgentDraft
-from reverie.domain.block import BlockDraft
 from reverie.domain.errors import Unavailable
-from reverie.domain.ids import DEFAULT_ORGANIZATION, ConversationId
+from reverie.domain.ids import DEFAULT_ORGANIZATION, AgentId, ConversationId
 from reverie.domain.paging import Page
 from reverie.operations import agents, keys
 from reverie.storage import messages
 from reverie.storage.database import Database, DatabaseOptions
 from reverie.storage.migrate import bring_up_to_date, schema_version
 from reverie.storage.migrations import known_revisions
-from reverie.storage.migrations.history import differences
+from reverie.storage.migrations.history import differences, upgrade
+from reverie.storage.sqlite import sqlite_engine
 from tests.support.databases import database_urls, opened
 from tests.support.operations import operations_on
 
@@ -51,11 +51,10 @@ async def test_a_newer_database_is_refused(url: str) -> None:
 
 
 async def test_a_sqlite_file_is_copied_before_it_changes(tmp_path: Path) -> None:
-    options = DatabaseOptions(url=f"sqlite:///{tmp_path}/reverie.db")
+    options = DatabaseOptions(url=f"sqlite:///{tmp_path}/new.db")
     await bring_up_to_date(options)
     assert _copies(tmp_path) == []
-    async with opened(options.url) as db:
-        await db.write(_back_to_the_first_revision)
+    options = _as_of_the_first_revision(tmp_path, ())
     await bring_up_to_date(options)
     copies = _copies(tmp_path)
     assert [path.name for path in copies] == [f"reverie.db.before-{known_revisions()[-1]}"]
@@ -65,131 +64,76 @@ async def test_a_sqlite_file_is_copied_before_it_changes(tmp_path: Path) -> None
 
 
 async def test_a_key_that_could_make_tools_still_can(tmp_path: Path) -> None:
-    options = DatabaseOptions(url=f"sqlite:///{tmp_path}/reverie.db")
-    await bring_up_to_date(options)
-    async with opened(options.url) as db:
-        await db.write(_back_to_the_first_revision)
-        await db.write(_insert_old_keys)
+    options = _as_of_the_first_revision(
+        tmp_path, [("api_keys", _OLD_KEY | {"id": item, "digest": item, "scopes": f'["{item}"]'}) for item in _SCOPES]
+    )
     await bring_up_to_date(options)
     async with opened(options.url) as db:
         found = await keys.list_keys(operations_on(db), LOCAL_CALLER, Page(order="asc"))
     assert [sorted(key.scopes) for key in found] == [["tools", "write"], ["read"], ["admin"]]
 
 
-def _insert_old_keys(c: Connection) -> None:
-    for scope in ("write", "read", "admin"):
-        c.execute(text(_OLD_KEY), {"scopes": f'["{scope}"]', "id": scope})
-
-
-_OLD_KEY = f"""
-    INSERT INTO api_keys (id, organization_id, user_id, name, digest, hint, scopes, created_at)
-    VALUES (:id, '{DEFAULT_ORGANIZATION}', 'user-1', :id, :id, '', :scopes, 0)
-"""
-
-
 async def test_a_change_of_a_table_keeps_what_hangs_on_its_rows(tmp_path: Path) -> None:
-    options = DatabaseOptions(url=f"sqlite:///{tmp_path}/reverie.db")
+    options = _as_of_the_first_revision(
+        tmp_path, [("agents", _OLD_AGENT), ("blocks", _OLD_BLOCK), ("agent_blocks", _OLD_LINK)]
+    )
     await bring_up_to_date(options)
     async with opened(options.url) as db:
-        made = await agents.create(operations_on(db), LOCAL_CALLER, AgentDraft(blocks=(BlockDraft(label="kept"),)))
-        await db.write(_back_to_the_first_revision)
-    await bring_up_to_date(options)
-    async with opened(options.url) as db:
-        assert await agents.retrieve(operations_on(db), LOCAL_CALLER, made.agent.id) == made
+        found = await agents.retrieve(operations_on(db), LOCAL_CALLER, AgentId("agent-1"))
+    assert (found.agent.name, [block.label for block in found.blocks]) == ("old", ["kept"])
+
+
+_SCOPES = ("write", "read", "admin")
+_OLD_KEY = {"organization_id": DEFAULT_ORGANIZATION, "user_id": "user-1", "name": "old", "hint": "", "created_at": 0}
+_OLD_ROW = {
+    "organization_id": DEFAULT_ORGANIZATION,
+    "metadata": "{}",
+    "tags": "[]",
+    "created_at": 0,
+    "updated_at": 0,
+}
+_OLD_AGENT = _OLD_ROW | {
+    "id": "agent-1",
+    "name": "old",
+    "agent_type": "letta_v1_agent",
+    "system": "",
+    "model": "openai/gpt",
+    "model_settings": "{}",
+    "tool_rules": "[]",
+    "approvals": "{}",
+    "sealed_secrets": "{}",
+    "timezone": "UTC",
+    "message_buffer_autoclear": 0,
+    "identity_ids": "[]",
+}
+_OLD_BLOCK = _OLD_ROW | {
+    "id": "block-1",
+    "label": "kept",
+    "value": "",
+    "limit": 9,
+    "read_only": 0,
+    "is_template": 0,
+    "version": 1,
+}
+_OLD_LINK = {"agent_id": "agent-1", "block_id": "block-1", "label": "kept", "position": 0}
+
+
+def _as_of_the_first_revision(directory: Path, rows: Iterable[tuple[str, Mapping[str, object]]]) -> DatabaseOptions:
+    """A database with an organisation and `rows`, as the first revision had them."""
+    options = DatabaseOptions(url=f"sqlite:///{directory}/reverie.db")
+    engine = sqlite_engine(options, make_url(options.url), begin="BEGIN")
+    try:
+        with engine.begin() as c:
+            upgrade(c, lambda _: None, to="0001")
+            for name, row in (("organizations", {"id": "org-1", "name": "kept", "created_at": 0}), *rows):
+                c.execute(insert(table(name, *map(column, row))).values(row))
+    finally:
+        engine.dispose()
+    return options
 
 
 def _copies(directory: Path) -> list[Path]:
     return list(directory.glob("*.before-*"))
-
-
-def _back_to_the_first_revision(c: Connection) -> None:
-    for statement in (
-        "DROP TRIGGER messages_want_vectors",
-        "ALTER TABLE agents DROP COLUMN finds_by_meaning",
-        *(f"DROP TRIGGER {name}_index_words" for name in ("passages", "file_passages", "tools")),
-        "DROP TRIGGER tools_forget_words",
-        "DROP TRIGGER tools_change_words",
-        *(f"DROP VIEW {name}_texts" for name in ("passage", "file_passage", "tool")),
-        *(
-            f"DROP TABLE {name}"
-            for name in (
-                "waiting",
-                "passage_blocks",
-                "file_passage_blocks",
-                "message_blocks",
-                "tool_blocks",
-                "tool_bits",
-                "tool_vectors",
-                "tool_words",
-                "passage_bits",
-                "passage_vectors_due",
-                "file_passage_bits",
-                "message_bits",
-                "message_vectors",
-                "message_vectors_due",
-                "open_approvals",
-            )
-        ),
-        "DROP INDEX ix_passages_archive_id_seq",
-        "DROP INDEX uq_organizations_name",
-        "DROP TABLE mcp_sessions",
-        "DROP TABLE mcp_tools",
-        "DROP TABLE mcp_servers",
-        "DROP TABLE schedules",
-        "DROP TABLE provider_traces",
-        "DROP TABLE sandbox_variables",
-        "DROP TABLE sandbox_configs",
-        "DROP TABLE batch_items",
-        "DROP TABLE batches",
-        "DROP TABLE callbacks",
-        "ALTER TABLE steps DROP COLUMN tool_times",
-        "DROP TABLE agent_openings",
-        *(f"ALTER TABLE conversations DROP COLUMN {name}" for name in ("archived_at", "hidden")),
-        *(
-            f"ALTER TABLE runs DROP COLUMN {name}"
-            for name in ("tools_used", "project_id", "template_id", "base_template_id")
-        ),
-        "DROP INDEX ix_messages_group",
-        "DROP INDEX ix_messages_group_otid",
-        "DROP TABLE group_turns",
-        "DROP TABLE group_blocks",
-        "DROP TABLE group_agents",
-        "DROP TABLE groups",
-        "DROP TABLE environment_deliveries",
-        "DROP TABLE environments",
-        "DROP TABLE access_grants",
-        "DROP TABLE access_tokens",
-        "INSERT INTO organizations (id, name, created_at) VALUES ('org-1', 'kept', 0)",
-        "DROP TRIGGER file_passages_forget_words",
-        "DROP TABLE file_passage_words",
-        "DROP TABLE file_passage_vectors",
-        "DROP TABLE file_passages",
-        "DROP TABLE file_contents",
-        "DROP TABLE agent_files",
-        "DROP TABLE agent_folders",
-        "DROP TABLE files",
-        "DROP TABLE folders",
-        "DROP TRIGGER passages_forget_words",
-        "DROP TRIGGER messages_forget_words",
-        "DROP TABLE passage_words",
-        "DROP TABLE message_words",
-        "DROP TABLE agent_identities",
-        "DROP TABLE block_identities",
-        "DROP TABLE identities",
-        "DROP TABLE projects",
-        "DROP TABLE token_ratios",
-        "DROP TABLE deployments",
-        "DROP TABLE template_versions",
-        "DROP TABLE templates",
-        "DROP INDEX ix_agents_organization_id_deployment_id",
-        "DROP INDEX ix_agents_organization_id_template_id",
-        "DROP INDEX ix_agents_organization_id_base_template_id",
-        "DROP INDEX ix_agents_organization_id_project_id_seq",
-        "DROP INDEX ix_blocks_organization_id_deployment_id",
-        "ALTER TABLE agents ADD COLUMN identity_ids JSON NOT NULL DEFAULT '[]'",
-        "UPDATE alembic_version SET version_num = '0001'",
-    ):
-        c.execute(text(statement))
 
 
 async def test_a_start_without_changes_does_not_load_alembic(url: str) -> None:

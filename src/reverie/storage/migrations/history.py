@@ -20,15 +20,15 @@ _BESIDE = ("passage_words", "message_words", "file_passage_words", "tool_words")
 """Tables that only the migrations know; FTS5 keeps several for each."""
 
 
-def upgrade(c: Connection, progress: Callable[[str], None]) -> None:
-    """Bring the database behind `c` to the newest revision, inside the caller's transaction."""
+def upgrade(c: Connection, progress: Callable[[str], None], *, to: str = "head") -> None:
+    """Bring the database behind `c` to the newest revision or that of `to`, inside the caller's transaction."""
     config = Config()
     config.set_main_option("script_location", str(VERSIONS.parent))
     config.set_main_option("version_path_separator", "os")
     script = ScriptDirectory.from_config(config)
 
     def steps(current: Any, _context: MigrationContext) -> Iterable[RevisionStep]:
-        return script._upgrade_revs("head", current)  # the hook that alembic's own `env.py` files call
+        return script._upgrade_revs(to, current)  # the hook that alembic's own `env.py` files call
 
     def report(*, step: Any, **_: Any) -> None:
         progress(f"database schema: {step.up_revision.revision} ({step.up_revision.doc})")
