@@ -1,13 +1,15 @@
 """Agents and what they are attached to, on both databases."""
 
 import asyncio
-from dataclasses import replace
+import json
+from dataclasses import fields, replace
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 from sqlalchemy import event
 
 from reverie.auth.keys import LOCAL_CALLER, Caller, Scope
-from reverie.domain.agent import AgentChanges, AgentDraft, AgentFilter, AgentType, CompactionSettings
+from reverie.domain.agent import Agent, AgentChanges, AgentDraft, AgentFilter, AgentType, CompactionSettings
 from reverie.domain.block import BlockChanges, BlockDraft, BlockFilter
 from reverie.domain.content import TextPart, ToolCall, ToolReturn
 from reverie.domain.errors import Conflict, InvalidInput, NotAllowed, NotFound
@@ -31,10 +33,13 @@ from reverie.domain.passage import ArchiveDraft
 from reverie.domain.stop_reason import StopReason
 from reverie.domain.tool import ToolDraft
 from reverie.domain.tool_rule import ChildToolRule, ContinueToolRule, RequiresApprovalToolRule, ToolCallNode
-from reverie.operations import agents, archives, blocks, identities, passages, tags, tools
+from reverie.operations import agent_exports, agents, archives, blocks, identities, passages, tags, tools
 from reverie.operations.base import Operations
+from reverie.operations.packing import PackOptions
+from reverie.operations.unpacking import UnpackOptions
 from reverie.storage import agents as store
 from reverie.storage import messages
+from reverie.storage.agent_file_codec import encode
 from tests.support.operations import EMBEDDING, MODEL
 
 ME = LOCAL_CALLER
@@ -105,6 +110,33 @@ async def test_an_agent_is_read_back_as_it_was_made(ops: Operations) -> None:
     assert ops.cipher.decrypt(read.agent.sealed_secrets["TOKEN"], read.agent.id) == "s3cret"
     assert read.agent.message_ids is not None
     assert len(read.agent.message_ids) == 3
+
+
+async def test_all_that_a_draft_says_is_in_the_agent_and_in_its_file(ops: Operations) -> None:
+    """Whatever field both have: who adds one adds it to `assembly.py`, `packing.py` and `unpacking.py` too."""
+    given: dict[str, Any] = {
+        "agent_type": AgentType.MEMGPT_V2,
+        "model": MODEL,
+        "embedding": EMBEDDING,
+        "compaction_settings": CompactionSettings(mode="all"),
+        "tool_rules": (ContinueToolRule(tool_name="send_message"),),
+        "tags": ("odd",),
+        "timezone": "Europe/Berlin",
+    }
+    kinds = get_type_hints(AgentDraft)
+    for name in {item.name for item in fields(AgentDraft)} & {item.name for item in fields(Agent)} - given.keys():
+        origins = [get_origin(kind) or kind for kind in (kinds[name], *get_args(kinds[name]))]
+        given[name] = next(_ODD[origin] for origin in origins if origin in _ODD)
+    made = (await agents.create(ops, ME, AgentDraft(**given, include_base_tool_rules=False))).agent
+    assert {name: getattr(made, name) for name in given} == given
+    file = await agent_exports.export(ops, ME, made.id, PackOptions())
+    (copy_id,) = await agent_exports.import_file(ops, ME, json.dumps(encode(file)).encode(), UnpackOptions())
+    copy = (await agents.retrieve(ops, ME, copy_id)).agent
+    goes = given.keys() - {"project_id", "template_id", "base_template_id", "deployment_id", "entity_id"}
+    assert {name: getattr(copy, name) for name in goes} == {name: given[name] for name in goes}
+
+
+_ODD: dict[Any, Any] = {str: "odd", int: 5000, bool: True, dict: {"type": "text"}}
 
 
 async def test_what_is_left_out_is_chosen(ops: Operations) -> None:
