@@ -100,7 +100,7 @@ class RankedMessage(TypedDict):
 
 def raw_message(message: Message) -> RawMessage:  # noqa: C901  # one case for each kind
     """`message` as models are sent it."""
-    raw = _empty(message)
+    raw = raw_fields(message)
     body = message.body
     match body:
         case PromptBody():
@@ -114,9 +114,9 @@ def raw_message(message: Message) -> RawMessage:  # noqa: C901  # one case for e
         case ReasoningBody():
             raw |= {"content": [_reasoning(body)]}
         case ToolCallBody():
-            raw |= {"tool_calls": [_call(call) for call in body.calls]}
+            raw |= {"tool_calls": [raw_call(call) for call in body.calls]}
         case ApprovalRequestBody():
-            raw |= {"role": "approval", "tool_calls": [_call(call) for call in body.calls]}
+            raw |= {"role": "approval", "tool_calls": [raw_call(call) for call in body.calls]}
         case ApprovalResponseBody():
             raw |= _approval(body)
         case ToolReturnBody():
@@ -144,7 +144,8 @@ def ranked_message(message: Message, hit: SearchHit) -> RankedMessage:
     }
 
 
-def _empty(message: Message) -> RawMessage:
+def raw_fields(message: Message) -> RawMessage:
+    """All but what the message says."""
     own_thread = str(message.conversation_id) == str(message.agent_id)
     return {
         "id": message.id,
@@ -196,7 +197,8 @@ def _reasoning(body: ReasoningBody) -> JsonObject:
     return {"type": "omitted_reasoning", "signature": body.signature}
 
 
-def _call(call: ToolCall) -> RawCall:
+def raw_call(call: ToolCall) -> RawCall:
+    """A call in OpenAI's chat format."""
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 

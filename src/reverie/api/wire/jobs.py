@@ -1,14 +1,15 @@
 """Jobs and batches on the wire. Source: `Job`, `BatchJob`, `CreateBatch` and kin, API description, read 2026-11."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from reverie.api.encode.raw import RawMessage, raw_call, raw_fields
 from reverie.api.wire.base import Body, Metadata
 from reverie.api.wire.messages import SendMessages
-from reverie.domain.content import ImagePart, Part, ToolCall, ToolReturn
+from reverie.domain.content import ImagePart, Part, ToolReturn
 from reverie.domain.job import MOST_REQUESTS, BatchDetails, Job
 from reverie.domain.json import JsonObject
 from reverie.domain.message import (
@@ -53,40 +54,10 @@ class JobState(TypedDict):
     last_updated_by_id: str | None
 
 
-class MessageRecord(TypedDict):
-    """A message in the form of the old API: by role, with calls and results beside the words."""
-
-    id: str
-    role: str
-    content: list[JsonObject]
-    agent_id: str
-    conversation_id: str | None
-    model: str | None
-    name: str | None
-    tool_calls: list[JsonObject] | None
-    tool_call_id: str | None
-    tool_returns: list[JsonObject]
-    step_id: str | None
-    run_id: str | None
-    otid: str | None
-    group_id: str | None
-    sender_id: str | None
-    batch_item_id: str | None
-    is_err: bool | None
-    approval_request_id: str | None
-    approve: bool | None
-    denial_reason: str | None
-    approvals: list[JsonObject] | None
-    created_at: datetime
-    updated_at: datetime | None
-    created_by_id: str | None
-    last_updated_by_id: str | None
-
-
 class BatchMessages(TypedDict):
     """What agents wrote in a batch."""
 
-    messages: list[MessageRecord]
+    messages: list[RawMessage]
 
 
 class BatchRequestBody(SendMessages):
@@ -159,9 +130,10 @@ def _batch_job(found: BatchDetails) -> JobState:
     }
 
 
-def message_record(message: Message) -> MessageRecord:
+def message_record(message: Message) -> RawMessage:
     """The message by its role."""
-    return _record(message, _of_words(message.body) or _of_acts(message.body))
+    said = _of_words(message.body) or _of_acts(message.body)
+    return cast(RawMessage, raw_fields(message) | {"conversation_id": message.conversation_id} | said)
 
 
 def _of_words(body: MessageBody) -> dict[str, Any] | None:
@@ -187,9 +159,9 @@ def _of_acts(body: MessageBody) -> dict[str, Any]:
         case ReasoningBody():
             return {"role": "assistant", "content": [_reasoning(body)]}
         case ToolCallBody(calls=calls):
-            return {"role": "assistant", "tool_calls": [_call(call) for call in calls]}
+            return {"role": "assistant", "tool_calls": [raw_call(call) for call in calls]}
         case ApprovalRequestBody(calls=calls):
-            return {"role": "approval", "tool_calls": [_call(call) for call in calls]}
+            return {"role": "approval", "tool_calls": [raw_call(call) for call in calls]}
         case ApprovalResponseBody():
             return _answered(body)
         case ToolReturnBody(returns=returns):
@@ -217,36 +189,6 @@ def _answered(body: ApprovalResponseBody) -> dict[str, Any]:
     }
 
 
-def _record(message: Message, found: dict[str, Any]) -> MessageRecord:
-    return {
-        "id": message.id,
-        "role": found["role"],
-        "content": found.get("content", []),
-        "agent_id": message.agent_id,
-        "conversation_id": message.conversation_id,
-        "model": message.model,
-        "name": message.name,
-        "tool_calls": found.get("tool_calls"),
-        "tool_call_id": found.get("tool_call_id"),
-        "tool_returns": found.get("tool_returns", []),
-        "step_id": message.step_id,
-        "run_id": message.run_id,
-        "otid": message.otid,
-        "group_id": message.group_id,
-        "sender_id": message.sender_id,
-        "batch_item_id": None,
-        "is_err": message.is_err,
-        "approval_request_id": found.get("approval_request_id"),
-        "approve": found.get("approve"),
-        "denial_reason": found.get("denial_reason"),
-        "approvals": found.get("approvals"),
-        "created_at": message.created_at,
-        "updated_at": None,
-        "created_by_id": None,
-        "last_updated_by_id": None,
-    }
-
-
 def _text(text: str) -> JsonObject:
     return {"type": "text", "text": text}
 
@@ -264,10 +206,6 @@ def _reasoning(thought: ReasoningBody) -> JsonObject:
     if thought.redacted is not None:
         return {"type": "redacted_reasoning", "data": thought.redacted}
     return {"type": "reasoning", "reasoning": thought.text, "is_native": True, "signature": thought.signature}
-
-
-def _call(call: ToolCall) -> JsonObject:
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
 def _return(item: ToolReturn) -> JsonObject:
