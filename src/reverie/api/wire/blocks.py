@@ -1,7 +1,5 @@
 """Blocks on the wire. Source: `BlockResponse`, `BlockCreateParams` and kin, client SDK, read 2026-11."""
 
-from typing import Any
-
 from pydantic import AliasChoices, Field
 from typing_extensions import TypedDict
 
@@ -58,11 +56,9 @@ def block_state(block: Block) -> BlockState:
     }
 
 
-class BlockCreate(Body):
-    """A block to be made, alone or with an agent."""
+class _BlockFields(Body):
+    """What create and update share."""
 
-    label: str = Field(min_length=1)
-    value: str = ""
     limit: int | None = Field(default=None, ge=1, le=MOST)
     description: str | None = None
     read_only: bool | None = None
@@ -77,6 +73,13 @@ class BlockCreate(Body):
     deployment_id: str | None = None
     entity_id: str | None = None
     preserve_on_migration: bool | None = None
+
+
+class BlockCreate(_BlockFields):
+    """A block to be made, alone or with an agent."""
+
+    label: str = Field(min_length=1)
+    value: str = ""
 
     def to_domain(self, project_id: str | None = None) -> BlockDraft:
         """The draft that storage makes a block of; `project_id` where the body names no other."""
@@ -100,27 +103,12 @@ class BlockCreate(Body):
         )
 
 
-class BlockUpdate(Body):
+class BlockUpdate(_BlockFields):
     """A partial update of a block; what is not sent stays."""
 
     label: str | None = Field(default=None, min_length=1)
     value: str | None = None
-    limit: int | None = Field(default=None, ge=1, le=MOST)
-    description: str | None = None
-    read_only: bool | None = None
-    hidden: bool | None = None
-    metadata: Metadata | None = None
-    tags: list[str] | None = None
-    is_template: bool | None = None
-    template_name: str | None = Field(default=None, validation_alias=AliasChoices("template_name", "name"))
-    project_id: str | None = None
-    template_id: str | None = None
-    base_template_id: str | None = None
-    deployment_id: str | None = None
-    entity_id: str | None = None
-    preserve_on_migration: bool | None = None
 
     def to_domain(self) -> BlockChanges:
         """The changes that storage applies."""
-        given: dict[str, Any] = self.given()
-        return changes_of(BlockChanges, given)
+        return changes_of(BlockChanges, self.given())

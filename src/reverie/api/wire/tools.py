@@ -129,10 +129,9 @@ def _either(name: str, camel: str) -> Any:
     return AliasChoices(name, camel)
 
 
-class ToolCreate(Body):
-    """A custom tool; what is left out is derived from its source."""
+class _ToolFields(Body):
+    """What create and update share."""
 
-    source_code: str = Field(min_length=1, validation_alias=_either("source_code", "sourceCode"))
     source_type: str | None = Field(default=None, validation_alias=_either("source_type", "sourceType"))
     json_schema: JsonObject | None = Field(default=None, validation_alias=_either("json_schema", "jsonSchema"))
     args_json_schema: JsonObject | None = Field(
@@ -155,9 +154,13 @@ class ToolCreate(Body):
     npm_requirements: list[RequirementBody] | None = Field(
         default=None, validation_alias=_either("npm_requirements", "npmRequirements")
     )
-
     metadata: Metadata | None = Field(default=None, validation_alias=AliasChoices("metadata", "metadata_"))
-    """An addition of ours; the SDK knows it for changes only."""
+
+
+class ToolCreate(_ToolFields):
+    """A custom tool; what is left out is derived from its source."""
+
+    source_code: str = Field(min_length=1, validation_alias=_either("source_code", "sourceCode"))
 
     def to_domain(self) -> ToolDraft:
         """The draft that operations make a tool of."""
@@ -185,34 +188,11 @@ def plain_schema(schema: JsonObject | None) -> JsonObject | None:
     return schema
 
 
-class ToolUpdate(Body):
+class ToolUpdate(_ToolFields):
     """A partial update of a tool."""
 
     name: str | None = None
     source_code: str | None = Field(default=None, validation_alias=_either("source_code", "sourceCode"))
-    source_type: str | None = Field(default=None, validation_alias=_either("source_type", "sourceType"))
-    json_schema: JsonObject | None = Field(default=None, validation_alias=_either("json_schema", "jsonSchema"))
-    args_json_schema: JsonObject | None = Field(
-        default=None, validation_alias=_either("args_json_schema", "argsJsonSchema")
-    )
-    description: str | None = None
-    tags: list[str] | None = None
-    return_char_limit: int | None = Field(
-        default=None, ge=1, le=1_000_000, validation_alias=_either("return_char_limit", "returnCharLimit")
-    )
-    default_requires_approval: bool | None = Field(
-        default=None, validation_alias=_either("default_requires_approval", "defaultRequiresApproval")
-    )
-    enable_parallel_execution: bool | None = Field(
-        default=None, validation_alias=_either("enable_parallel_execution", "enableParallelExecution")
-    )
-    pip_requirements: list[RequirementBody] | None = Field(
-        default=None, validation_alias=_either("pip_requirements", "pipRequirements")
-    )
-    npm_requirements: list[RequirementBody] | None = Field(
-        default=None, validation_alias=_either("npm_requirements", "npmRequirements")
-    )
-    metadata: Metadata | None = Field(default=None, validation_alias=AliasChoices("metadata", "metadata_"))
 
     def to_domain(self) -> ToolChanges:
         """The changes that operations apply."""
