@@ -36,6 +36,7 @@ from tests.support.dialects import (
     BEDROCK,
     CHAT,
     CREATED,
+    DIALECTS,
     GOOGLE,
     RESPONSES,
     Context,
@@ -149,7 +150,7 @@ class Request:
 
     @cached_property
     def _view(self) -> View:
-        dialect = _BY_NAME.get(self.dialect)
+        dialect = DIALECTS.get(self.dialect)
         return dialect.view(self.body) if dialect else View("", ())
 
     @property
@@ -212,8 +213,6 @@ class Request:
             "disconnected": self.disconnected.is_set(),
         }
 
-
-_BY_NAME = {dialect.name: dialect for dialect in (CHAT, RESPONSES, ANTHROPIC, GOOGLE, BEDROCK)}
 
 Scripted: TypeAlias = Answer | ReplyPart
 Default: TypeAlias = Scripted | Callable[[Request], Scripted]
@@ -292,7 +291,7 @@ class Provider:
     @property
     def requests(self) -> list[Request]:
         """Requests for a reply, in the order they came (no lists, no embeddings)."""
-        return [request for request in self.all_requests if request.dialect in _BY_NAME]
+        return [request for request in self.all_requests if request.dialect in DIALECTS]
 
     @property
     def all_requests(self) -> list[Request]:
@@ -308,7 +307,7 @@ class Provider:
         """
         with self._changed:
             if not self._changed.wait_for(
-                lambda: sum(r.dialect in _BY_NAME for r in self._requests) >= count, timeout_s
+                lambda: sum(r.dialect in DIALECTS for r in self._requests) >= count, timeout_s
             ):
                 raise TimeoutError(f"{len(self._requests)} requests came, {count} were awaited")
         return self.requests

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-import structlog
 from fastapi import Depends, Header, Path, Query, Request
 
 from reverie.api.wire.agents import AgentFacts
@@ -16,8 +15,6 @@ from reverie.domain.provider import EmbedderInfo, ModelInfo
 from reverie.operations import projects
 from reverie.operations.base import Operations
 from reverie.web.addresses import WebOptions
-
-log = structlog.get_logger(__name__)
 
 SDK_HEADER: Final = "x-stainless-package-version"
 

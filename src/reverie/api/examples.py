@@ -6,7 +6,6 @@ A house test holds every body to an example that it takes, and every parameter t
 from typing import Any, Final
 
 _AGENT: Final = "agent-123e4567-e89b-42d3-8456-426614174000"
-_TOOL: Final = "tool-123e4567-e89b-42d3-8456-426614174000"
 _SOURCE: Final = '''\
 def roll_dice(sides: int) -> int:
     """Roll one die.
@@ -29,20 +28,6 @@ _PLACE: Final = {
 _URL: Final = {"server_url": "http://localhost:9000/mcp"}
 _MCP: Final = {"mcp_server_type": "streamable_http", **_URL}
 
-_FILE: Final = {"agents": [{"id": "agent-0", "name": "helper", "model": "openai/gpt-4o-mini"}]}
-_SNAPSHOT: Final = {
-    "agents": [
-        {
-            "entityId": "agent-0",
-            "name": "helper",
-            "agentType": "letta_v1_agent",
-            "model": "openai/gpt-4o-mini",
-            "systemPrompt": "Help with letters.",
-        }
-    ],
-    "blocks": [{"entityId": "block-0", "label": "human", "value": "Name: {{name}}"}],
-    "relationships": [{"agentEntityId": "agent-0", "blockEntityId": "block-0"}],
-}
 
 EXAMPLES: Final[dict[str, Any]] = {
     "AgentCreate": {

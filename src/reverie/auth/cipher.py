@@ -63,10 +63,6 @@ class Cipher:
         except (_invalid_tag(), binascii.Error, ValueError) as error:
             raise Unreadable(f"the secret of {bound_to!r} is damaged or was copied from another row") from error
 
-    def is_current(self, sealed: str) -> bool:
-        """Tell whether `sealed` was made with the key that seals now."""
-        return sealed.startswith(f"{_MARK}.{self._current}.")
-
     def _aes(self, name: str) -> "AESGCM":
         if name not in self._opened:
             # On first use: many servers never store a secret, and the library costs 5 MB.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 from reverie.domain.ids import AgentId, BatchId, OrganizationId, RunId
 from reverie.domain.inputs import Request
@@ -102,4 +102,3 @@ class BatchDraft:
 
 
 Job: TypeAlias = Run | BatchDetails
-JobKind: TypeAlias = Literal["run", "batch"]

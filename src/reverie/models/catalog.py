@@ -117,10 +117,6 @@ class Catalog:
         self._answers[name] = _Answer(listing, None, self._clock() + self._options.list_ttl_s)
         return listing.chat_count
 
-    def forget_lists(self) -> None:
-        """Ask providers anew when lists are next wanted."""
-        self._answers.clear()
-
     async def list_models(self) -> list[ModelInfo]:
         """All chat models, by provider in the order of configuration."""
         return [info for provider, answer in await self._listings() for info in await self._chat(provider, answer)]

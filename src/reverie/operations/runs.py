@@ -49,12 +49,6 @@ async def delete(ops: Operations, caller: Caller, run_id: RunId) -> None:
     await ops.database.write(write)
 
 
-async def cancel(ops: Operations, caller: Caller, run_id: RunId) -> Run:
-    """Stop a run; one that has ended stays as it is."""
-    caller.require(Scope.WRITE)
-    return await ops.runs.call_off_run(caller.organization_id, run_id)
-
-
 async def list_messages(
     ops: Operations, caller: Caller, run_id: RunId, page: Page, *, kinds: Sequence[MessageKind] | None = None
 ) -> list[Message]:

@@ -20,14 +20,6 @@ class Turnstiles:
         self._lines: dict[str, deque[_Waiting]] = {}
         """Whoever is in a place has left its line."""
 
-    def is_taken(self, place: str) -> bool:
-        """Whether a request would have to wait."""
-        return place in self._lines
-
-    def is_pressed(self, place: str) -> bool:
-        """Whether somebody waits who may go ahead of whoever is in the place."""
-        return any(waiting.ahead for waiting in self._lines.get(place, ()))
-
     @asynccontextmanager
     async def pass_through(self, place: str, *, ahead: bool = False) -> AsyncIterator[None]:
         """Hold the place for the length of the block, after all who came before, or `ahead` of those in line."""

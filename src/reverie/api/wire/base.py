@@ -17,7 +17,6 @@ from typing_extensions import TypedDict
 from reverie.domain.clock import aware
 
 Order: TypeAlias = Literal["asc", "desc"]
-Limit: TypeAlias = Annotated[int, Field(ge=1, le=1000)]
 Metadata: TypeAlias = dict[str, Any]
 MOST: Final = 2**31 - 1
 """The largest number that every column takes."""

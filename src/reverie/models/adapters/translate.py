@@ -8,7 +8,7 @@ from typing import Final
 
 import orjson
 
-from reverie.domain.json import JsonObject, JsonValue
+from reverie.domain.json import JsonValue
 from reverie.domain.tool import ToolSpec
 from reverie.models.base import Prompt
 
@@ -43,22 +43,11 @@ class ToolNames:
         return self.own.get(name, name)
 
 
-def arguments_object(arguments: str) -> JsonObject:
-    """The arguments of an earlier call as an object, which every provider demands.
+def arguments_text(arguments: str) -> str:
+    """The arguments of an earlier call as the JSON object that every provider demands; a good one as it was written.
 
     What a model once wrote wrongly is shown to it under one key, so that it can see its mistake.
     """
-    if not arguments.strip():
-        return {}
-    try:
-        loaded = orjson.loads(arguments)
-    except orjson.JSONDecodeError:
-        return {MALFORMED_KEY: arguments}
-    return loaded if isinstance(loaded, dict) else {MALFORMED_KEY: arguments}
-
-
-def arguments_text(arguments: str) -> str:
-    """As `arguments_object`, as JSON text; well-formed text is returned as the model wrote it."""
     if not arguments.strip():
         return "{}"
     try:

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
-import structlog
-
 from reverie.domain.errors import BadGateway, InvalidInput, ReverieError, TimedOut
 from reverie.domain.ids import McpServerId, OrganizationId
 from reverie.domain.json import JsonObject
@@ -30,7 +28,6 @@ from reverie.web.addresses import WebOptions, check_url, permitted_addresses
 if TYPE_CHECKING:
     from reverie.tools.executors.mcp_sdk import Opened, Seen
 
-log = structlog.get_logger(__name__)
 
 _CLOSE_S: Final = 6.0
 """Longest wait for one connection to close; the SDK kills a process that does not leave by itself within 4 s."""
