@@ -77,6 +77,8 @@ _SWEEP_INTERVAL_S: Final = 1.0
 """Between looks for processes whose lease has passed: their runs are taken over that much later at most."""
 _INGEST_INTERVAL_S: Final = 5.0
 """Between looks for files that another server left, or that wait for a second try; uploads ring at once."""
+_VECTORS_AFTER_S: Final = 1.0
+"""After the last turn: vectors that messages want are no hurry, and turns come first."""
 
 
 @dataclass(slots=True)
@@ -295,7 +297,7 @@ async def _start_background(
         fault=runs.fault,
     ).rounds()
     await stack.enter_async_context(vectors)
-    engine.tell(lambda _run, _: vectors.ring())
+    engine.tell(lambda _run, _: vectors.ring_in(_VECTORS_AFTER_S))
     await stack.enter_async_context(Sleeptime(engine, database, settings.sleeptime_interval_s))
     limit = ApprovalOptions(timeout_s=settings.approval_timeout_s)
     await stack.enter_async_context(ApprovalTimeouts(database, engine, utc_now, limit).running())

@@ -157,12 +157,12 @@ class Turn:
         step = step_of(state, draft, now, model=model.info, window=self._asker.window(model), ends=ends)
 
         def save(c: Connection) -> View:
+            messages.append(c, added)
             if ends is None:
                 runs.hold_fence(c, state.run, {"usage": state.usage})
                 runs.insert_step(c, step)
             else:
                 self._close(c, ends, now, step=step)
-            messages.append(c, added)
             if learnt is not None:
                 token_ratios.put(c, state.run.organization_id, model.info.handle, learnt, now)
             if isinstance(move, Nudge):  # the model is asked at once, and memory may have changed by any hand

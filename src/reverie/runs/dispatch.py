@@ -16,13 +16,16 @@ from reverie.runs.bells import Bells
 from reverie.runs.driver import Driver
 from reverie.runs.handover import Begun
 from reverie.runs.left import Left
-from reverie.storage import runs
+from reverie.storage import runs, waiting
 
 log = structlog.get_logger(__name__)
 
 LOOK_S: Final = 1.0
-"""How often is looked for waiting runs without a bell, where other processes may die before they ring."""
+"""How often is looked without a bell while somebody waits: another process may die that was about to start it."""
+LOOK_QUIET_S: Final = 5.0
+"""The same while nobody waits. Whoever comes rings in the transaction that lets him wait."""
 LOOK_ALONE_S: Final = 10.0
+"""The same where no other process is."""
 
 
 class Dispatcher:
@@ -47,7 +50,7 @@ class Dispatcher:
         self._worker_id = worker_id
         self._has_room = has_room
         self._status_of = status_of
-        self._look_s = LOOK_ALONE_S if alone else LOOK_S
+        self._look_s, self._quiet_s = (LOOK_ALONE_S, LOOK_ALONE_S) if alone else (LOOK_S, LOOK_QUIET_S)
         self._rung = asyncio.Event()
         self._lacked_room = False
         self._closed = False
@@ -75,10 +78,8 @@ class Dispatcher:
     async def _work(self) -> None:
         while not self._closed:
             self._rung.clear()
-            pause_s = self._look_s
             try:
-                while not self._closed and self._may_start() and await self._start_next():
-                    pass
+                pause_s = self._look_s if await self._start_all() else self._quiet_s
             except DatabaseUnavailable:  # it said so itself
                 self._rung.clear()
                 pause_s = LOOK_S
@@ -88,6 +89,15 @@ class Dispatcher:
                 pause_s = LOOK_S
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._rung.wait(), pause_s)
+
+    async def _start_all(self) -> bool:
+        """Start what can be started here; tells whether somebody still waits, as far as is known."""
+        while not self._closed and self._may_start():
+            if not await self._deps.database.read(waiting.any_stored):
+                return False
+            if not await self._start_next():
+                break
+        return True
 
     def _may_start(self) -> bool:
         self._lacked_room = not self._has_room()

@@ -18,6 +18,7 @@ from reverie.runs.live import LiveRuns
 from reverie.runs.workers import Worker
 from reverie.storage import runs, waiting
 from reverie.storage.database import Database
+from reverie.storage.workers import Other
 from reverie.storage.workers import forget as forget_worker
 from reverie.storage.workers import others as other_workers
 
@@ -50,6 +51,11 @@ class Lease:
         self._attempts = attempts
         self._alone = alone
         self._next_beat: datetime | None = None
+        self._others: list[Other] = []
+        """Other processes, as they were last looked at."""
+        self._look_at = clock()
+        """When they are looked at again, unless one is seen to have died."""
+        bells.on("workers", self._look_soon)
         self._pulse: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -78,14 +84,18 @@ class Lease:
 
     async def bury_dead(self) -> list[RunId]:
         """Settle the runs of processes that died since anyone looked: they are ended, or put back into their lines."""
-
-        def look(c: Connection) -> list[str]:
-            return workers.dead_workers(c, self.worker, self._clock(), alone=self._alone)
-
-        dead = await self._database.read(look)
+        now = self._clock()
+        if now < self._look_at and not any(workers.is_dead(other, self.worker, now) for other in self._others):
+            return []  # who was heard of lives, and who has come since would have rung
+        self._look_at = now + self._lease / 3
+        self._others = await self._database.read(lambda c: other_workers(c, self.worker.id))
+        dead = [other.id for other in self._others if self._alone or workers.is_dead(other, self.worker, now)]
         if not dead:
             return []
         return await self._database.write(lambda c: self._bury(c, dead, self._clock()))
+
+    def _look_soon(self, _name: str | None) -> None:
+        self._look_at = self._clock()
 
     async def bury_holder(self, run_id: RunId) -> bool:
         """Settle a run that holds a conversation if its process is dead; tells whether it was, or has ended."""
@@ -106,7 +116,7 @@ class Lease:
                     return False
                 workers.end_dead_run(c, self.worker, run_id, now)  # the database was copied or mended by hand
                 return True
-            known = {other for other, *_ in other_workers(c, self.worker.id)}
+            known = {other.id for other in other_workers(c, self.worker.id)}
             dead = workers.dead_workers(c, self.worker, now, alone=self._alone)
             if holder in dead or (holder not in known and holder != self.worker.id):
                 workers.settle_dead_run(c, self.worker, run_id, now, attempts=self._attempts)
@@ -124,6 +134,7 @@ class Lease:
             for run in runs.live_runs(c):
                 workers.settle_dead_run(c, self.worker, run.id, now, attempts=self._attempts)
         self.beat_if_due(c, now)
+        workers.announce(c, self.worker)
 
     def _bury(self, c: Connection, dead: list[str], now: datetime) -> list[RunId]:
         return workers.bury(c, self.worker, dead, now, attempts=self._attempts)

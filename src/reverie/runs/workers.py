@@ -19,7 +19,8 @@ from reverie.domain.stop_reason import StopReason
 from reverie.loop.state import load_view, lost_result, results_message
 from reverie.runs.handover import put_back
 from reverie.runs.untold import untold
-from reverie.storage import endings, messages, run_events, runs, waiting, workers
+from reverie.storage import bells, endings, messages, run_events, runs, waiting, workers
+from reverie.storage.workers import Other
 
 log = structlog.get_logger(__name__)
 
@@ -51,21 +52,27 @@ def dead_workers(c: Connection, worker: Worker, now: datetime, *, alone: bool) -
     `alone` says that no other process can have the database open. Elsewhere a worker is dead
     when its lease has passed, or when its process is seen to be gone from this very host.
     """
-    return [
-        other
-        for other, host, pid, lease_until in workers.others(c, worker.id)
-        if alone or lease_until < now or (host == worker.host and not _runs_here(pid, worker))
-    ]
+    return [other.id for other in workers.others(c, worker.id) if alone or is_dead(other, worker, now)]
+
+
+def is_dead(other: Other, worker: Worker, now: datetime) -> bool:
+    """Whether a worker writes nothing more, if what is known of it is still true."""
+    return other.lease_until < now or (other.host == worker.host and not _runs_here(other.pid, worker))
 
 
 def living_others(c: Connection, worker: Worker, now: datetime, *, alone: bool) -> set[str]:
     """Other workers that may write on."""
-    return {other for other, *_ in workers.others(c, worker.id)} - {*dead_workers(c, worker, now, alone=alone)}
+    return {other.id for other in workers.others(c, worker.id)} - {*dead_workers(c, worker, now, alone=alone)}
 
 
 def beat(c: Connection, worker: Worker, now: datetime, lease: timedelta) -> None:
     """Renew this worker's lease."""
     workers.beat(c, worker.id, worker.host, worker.pid, now + lease)
+
+
+def announce(c: Connection, worker: Worker) -> None:
+    """Let the others look whom there is: one that they do not know, they would not miss."""
+    bells.ring(c, "workers", [worker.id])
 
 
 def bury(c: Connection, worker: Worker, dead: list[str], now: datetime, *, attempts: int) -> list[RunId]:

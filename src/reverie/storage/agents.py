@@ -28,6 +28,7 @@ from reverie.domain.paging import Page
 from reverie.domain.stop_reason import StopReason
 from reverie.domain.template import TemplateRef
 from reverie.storage import approvals, blocks, file_views, folders, groups, identities, messages, templates, tools
+from reverie.storage.beside import Beside
 from reverie.storage.codec import load_compaction, load_said, load_tool_rules
 from reverie.storage.columns import member_of
 from reverie.storage.paging import fetch_rows
@@ -209,28 +210,34 @@ def details(c: Connection, organization_id: OrganizationId, agent_id: str) -> Ag
     Raises:
         NotFound: there is none in the organisation.
     """
-    row = c.execute(_with_counts, {"organization": organization_id, "agent": agent_id}).one_or_none()
-    if row is None:
+    found = _in_a_turn.read(c, {"organization": organization_id, "agent": agent_id})
+    if found is None:
         raise NotFound("agent", agent_id)
+    row, lists = found
     agent = _map.read(row)
     return AgentDetails(
         agent=agent,
-        blocks=blocks.of_agent(c, organization_id, agent.id),
-        tools=tools.of_agent(c, agent.id),
-        # Most agents have no folder: the count that says so came with the agent itself.
-        folders=file_views.of_agent(c, agent.id) if row[-1] else (),
-        passage_count=int(row[-2]),
+        blocks=blocks.blocks_of(lists["blocks"]),
+        tools=tools.tools_of(lists["tools"]),
+        # Most agents have no folder; whether this one has came with the agent itself.
+        folders=file_views.of_agent(c, agent.id) if row.has_folders else (),
+        passage_count=int(row.passage_count),
     )
 
 
-_with_counts = select(
-    agents,
-    select(func.coalesce(func.sum(archives.c.passage_count), 0))
-    .join(agent_archives, agent_archives.c.archive_id == archives.c.id)
-    .where(agent_archives.c.agent_id == agents.c.id)
-    .scalar_subquery(),
-    exists().where(agent_folders.c.agent_id == agents.c.id),
-).where(agents.c.organization_id == bindparam("organization"), agents.c.id == bindparam("agent"))
+_in_a_turn = Beside(
+    select(
+        agents,
+        select(func.coalesce(func.sum(archives.c.passage_count), 0))
+        .join(agent_archives, agent_archives.c.archive_id == archives.c.id)
+        .where(agent_archives.c.agent_id == agents.c.id)
+        .scalar_subquery()
+        .label("passage_count"),
+        exists().where(agent_folders.c.agent_id == agents.c.id).label("has_folders"),
+    ).where(agents.c.organization_id == bindparam("organization"), agents.c.id == bindparam("agent")),
+    blocks=blocks.OF_AGENT,
+    tools=tools.OF_AGENT,
+)
 
 
 def _complete(

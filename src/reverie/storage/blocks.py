@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Select, and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -17,6 +17,7 @@ from reverie.domain.json import JsonObject
 from reverie.domain.paging import Page
 from reverie.domain.unset import UNSET
 from reverie.storage import identities
+from reverie.storage.beside import Listed
 from reverie.storage.columns import member_of
 from reverie.storage.dialect import dialect_of
 from reverie.storage.paging import fetch_rows
@@ -24,12 +25,13 @@ from reverie.storage.rows import TUPLE, RowMap, contains, equals
 from reverie.storage.schema import agent_blocks, agents, block_changes, blocks
 
 _map = RowMap(blocks, Block, {"tags": TUPLE})
-_of_agent = (
+OF_AGENT: Final = Listed(
     select(blocks)
     .join(agent_blocks, blocks.c.id == agent_blocks.c.block_id)
-    .where(agent_blocks.c.agent_id == bindparam("agent"), blocks.c.organization_id == bindparam("organization"))
-    .order_by(agent_blocks.c.position)
+    .where(agent_blocks.c.agent_id == bindparam("agent"), blocks.c.organization_id == bindparam("organization")),
+    by=agent_blocks.c.position,
 )
+"""The rows of an agent's blocks in the order of attachment, for `blocks_of`."""
 # Says by itself that the agent is the organisation's, so that nobody needs to read the agent first.
 _labelled = (
     select(blocks)
@@ -209,9 +211,14 @@ def of_agent(
     """The agent's blocks in the order of attachment; `lock` holds other writers off."""
     wanted = {"agent": agent_id, "organization": organization_id}
     if not lock:
-        return tuple(_map.read(row) for row in c.execute(_of_agent, wanted).all())
+        return blocks_of(c.execute(OF_AGENT.rows, wanted).all())
     rows = sorted(c.execute(_of_agent_locked, wanted).all(), key=lambda row: row.position)
     return tuple(_map.read(row[1:]) for row in rows)
+
+
+def blocks_of(rows: Sequence[Sequence[Any]]) -> tuple[Block, ...]:
+    """The blocks of whole rows of the table."""
+    return tuple(_map.read(row) for row in rows)
 
 
 def page_of_agent(c: Connection, agent: Agent, page: Page) -> list[Block]:

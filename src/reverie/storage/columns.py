@@ -39,14 +39,15 @@ class Instant(TypeDecorator[datetime]):
         return None if value is None else (value - _EPOCH) // _MICROSECOND
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        return _instant(value)
+        return instant(value)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
         # What the base class makes of `process_result_value` calls it through two more functions.
-        return _instant
+        return instant
 
 
-def _instant(value: int | None) -> datetime | None:
+def instant(value: int | None) -> datetime | None:
+    """The time that a number in the database stands for."""
     return None if value is None else _EPOCH + timedelta(microseconds=value)
 
 

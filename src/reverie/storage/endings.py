@@ -56,8 +56,7 @@ def leave(
     if step is None:
         done = _leave.run(c, given)
     else:
-        values = {f"step_{name}": value for name, value in runs.step_values(step).items()}
-        done = _leave_with_step.run(c, {**given, **values})
+        done = _leave_with_step.run(c, {**given, **runs.step_values(step, "step_")})
     return _told(c, run.conversation_id, waits=bool(done["waits"]))
 
 

@@ -31,6 +31,7 @@ from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import RowMap, equals, loaded_by
 from reverie.storage.schema import conversations, messages, open_approvals
 from reverie.storage.search import reindex_message, store_messages
+from reverie.storage.together import later
 
 _close = delete(open_approvals).where(open_approvals.c.conversation_id == bindparam("conversation"))
 _open = insert(open_approvals).from_select(
@@ -110,7 +111,7 @@ def _note_approvals(c: Connection, new: Sequence[Message]) -> None:
     """Keep account of which requests for approval are open: a result closes those before it."""
     for message in new:
         if isinstance(message.body, ToolReturnBody):
-            c.execute(_close, {"conversation": message.conversation_id})
+            later(c, _close, {"conversation": message.conversation_id})
         elif isinstance(message.body, ApprovalRequestBody):
             c.execute(_open, {"message": message.id})
 

@@ -20,11 +20,16 @@ def clean_json(text: str) -> str:
 def clean_parameters_of(engine: Engine) -> None:
     """Take NULs out of every text that a statement on `engine` carries."""
 
-    @event.listens_for(engine, "before_cursor_execute", retval=True)
-    def clean(
-        _connection: object, _cursor: object, statement: str, parameters: Any, _context: object, _many: bool
-    ) -> tuple[str, Any]:
-        return statement, _clean(parameters)
+    # Listened to where the driver is called: listening to connections costs each of them some work of its own.
+    @event.listens_for(engine, "do_execute")
+    def execute(cursor: Any, statement: str, parameters: Any, _context: object) -> bool:
+        cursor.execute(statement, _clean(parameters))
+        return True
+
+    @event.listens_for(engine, "do_executemany")
+    def execute_many(cursor: Any, statement: str, parameters: Any, _context: object) -> bool:
+        cursor.executemany(statement, _clean(parameters))
+        return True
 
 
 def _clean(value: Any) -> Any:

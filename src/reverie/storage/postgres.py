@@ -22,6 +22,7 @@ from reverie.storage.bells import CHANNEL
 from reverie.storage.nul import clean_parameters_of
 from reverie.storage.outage import reason_of
 from reverie.storage.runner import DatabaseOptions, finish_despite_cancel, json_text
+from reverie.storage.together import send_before_others, travelling_together
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +58,7 @@ class PostgresRunner:
             json_deserializer=orjson.loads,
             connect_args={"server_settings": _SETTINGS},
         )
+        send_before_others(self._engine.sync_engine)
         clean_parameters_of(self._engine.sync_engine)
         # Each statement sees what is committed when it begins, within a transaction or not; without one a read
         # does not go to the database twice more to say that it begins and ends.
@@ -97,7 +99,7 @@ class PostgresRunner:
 
 
 def _in_transaction(engine: Engine, fn: Callable[[Connection], T]) -> T:
-    with _connected(engine) as connection, connection.begin():
+    with _connected(engine) as connection, connection.begin(), travelling_together(connection):
         return fn(connection)
 
 

@@ -5,9 +5,10 @@ import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, Update, bindparam, case, exists, func, or_, select, update
 
 from reverie.domain.callback import Callback
 from reverie.domain.errors import NotFound, RunLost
@@ -23,6 +24,7 @@ from reverie.storage.dialect import dialect_of
 from reverie.storage.paging import fetch_page
 from reverie.storage.rows import TUPLE, Form, RowMap, equals, loaded_by, within
 from reverie.storage.schema import agents, runs, steps, tools
+from reverie.storage.together import inserted, later, named
 
 _usage = loaded_by(load_usage)
 _runs = RowMap(
@@ -40,16 +42,18 @@ _steps = RowMap(
     steps, Step, {"stop_reason": loaded_by(StopReason), "usage": _usage, "tags": TUPLE, "tool_times": _times}
 )
 
-# Every turn runs these; what they set comes with the parameters, by the names of the columns.
+_insert = inserted(runs, "run_")
+_insert_step = inserted(steps, "step_")
 _held = update(runs).where(
     runs.c.id == bindparam("run"), runs.c.fence == bindparam("held"), runs.c.completed_at.is_(None)
 )
+_this_step = update(steps).where(steps.c.id == bindparam("step"))
 _WAITING: Final = RunStatus.CREATED
 
 
 def insert_run(c: Connection, run: Run) -> None:
     """Store a new run."""
-    _runs.insert(c, run)
+    later(c, _insert, {f"run_{name}": value for name, value in _runs.values(run).items()})
 
 
 def hold_fence(c: Connection, run: Run, values: Mapping[str, Any] | None = None) -> None:
@@ -58,9 +62,20 @@ def hold_fence(c: Connection, run: Run, values: Mapping[str, Any] | None = None)
     Raises:
         RunLost: it was cancelled, ended or taken over since it was claimed.
     """
-    given = {"run": run.id, "held": run.fence, **(values or {"fence": run.fence})}
-    if c.execute(_held, given).rowcount != 1:
-        raise RunLost(f"run {run.id!r} was ended or taken over by another worker")
+
+    def told(rows: int) -> None:
+        if rows != 1:
+            raise RunLost(f"run {run.id!r} was ended or taken over by another worker")
+
+    fresh = values or {"fence": run.fence}
+    given = {"run": run.id, "held": run.fence, **{f"run_{name}": value for name, value in fresh.items()}}
+    later(c, _setting(_held, runs, "run_", *fresh), given, told)
+
+
+@cache
+def _setting(these: Update, table: Table, prefix: str, *names: str) -> Update:
+    """An UPDATE of `these` rows that sets columns; every turn runs some, and building one takes longer."""
+    return these.values(named(table, {name: f"{prefix}{name}" for name in names}))
 
 
 def end_run(
@@ -292,12 +307,12 @@ def delete_run(c: Connection, run_id: RunId) -> None:
 
 def insert_step(c: Connection, step: Step) -> None:
     """Store a new step."""
-    _steps.insert(c, step)
+    later(c, _insert_step, step_values(step, "step_"))
 
 
-def step_values(step: Step) -> dict[str, Any]:
+def step_values(step: Step, prefix: str) -> dict[str, Any]:
     """The columns of a step, for who stores it with other things."""
-    return _steps.values(step)
+    return {f"{prefix}{name}": value for name, value in _steps.values(step).items()}
 
 
 def has_step(c: Connection, step_id: StepId) -> bool:
@@ -307,7 +322,8 @@ def has_step(c: Connection, step_id: StepId) -> bool:
 
 def update_step(c: Connection, step_id: StepId, values: Mapping[str, Any]) -> None:
     """Set columns by name."""
-    c.execute(update(steps).where(steps.c.id == step_id).values(dict(values)))
+    given = {"step": step_id, **{f"step_{name}": value for name, value in values.items()}}
+    later(c, _setting(_this_step, steps, "step_", *values), given)
 
 
 def stop_last_step(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import IntegrityError
 
 from reverie.domain.errors import Conflict, NotFound
@@ -19,6 +19,9 @@ from reverie.storage.schema import sandbox_configs, sandbox_variables
 _configs: Final = RowMap(sandbox_configs, SandboxConfig, {"settings": loaded_by(load_sandbox)})
 _variables: Final = RowMap(sandbox_variables, SandboxVariable, {})
 
+# Every call of a custom tool looks at them.
+_of_organization: Final = select(sandbox_configs).where(sandbox_configs.c.organization_id == bindparam("organization"))
+
 
 def insert_unless_there(c: Connection, config: SandboxConfig) -> bool:
     """Store new settings unless the organisation has some; tell whether they were stored."""
@@ -28,7 +31,7 @@ def insert_unless_there(c: Connection, config: SandboxConfig) -> bool:
 
 def find(c: Connection, organization_id: OrganizationId) -> SandboxConfig | None:
     """The organisation's settings; None: it has none."""
-    row = c.execute(select(sandbox_configs).where(sandbox_configs.c.organization_id == organization_id)).one_or_none()
+    row = c.execute(_of_organization, {"organization": organization_id}).one_or_none()
     return None if row is None else _configs.read(row)
 
 

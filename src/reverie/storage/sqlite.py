@@ -80,13 +80,10 @@ def sqlite_engine(options: DatabaseOptions, url: URL, *, begin: str) -> Engine:
         ):
             connection.execute(f"PRAGMA {pragma}")
 
-    @event.listens_for(engine, "begin")
-    def start(connection: Connection) -> None:
-        # The driver is in autocommit mode; a plain BEGIN would take the write lock too late,
-        # where waiting for it is no longer possible.
-        if begin == "BEGIN":  # takes no lock and cannot fail; through SQLAlchemy it costs as much as a query
-            connection.connection.execute(begin)  # the driver's own
-        else:
-            connection.exec_driver_sql(begin)
+    def start(dbapi_connection: Any) -> None:
+        dbapi_connection.cursor().execute(begin)
 
+    # The driver is in autocommit mode, and SQLAlchemy's own does nothing here: a plain BEGIN would take the write
+    # lock too late, where waiting for it is no longer possible. To listen for the event costs every transaction more.
+    engine.dialect.do_begin = start  # type: ignore[method-assign]
     return engine

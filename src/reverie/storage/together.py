@@ -2,19 +2,26 @@
 
 Each statement is a journey to PostgreSQL and back, which costs both sides more than most of what is
 done there. SQLite is in the process, and gets them one after the other.
+
+`Together` is a statement of several parts. What several functions write `later` travels together with whatever is
+sent next, at the latest with the end of the transaction.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import (
     Connection,
     Delete,
+    Engine,
     Insert,
     Select,
     Table,
     Update,
     bindparam,
+    event,
     func,
     insert,
     literal_column,
@@ -51,6 +58,87 @@ class Together:
         part = self._parts[name]
         result = c.execute(part, {key: given[key] for key in self._binds[name]})
         return result.rowcount if isinstance(part, Write) else result.scalar()
+
+
+Told = Callable[[int], None]
+"""Hears how many rows a write touched; what it raises undoes the transaction."""
+
+
+def later(c: Connection, write: Write, given: Mapping[str, Any], told: Told | None = None) -> None:
+    """Write in this transaction, at once or together with what is sent next: whatever is read sees it.
+
+    For statements built once, whose binds are all named.
+    """
+    queue = _queues.get(c)
+    if queue is not None:
+        queue.add(c, write, given, told)
+        return
+    rows = c.execute(write, given).rowcount
+    if told is not None:
+        told(rows)
+
+
+@contextmanager
+def travelling_together(c: Connection) -> Iterator[None]:
+    """Let what is written `later` in this block wait for company."""
+    queue = _queues[c] = _Queue()
+    try:
+        yield
+        queue.send(c)
+    finally:
+        del _queues[c]
+
+
+def send_before_others(engine: Engine) -> None:
+    """See to it that any other statement finds written what was to be written before it."""
+
+    @event.listens_for(engine, "do_execute")
+    @event.listens_for(engine, "do_executemany")
+    def send(_cursor: object, _statement: str, _parameters: object, context: Any) -> None:
+        queue = _queues.get(context.root_connection)
+        if queue is not None:
+            queue.send(context.root_connection)
+
+
+class _Queue:
+    """The writes of one transaction that have not been sent yet. No two are to the same table."""
+
+    def __init__(self) -> None:
+        self._writes: list[tuple[Write, Told | None]] = []
+        self._given: dict[str, Any] = {}
+
+    def add(self, c: Connection, write: Write, given: Mapping[str, Any], told: Told | None) -> None:
+        if any(write.table is other.table for other, _ in self._writes) or not self._agrees(given):
+            self.send(c)
+        self._writes.append((write, told))
+        self._given.update(given)
+
+    def send(self, c: Connection) -> None:
+        writes, given = self._writes, self._given
+        if not writes:
+            return
+        self._writes, self._given = [], {}
+        if len(writes) == 1:
+            counts = [c.execute(writes[0][0], given).rowcount]
+        else:
+            counts = list(c.execute(_all_of(*(write for write, _ in writes)), given).one())
+        for (_, told), rows in zip(writes, counts, strict=True):
+            if told is not None:
+                told(rows)
+
+    def _agrees(self, given: Mapping[str, Any]) -> bool:
+        """Whether names that are bound already stand for the same."""
+        return all(given[name] == self._given[name] for name in given.keys() & self._given.keys())
+
+
+_queues: Final[dict[Connection, _Queue]] = {}
+"""Of the transactions that are open in blocks of `travelling_together`."""
+
+
+@lru_cache(maxsize=64)
+def _all_of(*writes: Write) -> Select[Any]:
+    """One statement; few sets of writes ever meet."""
+    return _joined({f"write{number}": write for number, write in enumerate(writes)})
 
 
 def named(table: Table, names: Mapping[str, str]) -> dict[str, BindParameter[Any]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Select, bindparam, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
@@ -14,6 +14,7 @@ from reverie.domain.ids import AgentId, OrganizationId, ToolId
 from reverie.domain.paging import Page
 from reverie.domain.passage import SearchHit, SearchQuery
 from reverie.domain.tool import NOT_BUILTIN, Tool, ToolFilter, ToolType
+from reverie.storage.beside import Listed
 from reverie.storage.codec import load_requirements
 from reverie.storage.columns import member_of
 from reverie.storage.dialect import dialect_of
@@ -32,12 +33,13 @@ _map = RowMap(
         "npm_requirements": loaded_by(load_requirements),
     },
 )
-_of_agent = (
+OF_AGENT: Final = Listed(
     select(tools)
     .join(agent_tools, tools.c.id == agent_tools.c.tool_id)
-    .where(agent_tools.c.agent_id == bindparam("agent"))
-    .order_by(agent_tools.c.position)
+    .where(agent_tools.c.agent_id == bindparam("agent")),
+    by=agent_tools.c.position,
 )
+"""The rows of an agent's tools in the order of attachment, for `tools_of`."""
 
 
 def insert_tool(c: Connection, tool: Tool) -> None:
@@ -208,7 +210,12 @@ def of_agents(c: Connection, agent_ids: Sequence[str]) -> dict[str, tuple[Tool, 
 
 def of_agent(c: Connection, agent_id: AgentId) -> tuple[Tool, ...]:
     """The agent's tools in the order of attachment."""
-    return tuple(_map.read(row) for row in c.execute(_of_agent, {"agent": agent_id}).all())
+    return tools_of(c.execute(OF_AGENT.rows, {"agent": agent_id}).all())
+
+
+def tools_of(rows: Sequence[Sequence[Any]]) -> tuple[Tool, ...]:
+    """The tools of whole rows of the table."""
+    return tuple(_map.read(row) for row in rows)
 
 
 def named_of_agent(c: Connection, agent: Agent, name: str) -> Tool:

@@ -18,6 +18,7 @@ _foremost = select(func.coalesce(func.min(waiting.c.rank), 0) - 1).where(_HERE)
 _leave = delete(waiting).where(waiting.c.id == bindparam("waiting_id"))
 _leave_telling = _leave.returning(waiting.c.conversation_id)
 _enter = insert(waiting)
+_any_stored = select(exists().where(waiting.c.worker_id.is_(None)))
 
 
 def _oldest_startable(dialect: Dialect) -> Select[Any]:
@@ -103,6 +104,11 @@ def has(c: Connection, place_id: str) -> bool:
 def first(c: Connection, conversation_id: ConversationId) -> str | None:
     """Whose turn it is; None: nobody waits."""
     return c.execute(_first, {"conversation": conversation_id}).scalar()
+
+
+def any_stored(c: Connection) -> bool:
+    """Whether a run waits that any worker may start, now or later."""
+    return bool(c.execute(_any_stored).scalar_one())
 
 
 def startable(c: Connection) -> Place | None:

@@ -220,5 +220,7 @@ async def test_an_agent_without_folders_costs_no_query_more(ops: Operations) -> 
         event.remove(c, "before_cursor_execute", note)
         return len(seen)
 
-    assert await ops.database.read(lambda c: count(c, plain.id)) == 3, "the agent, its blocks, its tools"
-    assert await ops.database.read(lambda c: count(c, reader.id)) == 5
+    # Over PostgreSQL the agent brings its blocks and its tools along.
+    least = 3 if ops.database.dialect.name == "sqlite" else 1
+    assert await ops.database.read(lambda c: count(c, plain.id)) == least
+    assert await ops.database.read(lambda c: count(c, reader.id)) == least + 2

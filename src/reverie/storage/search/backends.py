@@ -36,7 +36,7 @@ from sqlalchemy.types import UserDefinedType
 from reverie.storage.columns import Json, Signs, Vector
 from reverie.storage.schema import messages
 from reverie.storage.search.corpora import Corpus
-from reverie.storage.together import inserted
+from reverie.storage.together import inserted, later
 
 
 class Backend(ABC):
@@ -213,7 +213,11 @@ class PostgresBackend(Backend):
     _store = _stored_with_words()
 
     def store_messages(self, c: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        c.execute(self._store, [{f"its_{name}": value for name, value in row.items()} for row in rows])
+        given = [{f"its_{name}": value for name, value in row.items()} for row in rows]
+        if len(given) == 1:
+            later(c, self._store, given[0])
+        else:
+            c.execute(self._store, given)
 
     def postings(self, corpus: Corpus, number: int) -> Select[Any]:
         words = sql_table(corpus.words, sql_column("seq"), sql_column("size"), sql_column("words"))

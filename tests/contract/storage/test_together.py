@@ -1,0 +1,106 @@
+"""What travels together to the database, and what must not."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import Connection, event, text
+from sqlalchemy.util import await_only
+
+from reverie.auth.keys import LOCAL_CALLER as ME
+from reverie.domain.agent import AgentDraft
+from reverie.domain.errors import RunLost
+from reverie.domain.ids import ConversationId
+from reverie.domain.inputs import Request, SayInput
+from reverie.domain.message import AssistantBody, text_parts
+from reverie.domain.run import Usage
+from reverie.domain.stop_reason import StopReason
+from reverie.loop.state import TurnState, new_message
+from reverie.operations import agents
+from reverie.operations.base import Operations
+from reverie.runs.acceptance import Acceptor, Waits, Wish, begin
+from reverie.storage import endings, messages, runs
+
+LONG_S = 20
+BLOCKED = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+
+
+def acceptor() -> Acceptor:
+    return Acceptor(worker_id="worker-here", now=datetime.now(UTC), when_busy="enqueue")
+
+
+@pytest.fixture
+async def wish(ops: Operations) -> Wish:
+    agent = (await agents.create(ops, ME, AgentDraft(include_base_tools=False))).agent
+    said = Request(inputs=(SayInput(role="user", parts=text_parts("hi")),))
+    return Wish(organization_id=ME.organization_id, conversation_id=ConversationId(agent.id), request=said)
+
+
+@pytest.fixture
+async def turn(ops: Operations, wish: Wish) -> TurnState:
+    begun = await ops.database.write(lambda c: begin(c, wish, acceptor()))
+    assert isinstance(begun, TurnState)
+    return begun
+
+
+async def test_who_lost_a_run_writes_nothing_more_of_it(ops: Operations, turn: TurnState) -> None:
+    words = new_message(turn.view, AssistantBody(parts=text_parts("mine")), datetime.now(UTC), run=turn.run)
+    await ops.database.write(lambda c: runs.take_over(c, turn.run.id, "worker-elsewhere"))
+
+    def write(c: Connection) -> None:
+        messages.append(c, [words])
+        runs.hold_fence(c, turn.run, {"usage": Usage(step_count=1)})
+
+    with pytest.raises(RunLost):
+        await ops.database.write(write)
+    stored = await ops.database.read(lambda c: messages.load_context(c, turn.run.conversation_id))
+    assert words.id not in [message.id for message in stored]
+
+
+async def test_what_is_read_sees_what_was_written_before(ops: Operations, turn: TurnState) -> None:
+    words = [new_message(turn.view, AssistantBody(parts=text_parts(said)), datetime.now(UTC)) for said in "abc"]
+    statements: list[str] = []
+
+    def write(c: Connection) -> list[str]:
+        event.listen(c, "before_cursor_execute", lambda _c, _cursor, statement, *_: statements.append(statement))
+        for message in words:
+            messages.append(c, [message])
+        runs.hold_fence(c, turn.run, {"usage": Usage(step_count=7)})
+        runs.hold_fence(c, turn.run, {"tools_used": ["add"]})
+        stored = messages.load_context(c, turn.run.conversation_id)
+        assert runs.get_any(c, turn.run.id).usage.step_count == 7
+        assert runs.get_any(c, turn.run.id).tools_used == ("add",)
+        return [message.id for message in stored]
+
+    stored = await ops.database.write(write)
+    assert stored[-3:] == [message.id for message in words], "in the order in which they were written"
+    if ops.database.dialect.name == "postgresql":
+        both = [one for one in statements if "INSERT INTO messages" in one and "UPDATE runs" in one]
+        assert len(both) == 1, "the last message travels with the usage"
+
+
+@pytest.mark.one_database("postgresql")  # SQLite has one writer, so nothing comes in between there
+async def test_the_end_of_a_run_sees_who_was_just_about_to_wait(ops: Operations, wish: Wish, turn: TurnState) -> None:
+    stands_there, goes_on = asyncio.Event(), asyncio.Event()
+    now = datetime.now(UTC)
+
+    def come(c: Connection) -> object:
+        found = begin(c, wish, acceptor())
+        stands_there.set()
+        await_only(goes_on.wait())
+        return found
+
+    def end(c: Connection) -> bool:
+        reason = StopReason.END_TURN
+        runs.end_run(c, turn.run, stop_reason=reason, usage=Usage(), now=now, ttft_ns=None, total_duration_ns=None)
+        return endings.leave(c, turn.run, now=now, duration_ms=1, stop_reason=reason)
+
+    async with asyncio.timeout(LONG_S):
+        comes = asyncio.create_task(ops.database.write(come))
+        await stands_there.wait()
+        ends = asyncio.create_task(ops.database.write(end))
+        while not ends.done() and not await ops.database.read(lambda c: c.execute(BLOCKED).scalar_one()):  # noqa: ASYNC110 (only the database has it)
+            await asyncio.sleep(0.01)
+        goes_on.set()
+        assert isinstance(await comes, Waits)
+        assert await ends, "nobody would ever tell who waits that the conversation is free"
