@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 LOOK_S: Final = 1.0
 """How often is looked without a bell while somebody waits: another process may die that was about to start it."""
 LOOK_QUIET_S: Final = 5.0
-"""The same while nobody waits. Whoever comes rings in the transaction that lets him wait."""
+"""The same while nobody waits and bells are heard: whoever comes rings in the transaction that lets him wait."""
 LOOK_ALONE_S: Final = 10.0
 """The same where no other process is."""
 
@@ -41,8 +41,10 @@ class Dispatcher:
         worker_id: str,
         has_room: Callable[[], bool],
         status_of: Callable[[ReverieError], int],
+        hears: Callable[[], bool],
         alone: bool,
     ) -> None:
+        """`hears`: whether bells of other processes reach this one."""
         self._deps = deps
         self._bells = bells
         self._driver = driver
@@ -50,6 +52,7 @@ class Dispatcher:
         self._worker_id = worker_id
         self._has_room = has_room
         self._status_of = status_of
+        self._hears = hears
         self._look_s, self._quiet_s = (LOOK_ALONE_S, LOOK_ALONE_S) if alone else (LOOK_S, LOOK_QUIET_S)
         self._rung = asyncio.Event()
         self._lacked_room = False
@@ -79,7 +82,7 @@ class Dispatcher:
         while not self._closed:
             self._rung.clear()
             try:
-                pause_s = self._look_s if await self._start_all() else self._quiet_s
+                pause_s = self._look_s if await self._start_all() or not self._hears() else self._quiet_s
             except DatabaseUnavailable:  # it said so itself
                 self._rung.clear()
                 pause_s = LOOK_S

@@ -99,6 +99,7 @@ class RunEngine:
             worker_id=self.worker_id,
             has_room=self._has_room,
             status_of=status_of,
+            hears=lambda: self._lease.hears,
             alone=options.alone,
         )
         self._arrivals = Arrivals()

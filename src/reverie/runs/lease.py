@@ -16,7 +16,7 @@ from reverie.runs.bells import Bells
 from reverie.runs.left import LeftRun
 from reverie.runs.live import LiveRuns
 from reverie.runs.workers import Worker
-from reverie.storage import runs, waiting
+from reverie.storage import bells, runs, waiting
 from reverie.storage.database import Database
 from reverie.storage.workers import Other
 from reverie.storage.workers import forget as forget_worker
@@ -55,8 +55,14 @@ class Lease:
         """Other processes, as they were last looked at."""
         self._look_at = clock()
         """When they are looked at again, unless one is seen to have died."""
-        bells.on("workers", self._look_soon)
+        self._heard_until = clock()
+        bells.on("workers", self._hear)
         self._pulse: asyncio.Task[None] | None = None
+
+    @property
+    def hears(self) -> bool:
+        """Whether bells of other processes reach this one, as its own lately did: connections may be pooled, or cut."""
+        return self._alone or self._clock() < self._heard_until
 
     async def start(self) -> None:
         """Take a lease, end what dead processes left, and keep the lease."""
@@ -80,22 +86,28 @@ class Lease:
         """Renew the lease within somebody's transaction, when a third of it has passed."""
         if self._next_beat is None or now >= self._next_beat:
             workers.beat(c, self.worker, now, self._lease)
+            bells.ring(c, "workers", [self.worker.id])
             self._next_beat = now + self._lease / 3
 
     async def bury_dead(self) -> list[RunId]:
         """Settle the runs of processes that died since anyone looked: they are ended, or put back into their lines."""
         now = self._clock()
         if now < self._look_at and not any(workers.is_dead(other, self.worker, now) for other in self._others):
-            return []  # who was heard of lives, and who has come since would have rung
-        self._look_at = now + self._lease / 3
+            return []  # who was heard of lives, and who has come since would have been heard
+        self._look_at = now + self._lease / 3 if self.hears else now
         self._others = await self._database.read(lambda c: other_workers(c, self.worker.id))
         dead = [other.id for other in self._others if self._alone or workers.is_dead(other, self.worker, now)]
         if not dead:
             return []
-        return await self._database.write(lambda c: self._bury(c, dead, self._clock()))
+        settled = await self._database.write(lambda c: self._bury(c, dead, self._clock()))
+        self._others = [other for other in self._others if other.id not in dead]
+        return settled
 
-    def _look_soon(self, _name: str | None) -> None:
-        self._look_at = self._clock()
+    def _hear(self, name: str | None) -> None:
+        if name == self.worker.id:
+            self._heard_until = self._clock() + self._lease * 2 / 3
+        elif name not in [other.id for other in self._others]:
+            self._look_at = self._clock()
 
     async def bury_holder(self, run_id: RunId) -> bool:
         """Settle a run that holds a conversation if its process is dead; tells whether it was, or has ended."""
@@ -134,7 +146,6 @@ class Lease:
             for run in runs.live_runs(c):
                 workers.settle_dead_run(c, self.worker, run.id, now, attempts=self._attempts)
         self.beat_if_due(c, now)
-        workers.announce(c, self.worker)
 
     def _bury(self, c: Connection, dead: list[str], now: datetime) -> list[RunId]:
         return workers.bury(c, self.worker, dead, now, attempts=self._attempts)
@@ -178,14 +189,10 @@ class Lease:
         return True
 
     async def _tend_if_due(self) -> None:
+        """Renew the lease, and while something runs hear of cancels whose bell was not heard."""
         now = self._clock()
-        if len(self._live):
-            await self._database.write(self._tend)
-        elif self._next_beat is None or now >= self._next_beat:
+        if self._next_beat is None or now >= self._next_beat:
             await self._database.write(lambda c: self.beat_if_due(c, now))
-
-    def _tend(self, c: Connection) -> None:
-        """Besides the beat, hear of cancels whose bell was not heard."""
-        self.beat_if_due(c, self._clock())
-        for run_id in runs.to_cancel(c, self.worker.id):
-            self._live.cancel(run_id)
+        if len(self._live):
+            for run_id in await self._database.read(lambda c: runs.to_cancel(c, self.worker.id)):
+                self._live.cancel(run_id)

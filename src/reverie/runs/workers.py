@@ -19,7 +19,7 @@ from reverie.domain.stop_reason import StopReason
 from reverie.loop.state import load_view, lost_result, results_message
 from reverie.runs.handover import put_back
 from reverie.runs.untold import untold
-from reverie.storage import bells, endings, messages, run_events, runs, waiting, workers
+from reverie.storage import endings, messages, run_events, runs, waiting, workers
 from reverie.storage.workers import Other
 
 log = structlog.get_logger(__name__)
@@ -68,11 +68,6 @@ def living_others(c: Connection, worker: Worker, now: datetime, *, alone: bool) 
 def beat(c: Connection, worker: Worker, now: datetime, lease: timedelta) -> None:
     """Renew this worker's lease."""
     workers.beat(c, worker.id, worker.host, worker.pid, now + lease)
-
-
-def announce(c: Connection, worker: Worker) -> None:
-    """Let the others look whom there is: one that they do not know, they would not miss."""
-    bells.ring(c, "workers", [worker.id])
 
 
 def bury(c: Connection, worker: Worker, dead: list[str], now: datetime, *, attempts: int) -> list[RunId]:

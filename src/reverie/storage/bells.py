@@ -14,7 +14,7 @@ from reverie.storage.dialect import dialect_of
 
 Bell: TypeAlias = Literal["line", "events", "cancel", "work", "workers"]
 """A conversation's line moved; events of runs were stored; a run is to be cancelled; a kind of work is there; a
-process has come."""
+process lives."""
 Chore: TypeAlias = Literal["batches", "ingest", "schedules", "vectors"]
 """Names of `work`."""
 Heard: TypeAlias = Callable[[Bell, str], None]

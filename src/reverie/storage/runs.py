@@ -48,6 +48,9 @@ _held = update(runs).where(
     runs.c.id == bindparam("run"), runs.c.fence == bindparam("held"), runs.c.completed_at.is_(None)
 )
 _this_step = update(steps).where(steps.c.id == bindparam("step"))
+_to_cancel = select(runs.c.id).where(
+    runs.c.worker_id == bindparam("worker"), runs.c.completed_at.is_(None), runs.c.cancel_requested.is_(True)
+)
 _WAITING: Final = RunStatus.CREATED
 
 
@@ -178,10 +181,7 @@ def live_runs(c: Connection, *, worker_ids: Sequence[str] | None = None) -> list
 
 def to_cancel(c: Connection, worker_id: str) -> list[RunId]:
     """Runs of a worker that somebody wants to be cancelled."""
-    query = select(runs.c.id).where(
-        runs.c.worker_id == worker_id, runs.c.completed_at.is_(None), runs.c.cancel_requested.is_(True)
-    )
-    return list(c.execute(query).scalars())
+    return list(c.execute(_to_cancel, {"worker": worker_id}).scalars())
 
 
 def get(c: Connection, organization_id: OrganizationId, run_id: RunId) -> Run:
