@@ -149,7 +149,7 @@ class NoMcp:
     async def check(self, target: McpTarget) -> None:
         """Everything is allowed."""
 
-    async def list_tools(self, target: McpTarget, *, user: str | None = None) -> list[McpOffer]:
+    async def list_tools(self, target: McpTarget) -> list[McpOffer]:
         raise BadGateway(f"MCP server {target.name!r} cannot be reached")
 
     async def call_tool(

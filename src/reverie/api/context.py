@@ -147,9 +147,9 @@ class PageQuery:
     before: str | None
     order: Order
 
-    def page(self, order_by: str = "created_at") -> Page:
+    def page(self) -> Page:
         """The page, as operations take it."""
-        return Page(limit=self.limit, after=self.after, before=self.before, order=self.order, order_by=order_by)
+        return Page(limit=self.limit, after=self.after, before=self.before, order=self.order)
 
 
 def _page_dependency(default_limit: int, default_order: Order) -> Any:

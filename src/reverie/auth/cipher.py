@@ -5,7 +5,6 @@ import binascii
 import hashlib
 import importlib
 import secrets
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from reverie.domain.errors import ReverieError
@@ -27,18 +26,15 @@ class Cipher:
     A sealed text reads `rev1.<key id>.<nonce and ciphertext, base64url>`.
     """
 
-    def __init__(
-        self, current: bytes, *earlier: bytes, random_bytes: Callable[[int], bytes] = secrets.token_bytes
-    ) -> None:
+    def __init__(self, current: bytes, *earlier: bytes) -> None:
         """Take 32-byte keys; `current` seals, all of them open."""
         self._keys = {key_id(key): key for key in (*reversed(earlier), current)}
         self._current = key_id(current)
-        self._random_bytes = random_bytes
         self._opened: dict[str, AESGCM] = {}
 
     def encrypt(self, text: str, bound_to: str) -> str:
         """Return `text` sealed; `bound_to` is the row's id, and must be given again to open it."""
-        nonce = self._random_bytes(_NONCE_BYTES)
+        nonce = secrets.token_bytes(_NONCE_BYTES)
         sealed = self._aes(self._current).encrypt(nonce, text.encode(), bound_to.encode())
         return f"{_MARK}.{self._current}.{base64.urlsafe_b64encode(nonce + sealed).decode()}"
 

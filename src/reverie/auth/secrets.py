@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -35,9 +34,7 @@ class ServerSecrets:
     signer: Signer
 
 
-def load_secrets(
-    data_dir: Path, passphrase: str | None = None, random_bytes: Callable[[int], bytes] = secrets.token_bytes
-) -> ServerSecrets:
+def load_secrets(data_dir: Path, passphrase: str | None = None) -> ServerSecrets:
     """Return the server's secrets, making the key file when neither it nor a passphrase is there.
 
     With a passphrase the key file is not made; where there is one already, its key goes on
@@ -49,7 +46,7 @@ def load_secrets(
     path = data_dir / KEY_FILE
     stored = _read(path)
     if stored is None and passphrase is None:
-        stored = _create(path, random_bytes(_KEY_BYTES))
+        stored = _create(path, secrets.token_bytes(_KEY_BYTES))
     roots = [root for root in (_stretch(passphrase) if passphrase else None, stored) if root is not None]
     return ServerSecrets(
         cipher=Cipher(*(_derive(root, b"reverie cipher") for root in roots)),

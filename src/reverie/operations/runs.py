@@ -1,6 +1,6 @@
 """Runs and steps: listed, read, followed, cancelled."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 
 from sqlalchemy import Connection
 
@@ -8,7 +8,7 @@ from reverie.auth.keys import Caller, Scope
 from reverie.domain.errors import Conflict, InvalidInput, NotFound
 from reverie.domain.events import Event
 from reverie.domain.ids import ConversationId, RunId, ToolId
-from reverie.domain.message import Message, MessageFilter, MessageKind
+from reverie.domain.message import Message, MessageFilter
 from reverie.domain.paging import Page
 from reverie.domain.run import Run, RunFilter, Step, StepFilter
 from reverie.operations.base import Operations
@@ -30,6 +30,7 @@ async def tools_used(ops: Operations, caller: Caller, run: Run) -> list[ToolId]:
 
 async def retrieve(ops: Operations, caller: Caller, run_id: RunId) -> Run:
     """One run."""
+    caller.require(Scope.READ)
     return await ops.database.read(lambda c: runs.get(c, caller.organization_id, run_id))
 
 
@@ -49,21 +50,20 @@ async def delete(ops: Operations, caller: Caller, run_id: RunId) -> None:
     await ops.database.write(write)
 
 
-async def list_messages(
-    ops: Operations, caller: Caller, run_id: RunId, page: Page, *, kinds: Sequence[MessageKind] | None = None
-) -> list[Message]:
+async def list_messages(ops: Operations, caller: Caller, run_id: RunId, page: Page) -> list[Message]:
     """A page of the messages that the run wrote or was given."""
     caller.require(Scope.READ)
 
     def read(c: Connection) -> list[Message]:
         runs.get(c, caller.organization_id, run_id)
-        return messages.list_page(c, caller.organization_id, MessageFilter(run_id=run_id, kinds=kinds), page)
+        return messages.list_page(c, caller.organization_id, MessageFilter(run_id=run_id), page)
 
     return await ops.database.read(read)
 
 
 async def list_steps(ops: Operations, caller: Caller, run_id: RunId, page: Page) -> list[Step]:
     """A page of the run's steps."""
+    caller.require(Scope.READ)
 
     def read(c: Connection) -> list[Step]:
         runs.get(c, caller.organization_id, run_id)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from reverie.auth.keys import Caller, Scope
 from reverie.domain.ids import StepId
-from reverie.domain.message import Message, MessageFilter, MessageKind
+from reverie.domain.message import Message, MessageFilter
 from reverie.domain.paging import Page
 from reverie.domain.run import Run, Step, StepFilter
 from reverie.domain.trace import ProviderTrace
@@ -51,16 +51,14 @@ async def trace(ops: Operations, caller: Caller, step_id: StepId) -> ProviderTra
     return await ops.database.read(read)
 
 
-async def list_messages(
-    ops: Operations, caller: Caller, step_id: StepId, page: Page, *, kinds: Sequence[MessageKind] | None = None
-) -> list[Message]:
+async def list_messages(ops: Operations, caller: Caller, step_id: StepId, page: Page) -> list[Message]:
     """A page of the step's messages."""
     caller.require(Scope.READ)
 
     def read(c: Connection) -> list[Message]:
         step = runs.get_step(c, caller.organization_id, step_id)
         # A fork holds copies of them, which are not what the step wrote.
-        where = MessageFilter(step_id=step_id, conversation_id=step.conversation_id, kinds=kinds)
+        where = MessageFilter(step_id=step_id, conversation_id=step.conversation_id)
         return messages.list_page(c, caller.organization_id, where, page)
 
     return await ops.database.read(read)

@@ -149,21 +149,21 @@ def list_page(
     Reads what `related` names in a number of queries that does not grow with the page; the rest
     is left empty.
     """
-    query = _filtered(c, select(agents), organization_id, where)
-    return _complete(c, organization_id, fetch_rows(c, query, agents, page, organization_id, "agent"), related)
+    query = _filtered(select(agents), organization_id, where)
+    return _complete(c, fetch_rows(c, query, agents, page, organization_id, "agent"), related)
 
 
 def get_whole(
     c: Connection, organization_id: OrganizationId, agent_id: str, related: frozenset[Related] = EVERYTHING
 ) -> AgentDetails:
     """One agent with what `related` names of it, and of its folders the files; `NotFound` as above."""
-    found = _complete(c, organization_id, [_row_of(c, organization_id, agent_id)], related)[0]
+    found = _complete(c, [_row_of(c, organization_id, agent_id)], related)[0]
     return replace(found, folders=file_views.of_agent(c, found.agent.id)) if found.folders else found
 
 
 def count(c: Connection, organization_id: OrganizationId, where: AgentFilter) -> int:
     """How many agents meet `where`."""
-    query = _filtered(c, select(func.count()).select_from(agents), organization_id, where)
+    query = _filtered(select(func.count()).select_from(agents), organization_id, where)
     return int(c.execute(query).scalar_one())
 
 
@@ -240,9 +240,7 @@ _in_a_turn = Beside(
 )
 
 
-def _complete(
-    c: Connection, organization_id: OrganizationId, rows: Sequence[Row[Any]], related: frozenset[Related]
-) -> list[AgentDetails]:
+def _complete(c: Connection, rows: Sequence[Row[Any]], related: frozenset[Related]) -> list[AgentDetails]:
     ids: list[AgentId] = [row.id for row in rows]
     if not ids:
         return []
@@ -301,7 +299,7 @@ def _insert_tags(c: Connection, agent: Agent) -> None:
         )
 
 
-def _filtered(c: Connection, query: Select[Any], organization_id: OrganizationId, where: AgentFilter) -> Select[Any]:
+def _filtered(query: Select[Any], organization_id: OrganizationId, where: AgentFilter) -> Select[Any]:
     conditions = _conditions(organization_id, where)
     for more in where.also:
         conditions += _conditions(organization_id, more)

@@ -135,8 +135,8 @@ class McpClient(Protocol):
         """Refuse targets that are not allowed, without connecting to any."""
         ...
 
-    async def list_tools(self, target: McpTarget, *, user: str | None = None) -> list[McpOffer]:
-        """Everything the server offers, fit for models or marked as not; `user` shares connections with itself only."""
+    async def list_tools(self, target: McpTarget) -> list[McpOffer]:
+        """Everything the server offers, fit for models or marked as not."""
         ...
 
     async def call_tool(

@@ -169,10 +169,10 @@ class McpConnections:
         except (BadGateway, TimeoutError):
             return  # nobody there today; the connection itself is guarded as well
 
-    async def list_tools(self, target: McpTarget, *, user: str | None = None) -> list[McpOffer]:
+    async def list_tools(self, target: McpTarget) -> list[McpOffer]:
         """See `McpClient.list_tools`."""
         found: list[JsonObject] = await self._ask(
-            target, user, lambda opened: self._sdk.list_tools(opened), self._options.list_timeout_s, "list its tools"
+            target, None, lambda opened: self._sdk.list_tools(opened), self._options.list_timeout_s, "list its tools"
         )
         return [offer_of(raw) for raw in found]
 
