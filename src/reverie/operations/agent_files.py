@@ -3,10 +3,13 @@
 from sqlalchemy import Connection
 
 from reverie.auth.keys import Caller, Scope
+from reverie.domain.agent import Agent, AgentDetails
 from reverie.domain.folder import FileView, Folder
-from reverie.domain.ids import AgentId, FileId
+from reverie.domain.ids import AgentId, FileId, FolderId
 from reverie.domain.paging import Page
+from reverie.operations.attaching import change_agent
 from reverie.operations.base import Operations
+from reverie.operations.builtin import ensure_builtin
 from reverie.storage import agents, file_views, folders
 
 
@@ -19,6 +22,25 @@ async def list_folders(ops: Operations, caller: Caller, agent_id: AgentId, page:
         return folders.list_page(c, caller.organization_id, page, agent_id=agent.id)
 
     return await ops.database.read(read)
+
+
+async def attach_folder(ops: Operations, caller: Caller, agent_id: AgentId, folder_id: FolderId) -> AgentDetails:
+    """Give the agent a folder, and with its first one the file tools; its files open as far as there is room."""
+    caller.require(Scope.WRITE)
+    await ensure_builtin(ops, caller.organization_id)
+    now = ops.clock()
+
+    def change(c: Connection, agent: Agent) -> None:
+        file_views.attach(c, agent, folders.get_many(c, caller.organization_id, [folder_id]), now)
+
+    return await change_agent(ops, caller, agent_id, change)
+
+
+async def detach_folder(ops: Operations, caller: Caller, agent_id: AgentId, folder_id: FolderId) -> AgentDetails:
+    """Take a folder away from the agent, with its views, and with its last one the file tools; the folder stays."""
+    return await change_agent(
+        ops, caller, agent_id, lambda c, agent: folders.detach(c, caller.organization_id, agent.id, [folder_id])
+    )
 
 
 async def list_files(

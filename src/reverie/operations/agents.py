@@ -1,6 +1,5 @@
 """What callers can ask for about agents."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any, Final
@@ -9,17 +8,11 @@ from sqlalchemy import Connection
 
 from reverie.auth.keys import Caller, Scope
 from reverie.domain.agent import Agent, AgentChanges, AgentDetails, AgentDraft, AgentFilter
-from reverie.domain.block import Block, BlockChanges
-from reverie.domain.errors import InvalidInput, NotAllowed, ToolError
+from reverie.domain.errors import NotAllowed
 from reverie.domain.folder import file_limits
-from reverie.domain.ids import AgentId, ArchiveId, BlockId, ConversationId, FolderId, IdentityId, McpServerId, ToolId
-from reverie.domain.json import JsonObject
+from reverie.domain.ids import AgentId, ConversationId, IdentityId
 from reverie.domain.paging import Page
-from reverie.domain.tool import Tool, ToolType
-from reverie.domain.tool_rule import RequiresApprovalToolRule
 from reverie.domain.unset import UNSET
-from reverie.loop.state import View, read_view
-from reverie.loop.toolbox import Toolbox
 from reverie.operations.assembly import (
     check_timezone,
     give_companion,
@@ -29,7 +22,7 @@ from reverie.operations.assembly import (
     seal,
     store_agent,
 )
-from reverie.operations.authorship import actor_of
+from reverie.operations.attaching import change_agent
 from reverie.operations.base import Operations
 from reverie.operations.builtin import ensure_builtin
 from reverie.operations.companions import check_may_have_companion
@@ -42,17 +35,12 @@ from reverie.storage import (
     folders,
     groups,
     identities,
-    mcp_servers,
     messages,
     tools,
     vectors,
 )
 from reverie.storage.agents import EVERYTHING, Related
 from reverie.storage.identities import AGENTS
-from reverie.tools.arguments import fit_arguments
-from reverie.tools.base import AGENT_ID, StateTool, ToolOutcome, ToolRun
-from reverie.tools.builtin import BUILTIN
-from reverie.tools.limits import cut_whole
 from reverie.tools.rules import check_rules, with_default_approvals
 
 
@@ -114,7 +102,8 @@ async def update(ops: Operations, caller: Caller, agent_id: AgentId, changes: Ag
         after = replace(before, **values, updated_at=now, last_updated_by_id=caller.user_id)
         after = _with_fitting_files(before, after, changes, window)
         if changes.tool_ids is not UNSET:
-            after = _with_default_approvals(after, tools.get_many(c, caller.organization_id, changes.tool_ids))
+            added = tools.get_many(c, caller.organization_id, changes.tool_ids)
+            after = replace(after, tool_rules=with_default_approvals(after.tool_rules, added, after.approvals))
         agents.update_agent(c, before, after)
         _follow_embedding(c, before, after, now)
         _replace_attached(c, after, changes, now)
@@ -171,131 +160,13 @@ async def delete(ops: Operations, caller: Caller, agent_id: AgentId) -> None:
     await ops.database.write(remove)
 
 
-async def list_blocks(ops: Operations, caller: Caller, agent_id: AgentId, page: Page) -> list[Block]:
-    """A page of the agent's blocks."""
-    caller.require(Scope.READ)
-    return await ops.database.read(
-        lambda c: blocks.page_of_agent(c, agents.get(c, caller.organization_id, agent_id), page)
-    )
-
-
-async def retrieve_block(ops: Operations, caller: Caller, agent_id: AgentId, label: str) -> Block:
-    """The agent's block of `label`."""
-    caller.require(Scope.READ)
-    return await ops.database.read(lambda c: _labelled(c, caller, agent_id, label))
-
-
-async def update_block(ops: Operations, caller: Caller, agent_id: AgentId, label: str, changes: BlockChanges) -> Block:
-    """Change the agent's block of `label`, for every agent that has it."""
-    caller.require(Scope.WRITE)
-    now = ops.clock()
-
-    def store(c: Connection) -> Block:
-        before = _labelled(c, caller, agent_id, label, lock=True)
-        return blocks.apply_changes(c, before, changes, actor_of(caller), now)
-
-    return await ops.database.write(store)
-
-
-def _labelled(c: Connection, caller: Caller, agent_id: AgentId, label: str, *, lock: bool = False) -> Block:
-    found = blocks.find_labelled(c, caller.organization_id, agent_id, label, lock=lock)
-    if found is None:  # the agent itself may be what is missing
-        return blocks.of_label(c, agents.get(c, caller.organization_id, agent_id), label, lock=lock)
-    return found
-
-
-async def attach_block(ops: Operations, caller: Caller, agent_id: AgentId, block_id: BlockId) -> AgentDetails:
-    """Put a block into the agent's context, after those it has.
-
-    Raises:
-        Conflict: it has another block of the same label.
-    """
-
-    def change(c: Connection, agent: Agent) -> None:
-        block = blocks.get(c, caller.organization_id, block_id)
-        blocks.attach(c, agent.id, block)
-        if agent.enable_sleeptime:
-            groups.share_block(c, agent.id, block)
-
-    return await _change_attached(ops, caller, agent_id, change)
-
-
-async def detach_block(ops: Operations, caller: Caller, agent_id: AgentId, block_id: BlockId) -> AgentDetails:
-    """Take a block out of the agent's context; the block stays."""
-
-    def change(c: Connection, agent: Agent) -> None:
-        blocks.detach(c, agent.id, block_id)
-        if agent.enable_sleeptime:
-            groups.unshare_block(c, agent.id, block_id)
-
-    return await _change_attached(ops, caller, agent_id, change)
-
-
-async def list_tools(ops: Operations, caller: Caller, agent_id: AgentId, page: Page) -> list[Tool]:
-    """A page of the agent's tools."""
-    caller.require(Scope.READ)
-    return await ops.database.read(
-        lambda c: tools.page_of_agent(c, agents.get(c, caller.organization_id, agent_id), page)
-    )
-
-
-async def attach_tool(ops: Operations, caller: Caller, agent_id: AgentId, tool_id: ToolId) -> AgentDetails:
-    """Give the agent a tool."""
-
-    def change(c: Connection, agent: Agent) -> None:
-        _give_tools(c, agent, [tools.get(c, caller.organization_id, tool_id)])
-
-    return await _change_attached(ops, caller, agent_id, change)
-
-
-async def detach_tool(ops: Operations, caller: Caller, agent_id: AgentId, tool_id: ToolId) -> AgentDetails:
-    """Take a tool away from the agent; the tool stays."""
-    return await _change_attached(ops, caller, agent_id, lambda c, agent: tools.detach(c, agent, tool_id))
-
-
-async def attach_archive(ops: Operations, caller: Caller, agent_id: AgentId, archive_id: ArchiveId) -> None:
-    """Let the agent search an archive."""
-
-    def change(c: Connection, agent: Agent) -> None:
-        archives.attach(c, agent.id, archives.get(c, caller.organization_id, archive_id).id)
-
-    await _change_attached(ops, caller, agent_id, change)
-
-
-async def detach_archive(ops: Operations, caller: Caller, agent_id: AgentId, archive_id: ArchiveId) -> None:
-    """Take an archive away from the agent; the archive stays."""
-    await _change_attached(ops, caller, agent_id, lambda c, agent: archives.detach(c, agent.id, archive_id))
-
-
-async def attach_mcp_server(ops: Operations, caller: Caller, agent_id: AgentId, server_id: McpServerId) -> AgentDetails:
-    """Give the agent all tools that an MCP server offers now; those that it offers later are attached one by one."""
-
-    def change(c: Connection, agent: Agent) -> None:
-        server = mcp_servers.get(c, caller.organization_id, server_id)
-        _give_tools(c, agent, [tool for tool, _ in mcp_servers.tools_of(c, server)])
-
-    return await _change_attached(ops, caller, agent_id, change)
-
-
-async def detach_mcp_server(ops: Operations, caller: Caller, agent_id: AgentId, server_id: McpServerId) -> AgentDetails:
-    """Take every tool of an MCP server away from the agent; nothing happens when it has none."""
-
-    def change(c: Connection, agent: Agent) -> None:
-        own = {tool.id for tool, _ in mcp_servers.tools_of(c, mcp_servers.get(c, caller.organization_id, server_id))}
-        for tool in tools.of_agent(c, agent.id):
-            if tool.id in own:
-                tools.detach(c, agent, tool.id)
-
-    return await _change_attached(ops, caller, agent_id, change)
-
-
 async def attach_identity(ops: Operations, caller: Caller, agent_id: AgentId, identity_id: IdentityId) -> None:
     """Say that the agent belongs to an identity; nothing happens when it does already."""
 
     def change(c: Connection, agent: Agent) -> None:
         AGENTS.add(c, [agent.id], [identities.get(c, caller.organization_id, identity_id).id])
 
-    await _change_attached(ops, caller, agent_id, change)
+    await change_agent(ops, caller, agent_id, change)
 
 
 async def detach_identity(ops: Operations, caller: Caller, agent_id: AgentId, identity_id: IdentityId) -> None:
@@ -304,128 +175,7 @@ async def detach_identity(ops: Operations, caller: Caller, agent_id: AgentId, id
     def change(c: Connection, agent: Agent) -> None:
         AGENTS.remove(c, agent.id, identities.get(c, caller.organization_id, identity_id).id)
 
-    await _change_attached(ops, caller, agent_id, change)
-
-
-async def attach_folder(ops: Operations, caller: Caller, agent_id: AgentId, folder_id: FolderId) -> AgentDetails:
-    """Give the agent a folder, and with its first one the file tools; its files open as far as there is room."""
-    caller.require(Scope.WRITE)
-    await ensure_builtin(ops, caller.organization_id)
-    now = ops.clock()
-
-    def change(c: Connection, agent: Agent) -> None:
-        file_views.attach(c, agent, folders.get_many(c, caller.organization_id, [folder_id]), now)
-
-    return await _change_attached(ops, caller, agent_id, change)
-
-
-async def detach_folder(ops: Operations, caller: Caller, agent_id: AgentId, folder_id: FolderId) -> AgentDetails:
-    """Take a folder away from the agent, with its views, and with its last one the file tools; the folder stays."""
-    return await _change_attached(
-        ops, caller, agent_id, lambda c, agent: folders.detach(c, caller.organization_id, agent.id, [folder_id])
-    )
-
-
-async def set_approval(
-    ops: Operations, caller: Caller, agent_id: AgentId, tool_name: str, requires: bool | None
-) -> AgentDetails:
-    """Say whether a person must approve the agent's calls of a tool; None: the tool's own default holds.
-
-    What is required stands among the agent's rules, where clients look for it.
-    """
-    rule = RequiresApprovalToolRule(tool_name=tool_name)
-
-    def change(c: Connection, agent: Agent) -> None:
-        tools.named_of_agent(c, agent, tool_name)
-        approvals = {name: value for name, value in agent.approvals.items() if name != tool_name}
-        rules = [item for item in agent.tool_rules if (item.type, item.tool_name) != (rule.type, tool_name)]
-        if requires:
-            rules.append(rule)
-        elif requires is not None:
-            approvals[tool_name] = False
-        agents.update_agent(c, agent, replace(agent, approvals=approvals, tool_rules=tuple(rules)))
-
-    return await _change_attached(ops, caller, agent_id, change)
-
-
-async def run_tool(ops: Operations, caller: Caller, agent_id: AgentId, tool_name: str, args: JsonObject) -> ToolOutcome:
-    """Run one of the agent's tools with its secrets, outside any turn; its memory tools change its own thread's memory.
-
-    Raises:
-        NotFound: the agent has no tool of that name.
-        InvalidInput: the tool talks to other agents, which happens in turns only.
-    """
-    caller.require(Scope.TOOLS)
-    now = ops.clock()
-
-    def read(c: Connection) -> tuple[View, Tool]:
-        agent = agents.get(c, caller.organization_id, agent_id)
-        tool = tools.named_of_agent(c, agent, tool_name)
-        return read_view(c, caller.organization_id, ConversationId(agent.id), now), tool
-
-    view, tool = await ops.database.read(read)
-    agent = view.agent
-    try:
-        arguments = fit_arguments(args, tool.spec)
-    except ToolError as error:
-        return ToolOutcome.error(str(error))
-    own = BUILTIN.get(tool.name) if tool.is_builtin else None
-    if isinstance(own, StateTool):
-        caller.require(Scope.WRITE)
-        return cut_whole(await _toolbox(ops).by_hand(view, own, arguments, now), tool.return_char_limit)
-    if tool.is_builtin and tool.tool_type is not ToolType.BUILTIN:
-        raise InvalidInput(f"tool {tool_name!r} talks to other agents and runs in turns only; send them messages")
-    environment = {name: ops.cipher.decrypt(sealed, agent.id) for name, sealed in agent.sealed_secrets.items()}
-    environment[AGENT_ID] = agent.id
-    outcome = await ops.executor.run(
-        ToolRun(
-            tool=tool,
-            arguments=arguments,
-            environment=environment,
-            agent_id=agent.id,
-            user_id=caller.user_id,
-            scopes=frozenset(caller.scopes),
-        )
-    )
-    return cut_whole(outcome, tool.return_char_limit)
-
-
-def _toolbox(ops: Operations) -> Toolbox:
-    return Toolbox(
-        builtin=BUILTIN,
-        executor=ops.executor,
-        catalogs=ops.catalogs,
-        meaning=ops.meaning,
-        cipher=ops.cipher,
-        database=ops.database,
-    )
-
-
-def _give_tools(c: Connection, agent: Agent, added: Sequence[Tool]) -> None:
-    tools.attach(c, agent.id, added)
-    agents.update_agent(c, agent, _with_default_approvals(agent, added))
-
-
-def _with_default_approvals(agent: Agent, added: Sequence[Tool]) -> Agent:
-    return replace(agent, tool_rules=with_default_approvals(agent.tool_rules, added, agent.approvals))
-
-
-async def _change_attached(
-    ops: Operations, caller: Caller, agent_id: AgentId, change: Callable[[Connection, Agent], None]
-) -> AgentDetails:
-    caller.require(Scope.WRITE)
-    now = ops.clock()
-
-    def store(c: Connection) -> AgentDetails:
-        # Locked, so that two attachments at once get places one after the other.
-        before = agents.get(c, caller.organization_id, agent_id, lock=True)
-        change(c, before)
-        changed = agents.get(c, caller.organization_id, agent_id)
-        after = replace(changed, updated_at=now, last_updated_by_id=caller.user_id)
-        agents.update_agent(c, changed, after)
-        return agents.get_whole(c, caller.organization_id, after.id)
-
-    return await ops.database.write(store)
+    await change_agent(ops, caller, agent_id, change)
 
 
 _APART: Final = frozenset({"block_ids", "tool_ids", "folder_ids", "message_ids", "secrets", "tags", "identity_ids"})

@@ -33,7 +33,18 @@ from reverie.domain.passage import ArchiveDraft
 from reverie.domain.stop_reason import StopReason
 from reverie.domain.tool import ToolDraft
 from reverie.domain.tool_rule import ChildToolRule, ContinueToolRule, RequiresApprovalToolRule, ToolCallNode
-from reverie.operations import agent_exports, agents, archives, blocks, identities, passages, tags, tools
+from reverie.operations import (
+    agent_exports,
+    agent_memory,
+    agent_tools,
+    agents,
+    archives,
+    blocks,
+    identities,
+    passages,
+    tags,
+    tools,
+)
 from reverie.operations.base import Operations
 from reverie.operations.packing import PackOptions
 from reverie.operations.unpacking import UnpackOptions
@@ -224,7 +235,7 @@ async def test_strangers_see_and_change_nothing(ops: Operations) -> None:
         agents.retrieve(ops, STRANGER, made.agent.id),
         agents.update(ops, STRANGER, made.agent.id, AgentChanges(name="stolen")),
         agents.delete(ops, STRANGER, made.agent.id),
-        agents.list_blocks(ops, STRANGER, made.agent.id, Page()),
+        agent_memory.list_blocks(ops, STRANGER, made.agent.id, Page()),
         agents.create(ops, STRANGER, AgentDraft(block_ids=(made.blocks[0].id,))),
         blocks.update(ops, STRANGER, made.blocks[0].id, BlockChanges(value="stolen")),
     ):
@@ -241,7 +252,7 @@ async def test_a_deleted_agent_takes_its_own_archive_and_leaves_its_blocks(ops: 
     agent_id = made.agent.id
     shared = await archives.create(ops, ME, ArchiveDraft(name="shared"))
     await passages.create(ops, ME, agent_id, "mine")
-    await agents.attach_archive(ops, ME, agent_id, shared.id)
+    await agent_memory.attach_archive(ops, ME, agent_id, shared.id)
     await agents.delete(ops, ME, agent_id)
     with pytest.raises(NotFound):
         await agents.retrieve(ops, ME, agent_id)
@@ -345,22 +356,22 @@ async def test_attaching_is_repeatable_and_keeps_the_order(ops: Operations) -> N
     agent_id = (await agents.create(ops, ME, AgentDraft(include_base_tools=False))).agent.id
     made = [await blocks.create(ops, ME, BlockDraft(label=label)) for label in "cab"]
     for block in (*made, made[0]):
-        await agents.attach_block(ops, ME, agent_id, block.id)
+        await agent_memory.attach_block(ops, ME, agent_id, block.id)
     assert [block.label for block in (await agents.retrieve(ops, ME, agent_id)).blocks] == ["c", "a", "b"]
     twin = await blocks.create(ops, ME, BlockDraft(label="a"))
     with pytest.raises(Conflict, match="'a'"):
-        await agents.attach_block(ops, ME, agent_id, twin.id)
-    await agents.detach_block(ops, ME, agent_id, made[1].id)
+        await agent_memory.attach_block(ops, ME, agent_id, twin.id)
+    await agent_memory.detach_block(ops, ME, agent_id, made[1].id)
     with pytest.raises(NotFound):
-        await agents.detach_block(ops, ME, agent_id, made[1].id)
-    await agents.attach_block(ops, ME, agent_id, twin.id)
+        await agent_memory.detach_block(ops, ME, agent_id, made[1].id)
+    await agent_memory.attach_block(ops, ME, agent_id, twin.id)
     assert [block.label for block in (await agents.retrieve(ops, ME, agent_id)).blocks] == ["c", "b", "a"]
 
 
 async def test_attachments_at_once_all_arrive(ops: Operations) -> None:
     agent_id = (await agents.create(ops, ME, AgentDraft(include_base_tools=False))).agent.id
     made = [await blocks.create(ops, ME, BlockDraft(label=f"b{number}")) for number in range(8)]
-    await asyncio.gather(*(agents.attach_block(ops, ME, agent_id, block.id) for block in made))
+    await asyncio.gather(*(agent_memory.attach_block(ops, ME, agent_id, block.id) for block in made))
     assert {block.label for block in (await agents.retrieve(ops, ME, agent_id)).blocks} == {
         block.label for block in made
     }
@@ -371,17 +382,17 @@ async def test_approvals_are_set_and_taken_back(ops: Operations) -> None:
     agent_id = (await agents.create(ops, ME, AgentDraft(tool_names=("add",)))).agent.id
     rule = RequiresApprovalToolRule(tool_name="add")
     for requires, rules, approvals in ((True, (rule,), {}), (False, (), {"add": False}), (None, (), {})):
-        agent = (await agents.set_approval(ops, ME, agent_id, "add", requires)).agent
+        agent = (await agent_tools.set_approval(ops, ME, agent_id, "add", requires)).agent
         assert (agent.tool_rules, agent.approvals) == (rules, approvals)
     with pytest.raises(NotFound, match="subtract"):
-        await agents.set_approval(ops, ME, agent_id, "subtract", True)
+        await agent_tools.set_approval(ops, ME, agent_id, "subtract", True)
 
 
 async def test_a_tool_runs_with_the_agents_secrets(ops: Operations) -> None:
     await tools.create(ops, ME, ToolDraft(source_code=ADD))
     draft = AgentDraft(tool_names=("add",), secrets={"TOKEN": "s3cret"})
     agent_id = (await agents.create(ops, ME, draft)).agent.id
-    outcome = await agents.run_tool(ops, ME, agent_id, "add", {"a": 1, "b": 2})
+    outcome = await agent_tools.run_tool(ops, ME, agent_id, "add", {"a": 1, "b": 2})
     assert outcome.value == {
         "tool": "add",
         "arguments": {"a": 1, "b": 2},

@@ -12,7 +12,7 @@ from reverie.domain.block import Block, BlockChanges, BlockDraft, BlockFilter
 from reverie.domain.errors import Conflict, InvalidInput, NotFound
 from reverie.domain.identity import IdentityDraft, IdentityType
 from reverie.domain.paging import Page
-from reverie.operations import agents, blocks, identities
+from reverie.operations import agent_memory, agents, blocks, identities
 from reverie.operations.base import Operations
 from reverie.storage import blocks as store
 
@@ -83,11 +83,11 @@ async def test_a_new_label_reaches_every_agent_or_none(ops: Operations) -> None:
     ).agent.id
     with pytest.raises(Conflict, match="'taken'"):
         await blocks.update(ops, ME, shared.id, BlockChanges(label="taken"))
-    assert (await agents.retrieve_block(ops, ME, first, "shared")).id == shared.id
-    await agents.update_block(ops, ME, first, "shared", BlockChanges(label="team", value="x"))
-    assert (await agents.retrieve_block(ops, ME, second, "team")).value == "x"
+    assert (await agent_memory.retrieve_block(ops, ME, first, "shared")).id == shared.id
+    await agent_memory.update_block(ops, ME, first, "shared", BlockChanges(label="team", value="x"))
+    assert (await agent_memory.retrieve_block(ops, ME, second, "team")).value == "x"
     with pytest.raises(NotFound, match="'shared'"):
-        await agents.retrieve_block(ops, ME, second, "shared")
+        await agent_memory.retrieve_block(ops, ME, second, "shared")
     assert {item.agent.id for item in await blocks.list_agents(ops, ME, shared.id, Page())} == {first, second}
     await blocks.delete(ops, ME, shared.id)
     assert (await agents.retrieve(ops, ME, first)).blocks == ()

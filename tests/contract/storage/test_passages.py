@@ -15,7 +15,7 @@ from reverie.domain.inputs import SayInput
 from reverie.domain.message import MessageScope
 from reverie.domain.paging import Page
 from reverie.domain.passage import ArchiveChanges, ArchiveDraft, PassageDraft, SearchQuery
-from reverie.operations import agents, archives, passages
+from reverie.operations import agent_memory, agent_tools, agents, archives, passages
 from reverie.operations.base import Operations
 from reverie.storage import agents as agent_rows
 from reverie.storage import archives as archive_rows
@@ -114,14 +114,14 @@ async def test_archives_of_other_models_are_searched_with_their_own(ops: Operati
     await archives.create_passages(ops, ME, wide.id, [PassageDraft(text=FACTS[1])])
     agent_id = await an_agent(ops)
     await passages.create(ops, ME, agent_id, FACTS[0])
-    await agents.attach_archive(ops, ME, agent_id, wide.id)
+    await agent_memory.attach_archive(ops, ME, agent_id, wide.id)
     found = await passages.search_agent(ops, ME, agent_id, SearchQuery(text="vehicle kitten", mode="vector", limit=2))
     assert {item.text for item in found} == {FACTS[0], FACTS[1]}
-    await agents.detach_archive(ops, ME, agent_id, wide.id)
+    await agent_memory.detach_archive(ops, ME, agent_id, wide.id)
     found = await passages.search_agent(ops, ME, agent_id, SearchQuery(text="vehicle kitten", mode="vector", limit=2))
     assert [item.text for item in found] == [FACTS[0]]
     with pytest.raises(NotFound):
-        await agents.detach_archive(ops, ME, agent_id, wide.id)
+        await agent_memory.detach_archive(ops, ME, agent_id, wide.id)
 
 
 async def test_vectors_that_do_not_fit_are_refused_and_nothing_is_stored(ops: Operations) -> None:
@@ -216,16 +216,16 @@ async def test_an_agent_writes_and_finds_by_the_model_of_each_archive(ops: Opera
     draft = AgentDraft(tool_names=("archival_memory_insert", "archival_memory_search"))
     agent_id = (await agents.create(ops, ME, draft)).agent.id
     foreign = await archives.create(ops, ME, ArchiveDraft(name="wide", embedding="toy/wide"))
-    await agents.attach_archive(ops, ME, agent_id, foreign.id)
+    await agent_memory.attach_archive(ops, ME, agent_id, foreign.id)
 
     async def run(tool: str, **arguments: str) -> str:
-        return str((await agents.run_tool(ops, ME, agent_id, tool, arguments)).value)
+        return str((await agent_tools.run_tool(ops, ME, agent_id, tool, arguments)).value)
 
     await run("archival_memory_insert", content="a kitten sleeps")
     await passages.create(ops, ME, agent_id, "rain in may")
     assert "kitten" in await run("archival_memory_search", query="feline")
     own = await archives.create(ops, ME, ArchiveDraft(name="words", embedding="toy/words"))
-    await agents.attach_archive(ops, ME, agent_id, own.id)
+    await agent_memory.attach_archive(ops, ME, agent_id, own.id)
     await archives.create_passages(ops, ME, own.id, [PassageDraft(text="snow in june")])
     for weather in ("fog in july", "hail in august"):
         await passages.create(ops, ME, agent_id, weather)

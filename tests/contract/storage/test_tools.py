@@ -10,7 +10,7 @@ from reverie.domain.errors import Conflict, InvalidInput, NotFound
 from reverie.domain.paging import Page
 from reverie.domain.passage import SearchQuery
 from reverie.domain.tool import PipRequirement, Tool, ToolChanges, ToolDraft, ToolFilter, ToolType
-from reverie.operations import agents, tools
+from reverie.operations import agent_tools, agents, tools
 from reverie.operations.base import Operations
 from tests.support.databases import opened
 from tests.support.operations import operations_on
@@ -127,13 +127,13 @@ async def test_filters(ops: Operations) -> None:
 async def test_a_deleted_tool_leaves_its_agents(ops: Operations) -> None:
     made = await tools.create(ops, ME, ToolDraft(source_code=source("roll")))
     agent_id = (await agents.create(ops, ME, AgentDraft(tool_ids=(made.id,), include_base_tools=False))).agent.id
-    assert await agents.list_tools(ops, ME, agent_id, Page()) == [made]
+    assert await agent_tools.list_tools(ops, ME, agent_id, Page()) == [made]
     await tools.delete(ops, ME, made.id)
-    assert await agents.list_tools(ops, ME, agent_id, Page()) == []
+    assert await agent_tools.list_tools(ops, ME, agent_id, Page()) == []
     added = await tools.create(ops, ME, ToolDraft(source_code=source("roll")))
-    assert (await agents.attach_tool(ops, ME, agent_id, added.id)).tools == (added,)
-    assert (await agents.attach_tool(ops, ME, agent_id, added.id)).tools == (added,)
-    assert (await agents.detach_tool(ops, ME, agent_id, added.id)).tools == ()
+    assert (await agent_tools.attach_tool(ops, ME, agent_id, added.id)).tools == (added,)
+    assert (await agent_tools.attach_tool(ops, ME, agent_id, added.id)).tools == (added,)
+    assert (await agent_tools.detach_tool(ops, ME, agent_id, added.id)).tools == ()
 
 
 async def test_source_runs_without_being_stored(ops: Operations) -> None:

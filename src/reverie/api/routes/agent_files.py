@@ -21,7 +21,7 @@ from reverie.api.wire.folders import AgentFilesPage, Source, agent_files_page, s
 from reverie.domain.folder import file_of_link
 from reverie.domain.ids import AgentId, FileId, FolderId, check_id
 from reverie.domain.paging import Page
-from reverie.operations import agent_files, agents
+from reverie.operations import agent_files
 
 routes = Routes("agents")
 
@@ -40,7 +40,7 @@ async def list_folders(agent_id: AgentPath, call: Ask, page: Newest100) -> Json[
 async def attach_folder(agent_id: AgentPath, folder_id: FolderPath, call: Ask) -> Json[AgentState]:
     """Attach a folder: the agent gets tools for its files and sees them, as many as it may have open."""
     return await answer_agent(
-        call, await agents.attach_folder(call.ops, call.caller, AgentId(agent_id), FolderId(folder_id))
+        call, await agent_files.attach_folder(call.ops, call.caller, AgentId(agent_id), FolderId(folder_id))
     )
 
 
@@ -49,7 +49,7 @@ async def attach_folder(agent_id: AgentPath, folder_id: FolderPath, call: Ask) -
 async def detach_folder(agent_id: AgentPath, folder_id: FolderPath, call: Ask) -> Json[AgentState]:
     """Detach a folder; it goes on existing."""
     return await answer_agent(
-        call, await agents.detach_folder(call.ops, call.caller, AgentId(agent_id), FolderId(folder_id))
+        call, await agent_files.detach_folder(call.ops, call.caller, AgentId(agent_id), FolderId(folder_id))
     )
 
 

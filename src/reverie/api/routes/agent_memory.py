@@ -34,7 +34,7 @@ from reverie.domain.clock import aware
 from reverie.domain.ids import AgentId, ArchiveId, BlockId, PassageId
 from reverie.domain.paging import Page
 from reverie.domain.passage import SearchQuery
-from reverie.operations import agents, deployments, passages
+from reverie.operations import agent_memory, agents, deployments, passages
 
 routes = Routes("agents")
 
@@ -55,7 +55,7 @@ async def memory_variables(agent_id: AgentPath, call: Ask) -> Json[dict[str, Any
 @routes.get("/v1/agents/{agent_id}/memory-blocks", include_in_schema=False)
 async def list_blocks(agent_id: AgentPath, call: Ask, page: Newest100) -> Json[list[BlockState]]:
     """List the agent's blocks."""
-    found = await agents.list_blocks(call.ops, call.caller, AgentId(agent_id), page.page())
+    found = await agent_memory.list_blocks(call.ops, call.caller, AgentId(agent_id), page.page())
     return Json([block_state(block) for block in found])
 
 
@@ -63,7 +63,7 @@ async def list_blocks(agent_id: AgentPath, call: Ask, page: Newest100) -> Json[l
 async def attach_block(agent_id: AgentPath, block_id: BlockPath, call: Ask) -> Json[AgentState]:
     """Attach a block."""
     return await answer_agent(
-        call, await agents.attach_block(call.ops, call.caller, AgentId(agent_id), BlockId(block_id))
+        call, await agent_memory.attach_block(call.ops, call.caller, AgentId(agent_id), BlockId(block_id))
     )
 
 
@@ -71,7 +71,7 @@ async def attach_block(agent_id: AgentPath, block_id: BlockPath, call: Ask) -> J
 async def detach_block(agent_id: AgentPath, block_id: BlockPath, call: Ask) -> Json[AgentState]:
     """Detach a block; it goes on existing."""
     return await answer_agent(
-        call, await agents.detach_block(call.ops, call.caller, AgentId(agent_id), BlockId(block_id))
+        call, await agent_memory.detach_block(call.ops, call.caller, AgentId(agent_id), BlockId(block_id))
     )
 
 
@@ -79,7 +79,7 @@ async def detach_block(agent_id: AgentPath, block_id: BlockPath, call: Ask) -> J
 @routes.get("/v1/agents/{agent_id}/memory-blocks/{block_label:path}", include_in_schema=False)
 async def retrieve_block(agent_id: AgentPath, block_label: str, call: Ask) -> Json[BlockState]:
     """Retrieve the agent's block of a label."""
-    return Json(block_state(await agents.retrieve_block(call.ops, call.caller, AgentId(agent_id), block_label)))
+    return Json(block_state(await agent_memory.retrieve_block(call.ops, call.caller, AgentId(agent_id), block_label)))
 
 
 @routes.patch("/v1/agents/{agent_id}/core-memory/blocks/{block_label:path}")
@@ -88,20 +88,22 @@ async def retrieve_block(agent_id: AgentPath, block_label: str, call: Ask) -> Js
 async def update_block(agent_id: AgentPath, block_label: str, body: BlockUpdate, call: Ask) -> Json[BlockState]:
     """Change the agent's block of a label, for every agent that shares it."""
     changes = body.to_domain()
-    return Json(block_state(await agents.update_block(call.ops, call.caller, AgentId(agent_id), block_label, changes)))
+    return Json(
+        block_state(await agent_memory.update_block(call.ops, call.caller, AgentId(agent_id), block_label, changes))
+    )
 
 
 @routes.patch("/v1/agents/{agent_id}/archives/attach/{archive_id}")
 async def attach_archive(agent_id: AgentPath, archive_id: ArchivePath, call: Ask) -> Json[None]:
     """Attach an archive."""
-    await agents.attach_archive(call.ops, call.caller, AgentId(agent_id), ArchiveId(archive_id))
+    await agent_memory.attach_archive(call.ops, call.caller, AgentId(agent_id), ArchiveId(archive_id))
     return Json(None)
 
 
 @routes.patch("/v1/agents/{agent_id}/archives/detach/{archive_id}")
 async def detach_archive(agent_id: AgentPath, archive_id: ArchivePath, call: Ask) -> Json[None]:
     """Detach an archive; it goes on existing."""
-    await agents.detach_archive(call.ops, call.caller, AgentId(agent_id), ArchiveId(archive_id))
+    await agent_memory.detach_archive(call.ops, call.caller, AgentId(agent_id), ArchiveId(archive_id))
     return Json(None)
 
 

@@ -20,7 +20,7 @@ from reverie.api.wire.tools import (
 from reverie.domain.content import ImagePart, join_text
 from reverie.domain.errors import MalformedInput
 from reverie.domain.ids import AgentId, ToolId
-from reverie.operations import agents
+from reverie.operations import agent_tools
 from reverie.tools.base import ToolOutcome
 
 routes = Routes("agents")
@@ -29,20 +29,24 @@ routes = Routes("agents")
 @routes.get("/v1/agents/{agent_id}/tools")
 async def list_tools(agent_id: AgentPath, call: Ask, page: Newest10) -> Json[list[ToolState]]:
     """List the agent's tools."""
-    found = await agents.list_tools(call.ops, call.caller, AgentId(agent_id), page.page())
+    found = await agent_tools.list_tools(call.ops, call.caller, AgentId(agent_id), page.page())
     return Json([tool_state(tool) for tool in found])
 
 
 @routes.patch("/v1/agents/{agent_id}/tools/attach/{tool_id}")
 async def attach_tool(agent_id: AgentPath, tool_id: ToolPath, call: Ask) -> Json[AgentState]:
     """Attach a tool."""
-    return await answer_agent(call, await agents.attach_tool(call.ops, call.caller, AgentId(agent_id), ToolId(tool_id)))
+    return await answer_agent(
+        call, await agent_tools.attach_tool(call.ops, call.caller, AgentId(agent_id), ToolId(tool_id))
+    )
 
 
 @routes.patch("/v1/agents/{agent_id}/tools/detach/{tool_id}")
 async def detach_tool(agent_id: AgentPath, tool_id: ToolPath, call: Ask) -> Json[AgentState]:
     """Detach a tool; it goes on existing."""
-    return await answer_agent(call, await agents.detach_tool(call.ops, call.caller, AgentId(agent_id), ToolId(tool_id)))
+    return await answer_agent(
+        call, await agent_tools.detach_tool(call.ops, call.caller, AgentId(agent_id), ToolId(tool_id))
+    )
 
 
 @routes.patch("/v1/agents/{agent_id}/tools/approval/{tool_name}")
@@ -57,7 +61,7 @@ async def set_approval(
     requires = requires_approval if body is None or body.requires_approval is None else body.requires_approval
     if requires is None:
         raise MalformedInput("requires_approval", "send true or false in the body")
-    found = await agents.set_approval(call.ops, call.caller, AgentId(agent_id), tool_name, requires)
+    found = await agent_tools.set_approval(call.ops, call.caller, AgentId(agent_id), tool_name, requires)
     return await answer_agent(call, found)
 
 
@@ -67,7 +71,7 @@ async def run_tool(
 ) -> Json[ToolExecution]:
     """Run one of the agent's tools now, outside any conversation."""
     args = {} if body is None else body.args
-    outcome = await agents.run_tool(call.ops, call.caller, AgentId(agent_id), tool_name, args)
+    outcome = await agent_tools.run_tool(call.ops, call.caller, AgentId(agent_id), tool_name, args)
     failed = outcome.status == "error"
     return Json(
         {

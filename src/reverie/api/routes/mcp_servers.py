@@ -27,7 +27,7 @@ from reverie.api.wire.mcp_servers import (
 from reverie.api.wire.tools import ToolExecution, ToolState, tool_state
 from reverie.domain.ids import AgentId, McpServerId, ToolId
 from reverie.domain.mcp_server import ConnectEvent, McpServer
-from reverie.operations import agents, mcp_servers
+from reverie.operations import agent_tools, mcp_servers
 from reverie.tools.base import ToolOutcome
 
 routes = Routes("mcp-servers")
@@ -63,14 +63,14 @@ async def list_agent_mcp_servers(agent_id: AgentPath, call: Ask) -> Json[list[Mc
 @routes.patch("/v1/agents/{agent_id}/mcp-servers/attach/{mcp_server_id}")
 async def attach_mcp_server(agent_id: AgentPath, mcp_server_id: McpServerPath, call: Ask) -> Json[AgentState]:
     """Give an agent all tools that a server offers now."""
-    found = await agents.attach_mcp_server(call.ops, call.caller, AgentId(agent_id), McpServerId(mcp_server_id))
+    found = await agent_tools.attach_mcp_server(call.ops, call.caller, AgentId(agent_id), McpServerId(mcp_server_id))
     return await answer_agent(call, found)
 
 
 @routes.patch("/v1/agents/{agent_id}/mcp-servers/detach/{mcp_server_id}")
 async def detach_mcp_server(agent_id: AgentPath, mcp_server_id: McpServerPath, call: Ask) -> Json[AgentState]:
     """Take every tool of a server away from an agent."""
-    found = await agents.detach_mcp_server(call.ops, call.caller, AgentId(agent_id), McpServerId(mcp_server_id))
+    found = await agent_tools.detach_mcp_server(call.ops, call.caller, AgentId(agent_id), McpServerId(mcp_server_id))
     return await answer_agent(call, found)
 
 
