@@ -12,7 +12,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Double,
-    FromClause,
     Insert,
     Integer,
     Select,
@@ -21,7 +20,6 @@ from sqlalchemy import (
     case,
     func,
     insert,
-    literal,
     literal_column,
     select,
     text,
@@ -51,11 +49,14 @@ class Backend(ABC):
 
     @abstractmethod
     def postings(self, corpus: Corpus, number: int) -> Select[Any]:
-        """Place and size of the rows that hold the term of this number, for the parameters of `wanted`."""
+        """Places of the rows that hold the term of this number, for the parameters of `wanted`.
+
+        Also their `size`, how many characters the text has, where the index knows it.
+        """
 
     @abstractmethod
-    def size(self, corpus: Corpus, found: FromClause) -> ColumnElement[Any]:
-        """How long the text is, in characters, of rows made of postings."""
+    def gathered(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        """All values of a column as one list; a thousand rows cost more than what is in them. May be NULL for none."""
 
     @abstractmethod
     def listing(self, places: Select[Any]) -> ColumnElement[Any]:
@@ -126,14 +127,14 @@ class SqliteBackend(Backend):
             c.execute(self.add_message, found)
 
     def postings(self, corpus: Corpus, number: int) -> Select[Any]:
-        # No size yet: it would be looked up in the text's own row, for each row that is found.
-        words = sql_table(corpus.words, sql_column("rowid"))
+        # No size: it would be looked up in the text's own row, for each row that is found.
+        words = sql_table(corpus.words, sql_column("rowid", Integer))
         matches = literal_column(corpus.words).op("MATCH")(bindparam(f"term{number}", type_=String))
-        return select(words.c.rowid.label("seq"), literal(0).label("size")).where(matches)
+        # A sum, so that rows are looked up for the words, and never words for each of the rows.
+        return select((words.c.rowid + literal_column("0")).label("seq")).where(matches)
 
-    def size(self, corpus: Corpus, found: FromClause) -> ColumnElement[Any]:
-        length: ColumnElement[Any] = func.length(corpus.text, type_=Integer)
-        return select(length).where(corpus.rows.c.seq == found.c.seq).scalar_subquery()
+    def gathered(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        return func.json_group_array(column, type_=Json)
 
     def listing(self, places: Select[Any]) -> ColumnElement[Any]:
         found = places.subquery()
@@ -220,7 +221,7 @@ class PostgresBackend(Backend):
             c.execute(self._store, given)
 
     def postings(self, corpus: Corpus, number: int) -> Select[Any]:
-        words = sql_table(corpus.words, sql_column("seq"), sql_column("size"), sql_column("words"))
+        words = sql_table(corpus.words, sql_column("seq", BigInteger), sql_column("size", Integer), sql_column("words"))
         said: ColumnElement[Any] = func.plainto_tsquery(
             literal_column("'english'"), bindparam(f"term{number}", type_=String)
         )
@@ -229,8 +230,8 @@ class PostgresBackend(Backend):
         wanted = case((func.numnode(said) > 0, said.op("&&")(here)), else_=said)
         return select(words.c.seq, words.c.size).where(words.c.words.op("@@")(wanted))
 
-    def size(self, corpus: Corpus, found: FromClause) -> ColumnElement[Any]:
-        return found.c.size
+    def gathered(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
+        return func.array_agg(column, type_=ARRAY(column.type))
 
     def listing(self, places: Select[Any]) -> ColumnElement[Any]:
         return func.array(places.scalar_subquery(), type_=ARRAY(BigInteger))

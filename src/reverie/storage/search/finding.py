@@ -2,18 +2,16 @@
 
 import re
 import weakref
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     CompoundSelect,
     Connection,
-    Double,
     Engine,
     Integer,
     Select,
@@ -21,6 +19,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     func,
+    literal_column,
     null,
     select,
     union_all,
@@ -163,44 +162,75 @@ def _matching(c: Connection, corpus: Corpus, reach: Reach, text: str, limit: int
     It is BM25 for texts that say a word once, with the weights of words from a sample of what is searched:
     the databases' own rankings know nothing of rare words (PostgreSQL) or count them in all archives (SQLite).
     """
-    backend, sample = backend_of(c), _sample(c, corpus, reach)
+    sample = _sample(c, corpus, reach)
     terms = telling_words(text, sample)[:_MOST_TERMS]
+    weights: dict[int, float] = {}
+    sizes: dict[int, int] = {}
+    for number, seqs, their_sizes in _postings(c, corpus, reach, terms):
+        weight = sample.weight(terms[number])
+        for seq in seqs or ():
+            weights[seq] = weights.get(seq, 0.0) + weight
+        sizes.update(zip(seqs or (), their_sizes or (), strict=False))
+    heaviest = _heaviest(weights, limit * _WEIGHED)
+    if missing := [seq for seq in heaviest if seq not in sizes]:
+        backend = backend_of(c)
+        sizes.update(c.execute(_sizes_statement(backend, corpus), {"places": backend.listed(missing)}).tuples().all())
+    mean = max(sample.mean_size, 1.0)
+    scores = [
+        (weights[seq] * 2.2 / (1.0 + 1.2 * (0.25 + 0.75 * sizes[seq] / mean)), seq) for seq in heaviest if seq in sizes
+    ]
+    return {seq: score for score, seq in sorted(scores, reverse=True)[:limit]}
+
+
+def _postings(c: Connection, corpus: Corpus, reach: Reach, terms: Sequence[str]) -> Sequence[Any]:
+    """The number of each term, and the places and perhaps the sizes of the rows that hold it."""
+    backend = backend_of(c)
     named = reach.holders is not None and len(reach.holders) <= _NAMED_HOLDERS
     place, names = ("holder", reach.holders or ()) if named else ("organization", (reach.organization_id,))
     narrowing = (*reach.filters, *(() if named else reach.bounds))
-    build = _matching_statement.__wrapped__ if narrowing else _matching_statement
-    values: dict[str, Any] = {f"weight{number}": sample.weight(term) for number, term in enumerate(terms)}
-    values |= backend.wanted(terms, place, names) | {"mean_size": max(sample.mean_size, 1.0), "most": limit}
-    values["heaviest"] = limit * _WEIGHED
-    return dict(c.execute(build(backend, corpus, len(terms), narrowing), values).all())
+    build = _postings_statement.__wrapped__ if narrowing else _postings_statement
+    return c.execute(build(backend, corpus, len(terms), narrowing), backend.wanted(terms, place, names)).all()
 
 
 @cache
-def _matching_statement(
+def _postings_statement(
     backend: Backend, corpus: Corpus, terms: int, narrowing: tuple[ColumnElement[bool], ...] = ()
-) -> Select[Any]:
-    """Built once: with SQLAlchemy that takes longer than the search. So it is with the statements below.
+) -> CompoundSelect[Any]:
+    """Built once: with SQLAlchemy that takes longer than the search. So it is with the statements below."""
+    lists = []
+    for number in range(terms):
+        found = backend.postings(corpus, number).subquery()
+        size = backend.gathered(found.c.size) if "size" in found.c else null()
+        of_term = select(literal_column(str(number)), backend.gathered(found.c.seq), size)
+        if narrowing:
+            of_term = of_term.join(corpus.rows, corpus.rows.c.seq == found.c.seq).where(*narrowing)
+        lists.append(of_term)
+    return union_all(*lists)
 
-    Sizes are looked at last, and only of rows with the heaviest words: where thousands hold the same words,
-    looking up how long each is takes most of the search.
+
+@cache
+def _sizes_statement(backend: Backend, corpus: Corpus) -> Select[Any]:
+    rows = corpus.rows
+    return select(rows.c.seq, func.length(sql_cast(corpus.text, String))).where(backend.among(rows.c.seq))
+
+
+def _heaviest(weights: Mapping[int, float], most: int) -> list[int]:
+    """The places of greatest weight, of equal ones the newest.
+
+    Sizes are looked at only of these: where thousands hold the same words, that would take most of the search.
     """
-    found = union_all(
-        *(
-            backend.postings(corpus, number).add_columns(bindparam(f"weight{number}", type_=Double).label("weight"))
-            for number in range(terms)
-        )
-    ).subquery()
-    weight = func.sum(found.c.weight).label("weight")
-    of_all = select(found.c.seq, found.c.size, weight).group_by(found.c.seq, found.c.size)
-    if narrowing:
-        of_all = of_all.join(corpus.rows, corpus.rows.c.seq == found.c.seq).where(*narrowing)
-    heaviest = of_all.order_by(weight.desc(), found.c.seq.desc()).limit(bindparam("heaviest", type_=Integer)).subquery()
-    size = backend.size(corpus, heaviest)
-    score = (heaviest.c.weight * 2.2 / (1.0 + 1.2 * (0.25 + 0.75 * size / bindparam("mean_size", type_=Double)))).label(
-        "score"
-    )
-    matching = select(heaviest.c.seq, score).order_by(score.desc(), heaviest.c.seq.desc())
-    return matching.limit(bindparam("most", type_=Integer))
+    if len(weights) <= most:
+        return [*weights]
+    # Few words make few sums, which most places share: to sort all of them takes longer.
+    alike: defaultdict[float, list[int]] = defaultdict(list)
+    for seq, weight in weights.items():
+        alike[weight].append(seq)
+    kept: list[int] = []
+    for weight in sorted(alike, reverse=True):
+        kept += sorted(alike[weight], reverse=True)[: most - len(kept)]
+        if len(kept) == most:
+            break
+    return kept
 
 
 def _nearest(
@@ -235,18 +265,15 @@ def _signs(
         statement = _signs_statement.__wrapped__(backend_of(c), corpus, reach.breadth, wanted)
     else:
         statement = _signs_statement(backend_of(c), corpus, reach.breadth)
-    found = c.execute(statement, {**reach.place, "dimensions": len(vector), "vector": vector, "most": limit}).all()
-    # Unpacked: looking up the names of each row takes longer than the rest of this.
-    return (
-        [block for block, _, _ in found if block],
-        [(seq, apart) for block, seq, apart in found if not block],
-    )
+    values = {**reach.place, "dimensions": len(vector), "vector": vector, "most": limit}
+    blocks, seqs, apart = c.execute(statement, values).one()
+    return blocks or [], [*zip(seqs or (), apart or (), strict=True)]
 
 
 @cache
 def _signs_statement(
     backend: Backend, corpus: Corpus, breadth: Breadth, wanted: Select[Any] | None = None
-) -> CompoundSelect[Any]:
+) -> Select[Any]:
     bits, blocks = corpus.bits, corpus.blocks
     apart = backend.bits_apart(bits.c.bits).label("apart")
     loose = select(bits.c.seq, apart).where(
@@ -255,11 +282,11 @@ def _signs_statement(
     if wanted is not None:
         loose = loose.where(bits.c.seq.in_(wanted))
     rows = loose.order_by(apart).limit(bindparam("most", type_=Integer)).subquery()
-    sealed = select(blocks.c.id, sql_cast(null(), BigInteger), sql_cast(null(), Double)).where(
+    sealed = select(backend.gathered(blocks.c.id)).where(
         corpus.held(blocks.c.holder, breadth), blocks.c.dimensions == bindparam("dimensions")
     )
     # In one statement, since the way to the database and back takes longer than either.
-    return union_all(select(sql_cast(null(), String).label("block"), rows.c.seq, rows.c.apart), sealed)
+    return select(sealed.scalar_subquery(), backend.gathered(rows.c.seq), backend.gathered(rows.c.apart))
 
 
 def _measured(
@@ -275,13 +302,15 @@ def _measured(
         "dimensions": len(vector),
         "vector": vector,
     }
-    return {seq: 1.0 - distance for seq, distance in c.execute(query, values).all() if distance is not None}
+    seqs, distances = c.execute(query, values).one()
+    found = zip(seqs or (), distances or (), strict=True)
+    return {seq: 1.0 - distance for seq, distance in found if distance is not None}
 
 
 @cache
 def _measured_statement(backend: Backend, corpus: Corpus, breadth: Breadth) -> Select[Any]:
     vectors = corpus.vectors
-    return select(vectors.c.seq, backend.distance(vectors.c.embedding)).where(
+    return select(backend.gathered(vectors.c.seq), backend.gathered(backend.distance(vectors.c.embedding))).where(
         backend.among(vectors.c.seq),
         backend.length(vectors.c.embedding) == bindparam("dimensions"),
         # Blocks of signs name rows that are gone, and the row numbers of those come round again.
