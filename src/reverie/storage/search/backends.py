@@ -79,6 +79,10 @@ class Backend(ABC):
         """`column` for a condition that shall only be checked: rows are looked up by another one."""
         return column
 
+    def within(self, column: ColumnElement[Any], thread: ColumnElement[Any]) -> ColumnElement[bool]:
+        """Whether `column` is `thread`, for rows that are wanted in the order of `column` and place."""
+        return column == thread
+
     @abstractmethod
     def listed(self, values: Iterable[int] | Iterable[str]) -> Any:
         """The value of such a parameter."""
@@ -242,6 +246,11 @@ class PostgresBackend(Backend):
 
     def among(self, column: ColumnElement[Any], listed: str = "places") -> ColumnElement[bool]:
         return column == func.any(bindparam(listed, type_=ARRAY(column.type)))
+
+    def within(self, column: ColumnElement[Any], thread: ColumnElement[Any]) -> ColumnElement[bool]:
+        # Told that all are equal, PostgreSQL orders by places alone, and may read the rows of other threads backwards
+        # until it has met enough of this one. For an order that begins with the thread only its own index will do.
+        return column == func.any(array([thread]))
 
     def listed(self, values: Iterable[int] | Iterable[str]) -> Any:
         return [*values]

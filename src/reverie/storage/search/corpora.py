@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Table, bindparam, func, select
+from sqlalchemy import Column, ColumnElement, FromClause, Table, bindparam, func, select
 
 from reverie.domain.ids import OrganizationId
 from reverie.domain.message import MessageKind, MessageScope
@@ -71,11 +71,22 @@ class Corpus:
     """Within what a row's neighbours have to do with it; None: it has none."""
     holders: Table
     """The table of what holds."""
+    kinds: frozenset[MessageKind] | None = None
+    """The kinds of rows that are searched; None: all are."""
 
     @property
     def owner(self) -> Column[Any]:
         """The holder, in the table of vectors."""
         return next(column for column in self.vectors.c if column.name not in ("seq", "embedding"))
+
+    def searched(self, rows: FromClause) -> list[ColumnElement[bool]]:
+        """What holds for those of `rows` that are searched at all."""
+        return [] if self.kinds is None else [rows.c.kind.in_(self.kinds)]
+
+    def bounds(self, reach: "Reach") -> list[ColumnElement[bool]]:
+        """What must hold for every row that may be seen; made where it is asked for, since most searches do not."""
+        held = [] if reach.holders is None else [self.holder.in_(reach.holders)]
+        return [*held, self.rows.c.organization_id == reach.organization_id, *self.searched(self.rows)]
 
     def held(self, column: ColumnElement[Any], breadth: Breadth) -> ColumnElement[bool]:
         """Whether `column` is one of the holders in a reach's `place`."""
@@ -108,6 +119,7 @@ MESSAGES: Final = Corpus(
     holder=messages.c.agent_id,
     thread=messages.c.conversation_id,
     holders=agents,
+    kinds=SEARCHED_KINDS,
 )
 FILES: Final = Corpus(
     rows=file_passages,
@@ -140,8 +152,6 @@ class Reach:
     organization_id: OrganizationId
     holders: Sequence[str] | None
     """These holders only; None: all of the organisation."""
-    bounds: Sequence[ColumnElement[bool]]
-    """What must hold for every row that may be seen at all."""
     filters: Sequence[ColumnElement[bool]] = ()
     """What is wanted besides."""
 
@@ -162,7 +172,6 @@ class Reach:
 
 def passages_in(organization_id: OrganizationId, archive_ids: Sequence[str], query: SearchQuery | None = None) -> Reach:
     """The passages of archives, as far as the query's tags and times allow."""
-    bounds = [passages.c.archive_id.in_(archive_ids), passages.c.organization_id == organization_id]
     filters: list[ColumnElement[bool]] = []
     if query is not None:
         filters += within(passages.c.created_at, query.start, query.end)
@@ -173,23 +182,17 @@ def passages_in(organization_id: OrganizationId, archive_ids: Sequence[str], que
             if query.match_all_tags:
                 tagged = tagged.group_by(passage_tags.c.passage_id).having(func.count() == len(set(query.tags)))
             filters.append(passages.c.id.in_(tagged))
-    return Reach(organization_id=organization_id, holders=archive_ids, bounds=bounds, filters=filters)
+    return Reach(organization_id=organization_id, holders=archive_ids, filters=filters)
 
 
 def files_in(organization_id: OrganizationId, folder_ids: Sequence[str], query: SearchQuery | None = None) -> Reach:
     """The passages of files in folders."""
-    bounds = [file_passages.c.folder_id.in_(folder_ids), file_passages.c.organization_id == organization_id]
     filters = [] if query is None else within(file_passages.c.created_at, query.start, query.end)
-    return Reach(organization_id=organization_id, holders=folder_ids, bounds=bounds, filters=filters)
+    return Reach(organization_id=organization_id, holders=folder_ids, filters=filters)
 
 
 def messages_in(organization_id: OrganizationId, where: MessageScope, query: SearchQuery | None = None) -> Reach:
     """The messages that `where` names."""
-    bounds = [
-        messages.c.organization_id == organization_id,
-        messages.c.kind.in_(SEARCHED_KINDS),
-        *equals((messages.c.agent_id, where.agent_id)),
-    ]
     filters = list(equals((messages.c.conversation_id, where.conversation_id)))
     if where.roles:
         filters.append(messages.c.kind.in_([kind for role in where.roles for kind in KINDS_OF_ROLE.get(role, ())]))
@@ -201,10 +204,9 @@ def messages_in(organization_id: OrganizationId, where: MessageScope, query: Sea
     if query is not None:
         filters += within(messages.c.created_at, query.start, query.end)
     holders = None if where.agent_id is None else [where.agent_id]
-    return Reach(organization_id=organization_id, holders=holders, bounds=bounds, filters=filters)
+    return Reach(organization_id=organization_id, holders=holders, filters=filters)
 
 
 def tools_in(organization_id: OrganizationId, filters: Sequence[ColumnElement[bool]] = ()) -> Reach:
     """The tools of an organisation that meet `filters`."""
-    bounds = [tools.c.organization_id == organization_id]
-    return Reach(organization_id=organization_id, holders=[organization_id], bounds=bounds, filters=filters)
+    return Reach(organization_id=organization_id, holders=[organization_id], filters=filters)

@@ -43,7 +43,7 @@ from reverie.storage.search.corpora import (
     passages_in,
     tools_in,
 )
-from reverie.storage.search.fusing import fuse
+from reverie.storage.search.fusing import by_value, fuse
 from reverie.storage.search.signs import Nearness
 from reverie.storage.wording import Sample, sample_of, telling_words, words_of
 
@@ -135,7 +135,12 @@ def _search(c: Connection, corpus: Corpus, reach: Reach, query: SearchQuery) -> 
     """Ask in both ways as far as the query allows, and fuse; a query without words gives the newest."""
     if not words_of(query.text) and (query.mode != "vector" or query.vector is None):
         rows = corpus.rows
-        newest = select(rows.c.id).where(*reach.bounds, *reach.filters).order_by(rows.c.seq.desc()).limit(query.limit)
+        newest = (
+            select(rows.c.id)
+            .where(*corpus.bounds(reach), *reach.filters)
+            .order_by(rows.c.seq.desc())
+            .limit(query.limit)
+        )
         ids = c.execute(newest).scalars().all()
         return [SearchHit(id=item, score=1 / rank, text_rank=rank) for rank, item in enumerate(ids, 1)]
     return fuse(c, corpus, reach, query, *candidates(c, corpus, reach, query))
@@ -144,7 +149,7 @@ def _search(c: Connection, corpus: Corpus, reach: Reach, query: SearchQuery) -> 
 def candidates(
     c: Connection, corpus: Corpus, reach: Reach, query: SearchQuery
 ) -> tuple[dict[int, float], dict[int, float]]:
-    """Scores by words and likenesses of meaning, by place, of what comes into question."""
+    """Scores by words and likenesses of meaning, by place, of what comes into question; best first."""
     wordy, depth = bool(words_of(query.text)), max(query.limit * _DEPTH, _LEAST_DEPTH)
     by_text: dict[int, float] = {}
     near: dict[int, float] = {}
@@ -174,12 +179,14 @@ def _matching(c: Connection, corpus: Corpus, reach: Reach, text: str, limit: int
     heaviest = _heaviest(weights, limit * _WEIGHED)
     if missing := [seq for seq in heaviest if seq not in sizes]:
         backend = backend_of(c)
-        sizes.update(c.execute(_sizes_statement(backend, corpus), {"places": backend.listed(missing)}).tuples().all())
+        sizes.update(
+            zip(*c.execute(_sizes_statement(backend, corpus), {"places": backend.listed(missing)}).one(), strict=True)
+        )
     mean = max(sample.mean_size, 1.0)
-    scores = [
-        (weights[seq] * 2.2 / (1.0 + 1.2 * (0.25 + 0.75 * sizes[seq] / mean)), seq) for seq in heaviest if seq in sizes
-    ]
-    return {seq: score for score, seq in sorted(scores, reverse=True)[:limit]}
+    scores = {
+        seq: weights[seq] * 2.2 / (1.0 + 1.2 * (0.25 + 0.75 * sizes[seq] / mean)) for seq in heaviest if seq in sizes
+    }
+    return {seq: scores[seq] for seq in by_value(scores)[:limit]}
 
 
 def _postings(c: Connection, corpus: Corpus, reach: Reach, terms: Sequence[str]) -> Sequence[Any]:
@@ -187,7 +194,7 @@ def _postings(c: Connection, corpus: Corpus, reach: Reach, terms: Sequence[str])
     backend = backend_of(c)
     named = reach.holders is not None and len(reach.holders) <= _NAMED_HOLDERS
     place, names = ("holder", reach.holders or ()) if named else ("organization", (reach.organization_id,))
-    narrowing = (*reach.filters, *(() if named else reach.bounds))
+    narrowing = (*reach.filters, *(() if named else corpus.bounds(reach)))
     build = _postings_statement.__wrapped__ if narrowing else _postings_statement
     return c.execute(build(backend, corpus, len(terms), narrowing), backend.wanted(terms, place, names)).all()
 
@@ -211,7 +218,8 @@ def _postings_statement(
 @cache
 def _sizes_statement(backend: Backend, corpus: Corpus) -> Select[Any]:
     rows = corpus.rows
-    return select(rows.c.seq, func.length(sql_cast(corpus.text, String))).where(backend.among(rows.c.seq))
+    size = func.length(corpus.text, type_=Integer)
+    return select(backend.gathered(rows.c.seq), backend.gathered(size)).where(backend.among(rows.c.seq))
 
 
 def _heaviest(weights: Mapping[int, float], most: int) -> list[int]:
@@ -252,8 +260,9 @@ def _nearest(
         if end >= len(ordered) or len(near.keys() & {*several}) >= limit:
             break
         places, start, end = set(), end, end * _WIDER
-    kept = sorted(near, key=lambda seq: -near[seq])[:limit]
-    return {seq: near[seq] for seq in {*kept, *besides} if seq in near}
+    order = by_value(near)
+    wanted_besides = {*besides}
+    return {seq: near[seq] for rank, seq in enumerate(order) if rank < limit or seq in wanted_besides}
 
 
 def _signs(
@@ -261,7 +270,7 @@ def _signs(
 ) -> tuple[list[str], list[tuple[int, int]]]:
     """The blocks of signs in reach; and of the rows of signs the nearest, with how far apart theirs are."""
     if reach.filters:
-        wanted = select(corpus.rows.c.seq).where(*reach.bounds, *reach.filters)
+        wanted = select(corpus.rows.c.seq).where(*corpus.bounds(reach), *reach.filters)
         statement = _signs_statement.__wrapped__(backend_of(c), corpus, reach.breadth, wanted)
     else:
         statement = _signs_statement(backend_of(c), corpus, reach.breadth)
@@ -295,7 +304,9 @@ def _measured(
     """Likeness of those of these places that are in reach, by place."""
     query = _measured_statement(backend_of(c), corpus, reach.breadth)
     if reach.filters or reach.holders is None:
-        query = query.join(corpus.rows, corpus.rows.c.seq == corpus.vectors.c.seq).where(*reach.bounds, *reach.filters)
+        query = query.join(corpus.rows, corpus.rows.c.seq == corpus.vectors.c.seq).where(
+            *corpus.bounds(reach), *reach.filters
+        )
     values = {
         **reach.place,
         "places": backend_of(c).listed(sorted(places)),
@@ -335,7 +346,7 @@ _samples: "weakref.WeakKeyDictionary[Engine, OrderedDict[object, _Kept]]" = weak
 def _sample(c: Connection, corpus: Corpus, reach: Reach) -> Sample:
     """Words of some of the newest texts: enough to tell which words are common here, and as quick in any archive."""
     if not reach.holders:
-        return _drawn(c, corpus, [and_(*reach.bounds)])
+        return _drawn(c, corpus, [and_(*corpus.bounds(reach))])
     # One place after the other: only within one does an index give the newest without sorting all.
     held = reach.holders[:_SAMPLE_PLACES]
     places = [corpus.holder == item for item in held]

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Select, bindparam, literal, select
 
 from reverie.domain.passage import SearchHit, SearchQuery
 from reverie.storage.search.backends import Backend, backend_of
-from reverie.storage.search.corpora import MESSAGES, SEARCHED_KINDS, Breadth, Corpus, Reach
+from reverie.storage.search.corpora import Breadth, Corpus, Reach
 from reverie.storage.wording import named_dates
 
 _CONSIDERED: Final = 100
@@ -59,17 +59,22 @@ def fuse(
     by_text: Mapping[int, float],
     near: Mapping[int, float],
 ) -> list[SearchHit]:
-    """Weigh the scores by words and the likenesses of meaning, by place; best first."""
+    """Weigh the scores by words and the likenesses of meaning, by place, both best first; so is what comes out."""
     scores = weighed(by_text, near, WEIGHTS)
-    first = sorted(scores, key=lambda seq: (-scores[seq], -seq))[: max(_CONSIDERED, query.limit)]
+    first = by_value(scores)[: max(_CONSIDERED, query.limit)]
     stands = surroundings(c, corpus, reach, first)
     final = lifted(scores, stands, query.text, WEIGHTS, threaded=corpus.thread is not None)
-    text_rank = {seq: rank for rank, seq in enumerate(sorted(by_text, key=lambda seq: (-by_text[seq], -seq)), 1)}
-    vector_rank = {seq: rank for rank, seq in enumerate(sorted(near, key=lambda seq: (-near[seq], seq)), 1)}
+    text_rank = {seq: rank for rank, seq in enumerate(by_text, 1)}
+    vector_rank = {seq: rank for rank, seq in enumerate(near, 1)}
     return [
         SearchHit(id=stands[seq].id, score=final[seq], text_rank=text_rank.get(seq), vector_rank=vector_rank.get(seq))
-        for seq in sorted(final, key=lambda seq: (-final[seq], -seq))[: query.limit]
+        for seq in by_value(final)[: query.limit]
     ]
+
+
+def by_value(values: Mapping[int, float]) -> list[int]:
+    """Places by their value, the greatest first; of equal ones the newest."""
+    return sorted(sorted(values, reverse=True), key=values.__getitem__, reverse=True)
 
 
 def weighed(by_text: Mapping[int, float], near: Mapping[int, float], weights: Weights) -> dict[int, float]:
@@ -123,11 +128,11 @@ def _surroundings(backend: Backend, corpus: Corpus, breadth: Breadth) -> Select[
     if corpus.thread is None:
         return found.add_columns(literal(None), literal(None))
     earlier = rows.alias()
-    said = [earlier.c.kind.in_(SEARCHED_KINDS)] if corpus is MESSAGES else []
+    thread = earlier.c[corpus.thread.name]
     before = (
         select(earlier.c.seq)
-        .where(earlier.c[corpus.thread.name] == corpus.thread, earlier.c.seq < rows.c.seq, *said)
-        .order_by(earlier.c.seq.desc())
+        .where(backend.within(thread, corpus.thread), earlier.c.seq < rows.c.seq, *corpus.searched(earlier))
+        .order_by(thread.desc(), earlier.c.seq.desc())
         .limit(2)
         .correlate(rows)
     )
