@@ -10,7 +10,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, literal, select
+from sqlalchemy import Connection, Select, bindparam, literal, literal_column, select
 
 from reverie.domain.passage import SearchHit, SearchQuery
 from reverie.storage.search.backends import Backend, backend_of
@@ -133,7 +133,7 @@ def _surroundings(backend: Backend, corpus: Corpus, breadth: Breadth) -> Select[
         select(earlier.c.seq)
         .where(backend.within(thread, corpus.thread), earlier.c.seq < rows.c.seq, *corpus.searched(earlier))
         .order_by(thread.desc(), earlier.c.seq.desc())
-        .limit(2)
+        .limit(literal_column("2"))  # a plan for any limit is so poor a one that it would be made anew each time
         .correlate(rows)
     )
     return found.add_columns(backend.listing(before), corpus.thread)
