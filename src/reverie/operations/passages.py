@@ -1,6 +1,7 @@
 """What callers can ask for about passages: agents' archival memory, and search over archives."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
 
@@ -16,6 +17,8 @@ from reverie.domain.unset import UNSET
 from reverie.operations.base import Operations
 from reverie.operations.embedding import embed_query, embed_texts
 from reverie.storage import agents, archives, passages
+from reverie.storage.search import Scores
+from reverie.storage.wording import words_of
 
 
 async def create(
@@ -130,7 +133,7 @@ async def search_agent(ops: Operations, caller: Caller, agent_id: AgentId, query
     """Search all archives of the agent, best first."""
     caller.require(Scope.READ)
     _, attached = await _agent_with_archives(ops, caller, agent_id)
-    return [passage for passage, _ in await _search(ops, caller, attached, query)]
+    return [passage for passage, _ in await search_within(ops, caller, attached, query)]
 
 
 async def search(
@@ -155,7 +158,7 @@ async def search(
         everything = Page(limit=None, order="asc")
         return archives.list_page(c, caller.organization_id, everything, agent_id=agent_id)
 
-    return await _search(ops, caller, await ops.database.read(read), query)
+    return await search_within(ops, caller, await ops.database.read(read), query)
 
 
 async def stored_bytes(ops: Operations, caller: Caller) -> int:
@@ -164,10 +167,29 @@ async def stored_bytes(ops: Operations, caller: Caller) -> int:
     return await ops.database.read(lambda c: passages.vector_bytes(c, caller.organization_id))
 
 
-async def _search(
+async def search_within(
     ops: Operations, caller: Caller, within: Sequence[Archive], query: SearchQuery
 ) -> list[tuple[Passage, SearchHit]]:
-    """Search archives by words, and by meaning with a vector of the model that each was made with."""
+    """Search these archives of the caller's by words, and by meaning with a vector of the model each was made with."""
+    if query.mode != "hybrid" or not words_of(query.text):
+        vectors = await _vectors(ops, caller, within, query)
+        return await ops.database.read(lambda c: passages.search_each(c, within, query, vectors))
+
+    async def by_meaning() -> tuple[Mapping[str, Sequence[float]], list[Scores]]:
+        vectors = await _vectors(ops, caller, within, query)
+        return vectors, await ops.database.read(lambda c: passages.by_meaning(c, within, query, vectors))
+
+    # Each takes as long as all the rest of a search, and the vector of the query as long again.
+    words, (vectors, near) = await asyncio.gather(
+        ops.database.read(lambda c: passages.by_words(c, within, query)), by_meaning()
+    )
+    return await ops.database.read(lambda c: passages.fuse_each(c, within, query, vectors, (words, near)))
+
+
+async def _vectors(
+    ops: Operations, caller: Caller, within: Sequence[Archive], query: SearchQuery
+) -> Mapping[str, Sequence[float]]:
+    """Of the query, by the models that the archives were made with, unless it brings its own."""
     vectors: dict[str, Sequence[float]] = {}
     text = query.text
     if text and query.mode != "text" and query.vector is None:
@@ -175,7 +197,7 @@ async def _search(
             vector = await embed_query(ops, caller, handle, wish)
             if vector is not None:
                 vectors[handle] = vector
-    return await ops.database.read(lambda c: passages.search_each(c, within, query, vectors))
+    return vectors
 
 
 async def _agent_with_archives(ops: Operations, caller: Caller, agent_id: AgentId) -> tuple[Agent, list[Archive]]:

@@ -1,6 +1,6 @@
 """Passages: rows, their tags, and their places in the index."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
@@ -18,7 +18,16 @@ from reverie.storage.paging import fetch_rows
 from reverie.storage.rows import TUPLE, RowMap
 from reverie.storage.schema import agent_archives, passage_tags, passage_vectors, passage_vectors_due, passages
 from reverie.storage.schema import archives as archive_rows
-from reverie.storage.search import index_vectors, passage_wish, search_passages, vector_length
+from reverie.storage.search import (
+    Scores,
+    fuse_passages,
+    index_vectors,
+    passage_wish,
+    passages_by_meaning,
+    passages_by_words,
+    search_passages,
+    vector_length,
+)
 from reverie.storage.search.backends import Backend, backend_of
 
 _map = RowMap(passages, Passage, {"tags": TUPLE}, absent=frozenset({"vector"}))
@@ -153,7 +162,12 @@ def search(
     c: Connection, organization_id: OrganizationId, archive_ids: Sequence[str], query: SearchQuery
 ) -> list[tuple[Passage, SearchHit]]:
     """Search these archives, best first, with what made each rank where it does."""
-    hits = search_passages(c, organization_id, archive_ids, query)
+    return _of_hits(c, organization_id, search_passages(c, organization_id, archive_ids, query))
+
+
+def _of_hits(
+    c: Connection, organization_id: OrganizationId, hits: Sequence[SearchHit]
+) -> list[tuple[Passage, SearchHit]]:
     found = {item.id: item for item in get_many(c, organization_id, [hit.id for hit in hits])}
     return [(found[PassageId(hit.id)], hit) for hit in hits if hit.id in found]
 
@@ -175,12 +189,45 @@ def search_each(
     Where there is none, as for a model that failed, words alone are searched.
     """
     found: list[tuple[Passage, SearchHit]] = []
+    for part in _parts(within, query, vectors):
+        found += _of_hits(c, part[0], search_passages(c, *part))
+    return sorted(found, key=lambda item: -item[1].score)[: query.limit]
+
+
+def by_words(c: Connection, within: Sequence[Archive], query: SearchQuery) -> list[Scores]:
+    """Half of what `search_each` does with a hybrid query, which needs no vector."""
+    return [passages_by_words(c, *part) for part in _parts(within, query, {})]
+
+
+def by_meaning(
+    c: Connection, within: Sequence[Archive], query: SearchQuery, vectors: Mapping[str, Sequence[float]]
+) -> list[Scores]:
+    """The other half, which asks nothing of the first."""
+    return [passages_by_meaning(c, *part) for part in _parts(within, query, vectors)]
+
+
+def fuse_each(
+    c: Connection,
+    within: Sequence[Archive],
+    query: SearchQuery,
+    vectors: Mapping[str, Sequence[float]],
+    halves: tuple[Sequence[Scores], Sequence[Scores]],
+) -> list[tuple[Passage, SearchHit]]:
+    """What `search_each` finds, by words and by meaning, of both halves."""
+    found: list[tuple[Passage, SearchHit]] = []
+    for part, words, near in zip(_parts(within, query, vectors), *halves, strict=True):
+        found += _of_hits(c, part[0], fuse_passages(c, *part, words, near))
+    return sorted(found, key=lambda item: -item[1].score)[: query.limit]
+
+
+def _parts(
+    within: Sequence[Archive], query: SearchQuery, vectors: Mapping[str, Sequence[float]]
+) -> Iterator[tuple[OrganizationId, list[str], SearchQuery]]:
+    """Archives of one embedding model each, and the query as it is put to them."""
     # Without words the newest are wanted, whatever model their archives have.
     for handle, group in _by_model(within, told_apart=bool(query.text)).items():
         vector = query.vector if query.vector is not None or handle is None else vectors.get(handle)
-        whole = replace(query, vector=vector)
-        found += search(c, group[0].organization_id, [archive.id for archive in group], whole)
-    return sorted(found, key=lambda item: -item[1].score)[: query.limit]
+        yield group[0].organization_id, [archive.id for archive in group], replace(query, vector=vector)
 
 
 def _by_model(within: Sequence[Archive], *, told_apart: bool = True) -> dict[str | None, list[Archive]]:

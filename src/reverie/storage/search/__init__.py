@@ -13,8 +13,11 @@
 from reverie.storage.search.backends import vector_length, vector_support
 from reverie.storage.search.finding import (
     file_wish,
+    fuse_passages,
     message_wish,
     passage_wish,
+    passages_by_meaning,
+    passages_by_words,
     rank_messages,
     search_files,
     search_messages,
@@ -22,6 +25,7 @@ from reverie.storage.search.finding import (
     search_tools,
     tool_wish,
 )
+from reverie.storage.search.fusing import Scores
 from reverie.storage.search.indexing import (
     add_file_vectors,
     add_message_vectors,
@@ -36,6 +40,7 @@ from reverie.storage.search.indexing import (
 )
 
 __all__ = [
+    "Scores",
     "add_file_vectors",
     "add_message_vectors",
     "add_passage_vectors",
@@ -44,9 +49,12 @@ __all__ = [
     "drop_folder_vectors",
     "drop_foreign_message_vectors",
     "file_wish",
+    "fuse_passages",
     "index_vectors",
     "message_wish",
     "passage_wish",
+    "passages_by_meaning",
+    "passages_by_words",
     "rank_messages",
     "reindex_message",
     "search_files",

@@ -43,7 +43,7 @@ from reverie.storage.search.corpora import (
     passages_in,
     tools_in,
 )
-from reverie.storage.search.fusing import by_value, fuse
+from reverie.storage.search.fusing import Scores, by_value, fuse
 from reverie.storage.search.signs import Nearness
 from reverie.storage.wording import Sample, sample_of, telling_words, words_of
 
@@ -99,6 +99,37 @@ def search_passages(
     return _search(c, PASSAGES, passages_in(organization_id, archive_ids, query), query) if archive_ids else []
 
 
+def passages_by_words(
+    c: Connection, organization_id: OrganizationId, archive_ids: Sequence[str], query: SearchQuery
+) -> Scores:
+    """Scores by words of what comes into question, by place, best first: half of a hybrid search."""
+    return _by_words(c, PASSAGES, passages_in(organization_id, archive_ids, query), query)
+
+
+def passages_by_meaning(
+    c: Connection, organization_id: OrganizationId, archive_ids: Sequence[str], query: SearchQuery
+) -> Scores:
+    """Likenesses of meaning, by place, best first: the other half, which asks nothing of the first."""
+    return _by_meaning(c, PASSAGES, passages_in(organization_id, archive_ids, query), query)
+
+
+def fuse_passages(
+    c: Connection,
+    organization_id: OrganizationId,
+    archive_ids: Sequence[str],
+    query: SearchQuery,
+    by_text: Scores,
+    near: Scores,
+) -> list[SearchHit]:
+    """The hits of both halves, best first: what `search_passages` finds."""
+    reach = passages_in(organization_id, archive_ids, query)
+    unmeasured = by_text.keys() - near.keys()
+    if near and unmeasured and query.vector is not None:
+        whole = {**near, **_measured(c, PASSAGES, reach, query.vector, unmeasured)}
+        near = {seq: whole[seq] for seq in by_value(whole)}
+    return fuse(c, PASSAGES, reach, query, by_text, near)
+
+
 def search_files(
     c: Connection, organization_id: OrganizationId, folder_ids: Sequence[str], query: SearchQuery
 ) -> list[SearchHit]:
@@ -146,22 +177,31 @@ def _search(c: Connection, corpus: Corpus, reach: Reach, query: SearchQuery) -> 
     return fuse(c, corpus, reach, query, *candidates(c, corpus, reach, query))
 
 
-def candidates(
-    c: Connection, corpus: Corpus, reach: Reach, query: SearchQuery
-) -> tuple[dict[int, float], dict[int, float]]:
+def candidates(c: Connection, corpus: Corpus, reach: Reach, query: SearchQuery) -> tuple[Scores, Scores]:
     """Scores by words and likenesses of meaning, by place, of what comes into question; best first."""
-    wordy, depth = bool(words_of(query.text)), max(query.limit * _DEPTH, _LEAST_DEPTH)
-    by_text: dict[int, float] = {}
-    near: dict[int, float] = {}
-    can_measure = query.mode != "text" and query.vector is not None and backend_of(c).can_measure(c)
-    if (query.mode != "vector" or not can_measure) and wordy:
-        by_text = _matching(c, corpus, reach, query.text, depth)
-    if can_measure and query.vector is not None:
-        near = _nearest(c, corpus, reach, query.vector, depth, list(by_text))
-    return by_text, near
+    by_text = {} if query.mode == "vector" and _can_measure(c, query) else _by_words(c, corpus, reach, query)
+    return by_text, _by_meaning(c, corpus, reach, query, besides=[*by_text])
 
 
-def _matching(c: Connection, corpus: Corpus, reach: Reach, text: str, limit: int) -> dict[int, float]:
+def _can_measure(c: Connection, query: SearchQuery) -> bool:
+    return query.mode != "text" and query.vector is not None and backend_of(c).can_measure(c)
+
+
+def _by_words(c: Connection, corpus: Corpus, reach: Reach, query: SearchQuery) -> Scores:
+    return _matching(c, corpus, reach, query.text, _depth(query)) if words_of(query.text) else {}
+
+
+def _by_meaning(c: Connection, corpus: Corpus, reach: Reach, query: SearchQuery, besides: Sequence[int] = ()) -> Scores:
+    if query.vector is None or not _can_measure(c, query):
+        return {}
+    return _nearest(c, corpus, reach, query.vector, _depth(query), besides)
+
+
+def _depth(query: SearchQuery) -> int:
+    return max(query.limit * _DEPTH, _LEAST_DEPTH)
+
+
+def _matching(c: Connection, corpus: Corpus, reach: Reach, text: str, limit: int) -> Scores:
     """Scores of rows that hold words of `text`, by place.
 
     It is BM25 for texts that say a word once, with the weights of words from a sample of what is searched:
@@ -243,7 +283,7 @@ def _heaviest(weights: Mapping[int, float], most: int) -> list[int]:
 
 def _nearest(
     c: Connection, corpus: Corpus, reach: Reach, vector: Sequence[float], limit: int, besides: Sequence[int]
-) -> dict[int, float]:
+) -> Scores:
     """Likeness of the nearest rows and of those at `besides`, by place.
 
     Two steps: the signs of all vectors in reach, 48 bytes of 1,536, give the candidates, and only these are
@@ -298,9 +338,7 @@ def _signs_statement(
     return select(sealed.scalar_subquery(), backend.gathered(rows.c.seq), backend.gathered(rows.c.apart))
 
 
-def _measured(
-    c: Connection, corpus: Corpus, reach: Reach, vector: Sequence[float], places: set[int]
-) -> dict[int, float]:
+def _measured(c: Connection, corpus: Corpus, reach: Reach, vector: Sequence[float], places: set[int]) -> Scores:
     """Likeness of those of these places that are in reach, by place."""
     query = _measured_statement(backend_of(c), corpus, reach.breadth)
     if reach.filters or reach.holders is None:

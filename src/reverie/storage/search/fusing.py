@@ -23,6 +23,10 @@ _PAUSE: Final = timedelta(minutes=30)
 """After a longer one a new session begins."""
 
 
+Scores = dict[int, float]
+"""By place, best first."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
     """What makes a rank. Found by `python -m bench.retrieval --held-out`."""
