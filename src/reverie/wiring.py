@@ -297,7 +297,8 @@ async def _start_background(
         fault=runs.fault,
     ).rounds()
     await stack.enter_async_context(vectors)
-    engine.tell(lambda _run, _: vectors.ring_in(_VECTORS_AFTER_S))
+    of_all = settings.message_vectors is True
+    engine.tell(lambda _, agent: vectors.ring_in(_VECTORS_AFTER_S) if of_all or agent.finds_by_meaning else None)
     await stack.enter_async_context(Sleeptime(engine, database, settings.sleeptime_interval_s))
     limit = ApprovalOptions(timeout_s=settings.approval_timeout_s)
     await stack.enter_async_context(ApprovalTimeouts(database, engine, utc_now, limit).running())

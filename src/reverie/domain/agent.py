@@ -122,6 +122,8 @@ class Agent:
     last_run_completion: datetime | None = None
     last_run_duration_ms: int | None = None
     last_stop_reason: StopReason | None = None
+    finds_by_meaning: bool = False
+    """Somebody has looked for a meaning among its messages, so they get vectors from then on."""
     created_at: datetime
     updated_at: datetime
     created_by_id: str | None = None
@@ -153,6 +155,8 @@ class AgentDetails:
     """The unanswered approval request of the agent's own thread."""
     passage_count: int = 0
     """Passages in all archives of the agent."""
+    sandbox_configured: bool = True
+    """Whether the organisation has settings for the sandbox of its tools; taken for granted where nobody looked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,7 @@ class ConfiguredExecutor:
 
     async def run(self, call: ToolRun) -> ToolOutcome:
         """Execute; see `ToolExecutor.run`."""
-        if call.tool.source_code is None:
+        if call.tool.source_code is None or not call.configured:
             return await self._inner.run(call)
         found = await self._database.read(lambda c: _settings(c, call.tool.organization_id))
         return await self._inner.run(call if found is None else self._configured(call, *found))

@@ -337,6 +337,7 @@ class Toolbox:
                     agent_id=agent.id,
                     user_id=None if agent.created_by_id is None else UserId(agent.created_by_id),
                     run=run,
+                    configured=view.details.sandbox_configured,
                 )
             )
         except ToolError as error:

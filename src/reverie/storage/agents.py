@@ -42,6 +42,7 @@ from reverie.storage.schema import (
     agents,
     archives,
     open_approvals,
+    sandbox_configs,
 )
 from reverie.storage.schema import groups as groups_table
 
@@ -222,6 +223,7 @@ def details(c: Connection, organization_id: OrganizationId, agent_id: str) -> Ag
         # Most agents have no folder; whether this one has came with the agent itself.
         folders=file_views.of_agent(c, agent.id) if row.has_folders else (),
         passage_count=int(row.passage_count),
+        sandbox_configured=row.sandbox_configured,
     )
 
 
@@ -234,6 +236,7 @@ _in_a_turn = Beside(
         .scalar_subquery()
         .label("passage_count"),
         exists().where(agent_folders.c.agent_id == agents.c.id).label("has_folders"),
+        exists().where(sandbox_configs.c.organization_id == agents.c.organization_id).label("sandbox_configured"),
     ).where(agents.c.organization_id == bindparam("organization"), agents.c.id == bindparam("agent")),
     blocks=blocks.OF_AGENT,
     tools=tools.OF_AGENT,

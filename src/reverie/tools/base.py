@@ -306,6 +306,8 @@ class ToolRun:
     """The run it is part of; None: called outside any conversation."""
     timeout_s: float | None = None
     """None: the executor's own limit."""
+    configured: bool = True
+    """Whether the organisation may have settings for its sandbox."""
 
 
 NETWORK_TAG: Final = "network"

@@ -19,6 +19,7 @@ import linecache
 import math
 import operator
 import os
+import re
 import resource
 import sys
 import traceback
@@ -35,6 +36,9 @@ _PICTURES = {
     b"GIF8": "image/gif",
     b"RIFF": "image/webp",
 }
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_TYPING = frozenset(typing.__all__)
+_INJECTED = ("self", "agent_state")
 _PLAIN = {str, int, float, bool, list, dict, type(None), Any, object, typing.Literal, typing.Union, types.UnionType}
 
 
@@ -139,7 +143,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
             module.__dict__["client"] = Client(**request["api"])
         exec(compile(source, filename, "exec"), module.__dict__)
         function = module.__dict__[request["function"]]
-        value = function(**_bind(function, request["arguments"]))
+        value = function(**_bind(function, source, request["arguments"]))
         if inspect.iscoroutine(value):
             import asyncio  # costs 30 ms, and most tools are not async
 
@@ -225,7 +229,8 @@ def _unimported(source: str, schemas: dict[str, Any]) -> dict[str, Any]:
 
     Clients send such functions with their source alone; `schemas` describes the models.
     """
-    names = {name: getattr(typing, name) for name in typing.__all__}
+    # Those that it uses: whatever is touched here is a page that the call no longer shares with its zygote.
+    names = {name: getattr(typing, name) for name in _WORD.findall(source) if name in _TYPING}
     used = [name for name in schemas if name in source]
     if used:
         models: dict[str, Any] = {}
@@ -264,7 +269,7 @@ def _type(schema: dict[str, Any], schemas: dict[str, Any], models: dict[str, Any
     return _JSON_TYPES.get(schema.get("type", ""), Any)
 
 
-def _bind(function: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+def _bind(function: Any, source: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """Turn plain JSON into what the signature asks for, such as Pydantic models."""
     try:
         hints = typing.get_type_hints(function, include_extras=True)
@@ -276,10 +281,11 @@ def _bind(function: Any, arguments: dict[str, Any]) -> dict[str, Any]:
             from pydantic import TypeAdapter  # costs 100 ms, and most tools take plain arguments
 
             bound[name] = TypeAdapter(hints[name]).validate_python(value)
-    for name, parameter in inspect.signature(function).parameters.items():
-        # Injected by older servers; a tool that still names one gets nothing in it.
-        if name in ("self", "agent_state") and name not in bound and parameter.default is parameter.empty:
-            bound[name] = None
+    # Injected by older servers; a tool that still names one gets nothing in it.
+    if any(name in source for name in _INJECTED):
+        for name, parameter in inspect.signature(function).parameters.items():
+            if name in _INJECTED and name not in bound and parameter.default is parameter.empty:
+                bound[name] = None
     return bound
 
 
