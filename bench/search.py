@@ -17,13 +17,13 @@ from tests.support.operations import operations_on
 
 from reverie.auth.keys import LOCAL_CALLER
 from reverie.domain.ids import ArchiveId
-from reverie.domain.passage import Archive, ArchiveDraft, PassageDraft, SearchHit, SearchQuery
+from reverie.domain.passage import ArchiveDraft, PassageDraft, SearchHit, SearchQuery
 from reverie.models.embedders.builtin import BuiltinEmbedder
 from reverie.operations import archives
-from reverie.operations import passages as searching
 from reverie.operations.base import Operations
 from reverie.storage import archives as archive_rows
 from reverie.storage import passages
+from reverie.storage.database import Database
 from reverie.storage.schema import passage_vectors
 from reverie.storage.schema import passages as passage_rows
 
@@ -94,9 +94,8 @@ async def measure(database: str, count: int, others: int) -> None:
                 SearchQuery(text=made.words(4, rarer_than=20), vector=vector, limit=10)
                 for vector in made.vectors(WARM + SEARCHES)
             ]
-            archive = await archives.retrieve(ops, LOCAL_CALLER, archive_id)
-            await _timed(ops, archive, queries[:WARM])
-            cost = await _timed(ops, archive, queries[WARM:])
+            await _timed(stored, archive_id, queries[:WARM])
+            cost = await _timed(stored, archive_id, queries[WARM:])
             found = 0
             for query in queries:
                 near = replace(query, mode="vector")
@@ -122,12 +121,12 @@ class Cost:
         return f"p50 {p50:.1f} ms, p95 {p95:.1f} ms, CPU {self.own_ms:.1f} ms{of_database}"
 
 
-async def _timed(ops: Operations, archive: Archive, queries: Sequence[SearchQuery]) -> Cost:
-    stored, waits = ops.database, []
+async def _timed(stored: Database, archive_id: ArchiveId, queries: Sequence[SearchQuery]) -> Cost:
+    waits = []
     own, databases = time.process_time(), await stored.read(_database_s)
     for query in queries:
         began = time.perf_counter()
-        await searching.search_within(ops, LOCAL_CALLER, [archive], query)
+        await stored.read(partial(_search, archive_id=archive_id, query=query))
         waits.append((time.perf_counter() - began) * 1000)
     own, databases = time.process_time() - own, await stored.read(_database_s) - databases
     return Cost(sorted(waits), *(spent / len(queries) * 1000 for spent in (own, databases)))

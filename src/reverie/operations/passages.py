@@ -17,7 +17,6 @@ from reverie.domain.unset import UNSET
 from reverie.operations.base import Operations
 from reverie.operations.embedding import embed_query, embed_texts
 from reverie.storage import agents, archives, passages
-from reverie.storage.search import Scores
 from reverie.storage.wording import words_of
 
 
@@ -133,7 +132,7 @@ async def search_agent(ops: Operations, caller: Caller, agent_id: AgentId, query
     """Search all archives of the agent, best first."""
     caller.require(Scope.READ)
     _, attached = await _agent_with_archives(ops, caller, agent_id)
-    return [passage for passage, _ in await search_within(ops, caller, attached, query)]
+    return [passage for passage, _ in await _search(ops, caller, attached, query)]
 
 
 async def search(
@@ -158,7 +157,7 @@ async def search(
         everything = Page(limit=None, order="asc")
         return archives.list_page(c, caller.organization_id, everything, agent_id=agent_id)
 
-    return await search_within(ops, caller, await ops.database.read(read), query)
+    return await _search(ops, caller, await ops.database.read(read), query)
 
 
 async def stored_bytes(ops: Operations, caller: Caller) -> int:
@@ -167,23 +166,17 @@ async def stored_bytes(ops: Operations, caller: Caller) -> int:
     return await ops.database.read(lambda c: passages.vector_bytes(c, caller.organization_id))
 
 
-async def search_within(
+async def _search(
     ops: Operations, caller: Caller, within: Sequence[Archive], query: SearchQuery
 ) -> list[tuple[Passage, SearchHit]]:
-    """Search these archives of the caller's by words, and by meaning with a vector of the model each was made with."""
-    if query.mode != "hybrid" or not words_of(query.text):
-        vectors = await _vectors(ops, caller, within, query)
-        return await ops.database.read(lambda c: passages.search_each(c, within, query, vectors))
-
-    async def by_meaning() -> tuple[Mapping[str, Sequence[float]], list[Scores]]:
-        vectors = await _vectors(ops, caller, within, query)
-        return vectors, await ops.database.read(lambda c: passages.by_meaning(c, within, query, vectors))
-
-    # Each takes as long as all the rest of a search, and the vector of the query as long again.
-    words, (vectors, near) = await asyncio.gather(
-        ops.database.read(lambda c: passages.by_words(c, within, query)), by_meaning()
-    )
-    return await ops.database.read(lambda c: passages.fuse_each(c, within, query, vectors, (words, near)))
+    """Search archives by words, and by meaning with a vector of the model that each was made with."""
+    making = _vectors(ops, caller, within, query)
+    if query.mode == "hybrid" and query.vector is None and words_of(query.text):
+        # To make the vector takes as long as all the rest, and words can be looked for meanwhile.
+        words, vectors = await asyncio.gather(ops.database.read(lambda c: passages.by_words(c, within, query)), making)
+        return await ops.database.read(lambda c: passages.search_each(c, within, query, vectors, words))
+    vectors = await making
+    return await ops.database.read(lambda c: passages.search_each(c, within, query, vectors))
 
 
 async def _vectors(

@@ -20,10 +20,8 @@ from reverie.storage.schema import agent_archives, passage_tags, passage_vectors
 from reverie.storage.schema import archives as archive_rows
 from reverie.storage.search import (
     Scores,
-    fuse_passages,
     index_vectors,
     passage_wish,
-    passages_by_meaning,
     passages_by_words,
     search_passages,
     vector_length,
@@ -182,42 +180,26 @@ def wishes(c: Connection, within: Sequence[Archive], text: str) -> dict[str, str
 
 
 def search_each(
-    c: Connection, within: Sequence[Archive], query: SearchQuery, vectors: Mapping[str, Sequence[float]]
-) -> list[tuple[Passage, SearchHit]]:
-    """Search archives of any embedding models, best first: each with the query's own vector, or that of its model.
-
-    Where there is none, as for a model that failed, words alone are searched.
-    """
-    found: list[tuple[Passage, SearchHit]] = []
-    for part in _parts(within, query, vectors):
-        found += _of_hits(c, part[0], search_passages(c, *part))
-    return sorted(found, key=lambda item: -item[1].score)[: query.limit]
-
-
-def by_words(c: Connection, within: Sequence[Archive], query: SearchQuery) -> list[Scores]:
-    """Half of what `search_each` does with a hybrid query, which needs no vector."""
-    return [passages_by_words(c, *part) for part in _parts(within, query, {})]
-
-
-def by_meaning(
-    c: Connection, within: Sequence[Archive], query: SearchQuery, vectors: Mapping[str, Sequence[float]]
-) -> list[Scores]:
-    """The other half, which asks nothing of the first."""
-    return [passages_by_meaning(c, *part) for part in _parts(within, query, vectors)]
-
-
-def fuse_each(
     c: Connection,
     within: Sequence[Archive],
     query: SearchQuery,
     vectors: Mapping[str, Sequence[float]],
-    halves: tuple[Sequence[Scores], Sequence[Scores]],
+    words: Sequence[Scores | None] | None = None,
 ) -> list[tuple[Passage, SearchHit]]:
-    """What `search_each` finds, by words and by meaning, of both halves."""
+    """Search archives of any embedding models, best first: each with the query's own vector, or that of its model.
+
+    Where there is none, as for a model that failed, words alone are searched. `words` is what `by_words` found already.
+    """
     found: list[tuple[Passage, SearchHit]] = []
-    for part, words, near in zip(_parts(within, query, vectors), *halves, strict=True):
-        found += _of_hits(c, part[0], fuse_passages(c, *part, words, near))
+    parts = [*_parts(within, query, vectors)]
+    for (organization_id, archive_ids, whole), scores in zip(parts, words or [None] * len(parts), strict=True):
+        found += _of_hits(c, organization_id, search_passages(c, organization_id, archive_ids, whole, scores))
     return sorted(found, key=lambda item: -item[1].score)[: query.limit]
+
+
+def by_words(c: Connection, within: Sequence[Archive], query: SearchQuery) -> list[Scores]:
+    """The part of `search_each` that needs no vector, for a query with words."""
+    return [passages_by_words(c, *part) for part in _parts(within, query, {})]
 
 
 def _parts(

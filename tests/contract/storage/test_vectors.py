@@ -239,11 +239,13 @@ async def test_large_archives_are_searched_as_exactly_as_small_ones(
         assert await nearest(points[place], 1) == [place]
         odd = [name for name in mine if name[-1] in "13579"]
         assert (await nearest(points[place], 3, tags=("odd",)))[:1] == exact(points[place], odd, 1)
-    # Words and meaning are looked for at once, and the hits are those of one after the other, with the same scores.
+    # Words are looked for while the query's vector is made: it finds the same, with the same scores.
     within = [await archives.retrieve(ops, ME, archive.id)]
-    query = SearchQuery(text="point 3 or 77 or 140", vector=points["point 20"], limit=2)
-    one_by_one = await ops.database.read(lambda c: passage_rows.search_each(c, within, query, {}))
-    assert await passages.search_within(ops, ME, within, query) == one_by_one
+    query = SearchQuery(text="point 3 or 77 or 140", limit=2)
+    wishes = await ops.database.read(lambda c: passage_rows.wishes(c, within, query.text))
+    vectors_of = {handle: WordEmbedder().embed_one(wish) for handle, wish in wishes.items()}
+    one_by_one = await ops.database.read(lambda c: passage_rows.search_each(c, within, query, vectors_of))
+    assert await passages.search(ops, ME, query, archive_id=archive.id) == one_by_one
     # Most of it goes, and others get the numbers of rows that went: nothing is found in the wrong archive.
     everything = await ops.database.read(
         lambda c: passage_rows.list_page(c, ME.organization_id, [archive.id], Page(limit=None))

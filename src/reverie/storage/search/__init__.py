@@ -13,10 +13,8 @@
 from reverie.storage.search.backends import vector_length, vector_support
 from reverie.storage.search.finding import (
     file_wish,
-    fuse_passages,
     message_wish,
     passage_wish,
-    passages_by_meaning,
     passages_by_words,
     rank_messages,
     search_files,
@@ -49,11 +47,9 @@ __all__ = [
     "drop_folder_vectors",
     "drop_foreign_message_vectors",
     "file_wish",
-    "fuse_passages",
     "index_vectors",
     "message_wish",
     "passage_wish",
-    "passages_by_meaning",
     "passages_by_words",
     "rank_messages",
     "reindex_message",

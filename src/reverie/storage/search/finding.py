@@ -93,41 +93,23 @@ def tool_wish(c: Connection, organization_id: OrganizationId, text: str) -> str:
 
 
 def search_passages(
-    c: Connection, organization_id: OrganizationId, archive_ids: Sequence[str], query: SearchQuery
+    c: Connection,
+    organization_id: OrganizationId,
+    archive_ids: Sequence[str],
+    query: SearchQuery,
+    by_words: Scores | None = None,
 ) -> list[SearchHit]:
-    """Search these archives, best first."""
-    return _search(c, PASSAGES, passages_in(organization_id, archive_ids, query), query) if archive_ids else []
+    """Search these archives, best first; `by_words` is what `passages_by_words` found already."""
+    if not archive_ids:
+        return []
+    return _search(c, PASSAGES, passages_in(organization_id, archive_ids, query), query, by_words)
 
 
 def passages_by_words(
     c: Connection, organization_id: OrganizationId, archive_ids: Sequence[str], query: SearchQuery
 ) -> Scores:
-    """Scores by words of what comes into question, by place, best first: half of a hybrid search."""
+    """Scores by words of what comes into question: the part of a search that needs no vector."""
     return _by_words(c, PASSAGES, passages_in(organization_id, archive_ids, query), query)
-
-
-def passages_by_meaning(
-    c: Connection, organization_id: OrganizationId, archive_ids: Sequence[str], query: SearchQuery
-) -> Scores:
-    """Likenesses of meaning, by place, best first: the other half, which asks nothing of the first."""
-    return _by_meaning(c, PASSAGES, passages_in(organization_id, archive_ids, query), query)
-
-
-def fuse_passages(
-    c: Connection,
-    organization_id: OrganizationId,
-    archive_ids: Sequence[str],
-    query: SearchQuery,
-    by_text: Scores,
-    near: Scores,
-) -> list[SearchHit]:
-    """The hits of both halves, best first: what `search_passages` finds."""
-    reach = passages_in(organization_id, archive_ids, query)
-    unmeasured = by_text.keys() - near.keys()
-    if near and unmeasured and query.vector is not None:
-        whole = {**near, **_measured(c, PASSAGES, reach, query.vector, unmeasured)}
-        near = {seq: whole[seq] for seq in by_value(whole)}
-    return fuse(c, PASSAGES, reach, query, by_text, near)
 
 
 def search_files(
@@ -162,7 +144,9 @@ def _wish(c: Connection, corpus: Corpus, reach: Reach, text: str) -> str:
     return " ".join(telling_words(text, _sample(c, corpus, reach))) or text
 
 
-def _search(c: Connection, corpus: Corpus, reach: Reach, query: SearchQuery) -> list[SearchHit]:
+def _search(
+    c: Connection, corpus: Corpus, reach: Reach, query: SearchQuery, by_words: Scores | None = None
+) -> list[SearchHit]:
     """Ask in both ways as far as the query allows, and fuse; a query without words gives the newest."""
     if not words_of(query.text) and (query.mode != "vector" or query.vector is None):
         rows = corpus.rows
@@ -174,13 +158,16 @@ def _search(c: Connection, corpus: Corpus, reach: Reach, query: SearchQuery) -> 
         )
         ids = c.execute(newest).scalars().all()
         return [SearchHit(id=item, score=1 / rank, text_rank=rank) for rank, item in enumerate(ids, 1)]
-    return fuse(c, corpus, reach, query, *candidates(c, corpus, reach, query))
+    return fuse(c, corpus, reach, query, *candidates(c, corpus, reach, query, by_words))
 
 
-def candidates(c: Connection, corpus: Corpus, reach: Reach, query: SearchQuery) -> tuple[Scores, Scores]:
+def candidates(
+    c: Connection, corpus: Corpus, reach: Reach, query: SearchQuery, by_words: Scores | None = None
+) -> tuple[Scores, Scores]:
     """Scores by words and likenesses of meaning, by place, of what comes into question; best first."""
-    by_text = {} if query.mode == "vector" and _can_measure(c, query) else _by_words(c, corpus, reach, query)
-    return by_text, _by_meaning(c, corpus, reach, query, besides=[*by_text])
+    if by_words is None:
+        by_words = {} if query.mode == "vector" and _can_measure(c, query) else _by_words(c, corpus, reach, query)
+    return by_words, _by_meaning(c, corpus, reach, query, besides=[*by_words])
 
 
 def _can_measure(c: Connection, query: SearchQuery) -> bool:
@@ -191,7 +178,7 @@ def _by_words(c: Connection, corpus: Corpus, reach: Reach, query: SearchQuery) -
     return _matching(c, corpus, reach, query.text, _depth(query)) if words_of(query.text) else {}
 
 
-def _by_meaning(c: Connection, corpus: Corpus, reach: Reach, query: SearchQuery, besides: Sequence[int] = ()) -> Scores:
+def _by_meaning(c: Connection, corpus: Corpus, reach: Reach, query: SearchQuery, besides: Sequence[int]) -> Scores:
     if query.vector is None or not _can_measure(c, query):
         return {}
     return _nearest(c, corpus, reach, query.vector, _depth(query), besides)
