@@ -56,7 +56,7 @@ def database(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def _server(_provider: Provider, database: str) -> Iterator[Server]:
-    with database_urls(database) as url, running_server(url, provider_environment(_provider)) as server:
+    with database_urls(database) as url, running_server(url, provider_environment(_provider), cold=True) as server:
         yield server
 
 

@@ -25,7 +25,7 @@ def _two(_provider: Provider) -> Iterator[tuple[Server, Server, str]]:
         **provider_environment(_provider),
         "REVERIE_ENCRYPTION_KEY": "one phrase for all",
         "REVERIE_PING_INTERVAL_S": "0.05",
-        "REVERIE_LEASE_S": "4",
+        "REVERIE_LEASE_S": "600",  # no machine is so busy that a living server would be taken for dead
         "REVERIE_DRAIN_TIMEOUT_S": "1",
     }
     with (
@@ -143,7 +143,7 @@ def test_servers_that_lost_their_ears_hear_again_and_nothing_waits_forever(two: 
 def test_a_server_that_was_taken_for_dead_writes_nothing_more_and_its_readers_are_told_the_rest(
     two: Two, _two: tuple[Server, Server, str], provider: Provider
 ) -> None:
-    here, there, _ = two
+    here, there, url = two
     process = _two[0].process
     assert process is not None
     agent = bare_agent(here)
@@ -160,6 +160,7 @@ def test_a_server_that_was_taken_for_dead_writes_nothing_more_and_its_readers_ar
         assert kinds(_so_far(there, run.id)) == ["assistant_message"] * 2
         process.send_signal(signal.SIGSTOP)
         try:
+            _run_out(url, process.pid)
             until(lambda: there.runs.retrieve(run.id).completed_at is not None)
         finally:
             process.send_signal(signal.SIGCONT)
@@ -205,6 +206,19 @@ def _end(url: str, pids: list[int]) -> None:
         try:
             for pid in pids:
                 await connection.execute("SELECT pg_terminate_backend($1)", pid)
+        finally:
+            await connection.close()
+
+    run_apart(end())
+
+
+def _run_out(url: str, pid: int) -> None:
+    """Let the lease of a process be over, as if its time had passed."""
+
+    async def end() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            assert await connection.execute("UPDATE workers SET lease_until = 0 WHERE pid = $1", pid) == "UPDATE 1"
         finally:
             await connection.close()
 

@@ -26,8 +26,8 @@ from tests.wire.samples import bare_agent, echo_source
 from reverie.api.routes import ALL_ROUTES
 
 EXAMPLES = {
-    "postgresql": (GenerationMode.POSITIVE, int(os.environ.get("EXAMPLES", 6))),
-    "sqlite": (GenerationMode.NEGATIVE, 2),
+    "postgresql": (GenerationMode.POSITIVE, int(os.environ.get("EXAMPLES", 4))),
+    "sqlite": (GenerationMode.NEGATIVE, int(os.environ.get("EXAMPLES", 1))),
 }
 """Requests for each operation: few for the sake of time, and the same in every run; `EXAMPLES=100` makes more."""
 TAGS = sorted({routes.tag for routes in ALL_ROUTES})

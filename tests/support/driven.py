@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 from letta_client import _base_client as sdk_client
 
@@ -23,6 +24,7 @@ from tests.support.sdk import NEWEST, sdk_operations
 FOLDER = "DRIVEN_ROUTES"
 """Names the folder of notes to every process of the session, those of node too."""
 TESTS = "tests/wire/"
+Answer = httpx.Response | httpx2.Response
 PYTHON, TYPESCRIPT, PLAIN = "python", "typescript", "plain"
 
 NOT_DRIVEN = {
@@ -47,7 +49,7 @@ class Notes:
     def __init__(self) -> None:
         self.taken: set[Note] = set()
 
-    def take(self, client: str, answer: httpx.Response) -> None:
+    def take(self, client: str, answer: Answer) -> None:
         """Note an answer that was no error, in a wire test."""
         running = os.environ.get("PYTEST_CURRENT_TEST", "")
         if running.startswith(TESTS) and answer.is_success:
@@ -61,7 +63,7 @@ class Notes:
 
     def watch(self) -> None:
         """Look over the shoulder of every client in this process."""
-        for cls in (httpx.Client, httpx.AsyncClient):
+        for cls in (httpx.Client, httpx.AsyncClient, httpx2.Client, httpx2.AsyncClient):
             _wrap_send(cls, self)
         for base in (sdk_client.SyncAPIClient, sdk_client.AsyncAPIClient):
             _wrap_reading(base, self)
@@ -70,18 +72,18 @@ class Notes:
 def _wrap_send(cls: Any, notes: Notes) -> None:
     send = cls.send
 
-    def take(answer: httpx.Response) -> httpx.Response:
-        if "x-stainless-lang" not in answer.request.headers:
+    def take(answer: Answer) -> Answer:
+        if not answer.request.headers.get("user-agent", "").startswith(("Letta/", "AsyncLetta/")):
             notes.take(PLAIN, answer)
         return answer
 
-    def sync_send(self: Any, *given: Any, **named: Any) -> httpx.Response:
+    def sync_send(self: Any, *given: Any, **named: Any) -> Answer:
         return take(send(self, *given, **named))
 
-    async def async_send(self: Any, *given: Any, **named: Any) -> httpx.Response:
+    async def async_send(self: Any, *given: Any, **named: Any) -> Answer:
         return take(await send(self, *given, **named))
 
-    cls.send = async_send if issubclass(cls, httpx.AsyncClient) else sync_send
+    cls.send = async_send if issubclass(cls, httpx.AsyncClient | httpx2.AsyncClient) else sync_send
 
 
 def _wrap_reading(cls: Any, notes: Notes) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 import httpx
 from letta_client import Letta
 
+from tests.support.nursery import Child, nursery
+
 START_TIMEOUT_S = 120.0
 ROOT = Path(__file__).parents[2]
 
@@ -23,14 +25,22 @@ class Server:
     """`reverie serve`, or `reverie worker`, in a process of its own, over a database that outlives it."""
 
     def __init__(
-        self, *, database_url: str | None, data_dir: Path, environment: Mapping[str, str], works: bool = False
+        self,
+        *,
+        database_url: str | None,
+        data_dir: Path,
+        environment: Mapping[str, str],
+        works: bool = False,
+        cold: bool = False,
     ) -> None:
         self.works = works
+        self.cold = cold
+        """Whether the interpreter starts anew, as it does for users."""
         self.database_url = database_url
         self.data_dir = data_dir
         self.environment = dict(environment)
         self.port = free_port()
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Child | None = None
         self._log = data_dir / "server.log"
         self._clients = contextlib.ExitStack()
 
@@ -76,10 +86,9 @@ class Server:
                 time.sleep(0.02)  # the start needs the processor more than this question
         raise RuntimeError(f"the server does not answer:\n{self.log[-4000:]}")
 
-    def spawn(self, *arguments: str, **environment: str) -> "subprocess.Popen[bytes]":
+    def spawn(self, *arguments: str, **environment: str) -> "subprocess.Popen[bytes] | Child":
         """Start without waiting."""
-        command = [sys.executable, "-m", "reverie.cli.main"]
-        command += ["worker"] if self.works else ["serve", "--port", str(self.port)]
+        command = ["worker"] if self.works else ["serve", "--port", str(self.port)]
         command += ["--data-dir", str(self.data_dir), *arguments]
         if self.database_url:
             command += ["--database-url", self.database_url]
@@ -88,12 +97,13 @@ class Server:
             for name, value in os.environ.items()
             if not name.endswith(("_API_KEY", "_BASE_URL", "_API_BASE")) and not name.startswith(("REVERIE_", "LETTA_"))
         }
+        whole = {**clean, "PYTHONPATH": str(ROOT / "src"), **self.environment, **environment}
+        if not self.cold:
+            self.process = nursery().fork(command, whole, self._log)
+            return self.process
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                command,
-                env={**clean, "PYTHONPATH": str(ROOT / "src"), **self.environment, **environment},
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                [sys.executable, "-m", "reverie.cli.main", *command], env=whole, stdout=log, stderr=subprocess.STDOUT
             )
         return self.process
 
@@ -109,8 +119,9 @@ class Server:
 
     def stop(self) -> int:
         """SIGTERM, and the exit code."""
-        if self.process is None or self.process.poll() is not None:
-            return self.process.returncode if self.process else 0
+        ended = self.process.poll() if self.process else 0
+        if self.process is None or ended is not None:
+            return ended or 0
         self.process.send_signal(signal.SIGTERM)
         try:
             return self.process.wait(timeout=60)
@@ -138,11 +149,17 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running_server(
-    database_url: str | None, environment: Mapping[str, str], *arguments: str, works: bool = False
+    database_url: str | None,
+    environment: Mapping[str, str],
+    *arguments: str,
+    works: bool = False,
+    cold: bool = False,
 ) -> Iterator[Server]:
     """A started server in a data directory of its own; ended at the end, whatever happened."""
     with tempfile.TemporaryDirectory(prefix="reverie-test-", ignore_cleanup_errors=True) as folder:
-        server = Server(database_url=database_url, data_dir=Path(folder), environment=environment, works=works)
+        server = Server(
+            database_url=database_url, data_dir=Path(folder), environment=environment, works=works, cold=cold
+        )
         try:
             yield server.start(*arguments)
         finally:

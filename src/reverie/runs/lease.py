@@ -126,12 +126,12 @@ class Lease:
             if holder is None:
                 if waiting.has(c, run_id):  # to be gone on with
                     return False
-                workers.end_dead_run(c, self.worker, run_id, now)  # the database was copied or mended by hand
+                workers.end_dead_run(c, self.worker, run, now)  # the database was copied or mended by hand
                 return True
             known = {other.id for other in other_workers(c, self.worker.id)}
             dead = workers.dead_workers(c, self.worker, now, alone=self._alone)
             if holder in dead or (holder not in known and holder != self.worker.id):
-                workers.settle_dead_run(c, self.worker, run_id, now, attempts=self._attempts)
+                workers.settle_dead_run(c, self.worker, run, now, attempts=self._attempts)
                 return True
             return False
 
@@ -144,7 +144,7 @@ class Lease:
             waiting.forget_clients(c)
             # Runs of workers nobody remembers: the database was copied or mended by hand.
             for run in runs.live_runs(c):
-                workers.settle_dead_run(c, self.worker, run.id, now, attempts=self._attempts)
+                workers.settle_dead_run(c, self.worker, run, now, attempts=self._attempts)
         self.beat_if_due(c, now)
 
     def _bury(self, c: Connection, dead: list[str], now: datetime) -> list[RunId]:
@@ -185,7 +185,7 @@ class Lease:
             return False
         if left.cancelled:
             runs.request_cancel(c, run_id)
-        workers.settle_dead_run(c, self.worker, run_id, self._clock(), attempts=self._attempts)
+        workers.settle_dead_run(c, self.worker, run, self._clock(), attempts=self._attempts)
         return True
 
     async def _tend_if_due(self) -> None:

@@ -155,7 +155,7 @@ def _mend(
     now: datetime,
 ) -> None:
     for run in active:
-        workers.end_dead_run(c, worker, run.id, now)
+        workers.end_dead_run(c, worker, run, now)
     if conversation.active_run_id is not None:
         endings.release(c, conversation.id, RunId(conversation.active_run_id), now)
     messages.drop_from_context(c, _named(faults, FaultKind.STRAY_PROMPT))

@@ -72,18 +72,21 @@ def beat(c: Connection, worker: Worker, now: datetime, lease: timedelta) -> None
 
 def bury(c: Connection, worker: Worker, dead: list[str], now: datetime, *, attempts: int) -> list[RunId]:
     """Settle all runs of dead workers and forget the workers; returns the runs that were theirs."""
-    left = [run.id for run in runs.live_runs(c, worker_ids=dead)]
-    for run_id in left:
-        settle_dead_run(c, worker, run_id, now, attempts=attempts)
+    left = runs.live_runs(c, worker_ids=dead)
+    for run in left:
+        settle_dead_run(c, worker, run, now, attempts=attempts)
     waiting.forget_workers(c, dead)
     for other in dead:
         workers.forget(c, other)
-    return left
+    return [run.id for run in left]
 
 
-def settle_dead_run(c: Connection, worker: Worker, run_id: RunId, now: datetime, *, attempts: int) -> None:
-    """Have a background run whose process died gone on with, unless it took `attempts` drivers with it; end others."""
-    run = runs.take_over(c, run_id, worker.id)
+def settle_dead_run(c: Connection, worker: Worker, seen: Run, now: datetime, *, attempts: int) -> None:
+    """Have a background run whose process died gone on with, unless it took `attempts` drivers with it; end others.
+
+    Does nothing when another process has seen to the run since it was `seen`.
+    """
+    run = runs.take_over(c, seen, worker.id)
     if run is None:
         return
     if run.background and not run.cancel_requested and run.fence <= attempts:
@@ -93,9 +96,9 @@ def settle_dead_run(c: Connection, worker: Worker, run_id: RunId, now: datetime,
         _end(c, run, now)
 
 
-def end_dead_run(c: Connection, worker: Worker, run_id: RunId, now: datetime) -> None:
+def end_dead_run(c: Connection, worker: Worker, seen: Run, now: datetime) -> None:
     """End a run whose process died: pair its calls, say what happened, let the next run in."""
-    run = runs.take_over(c, run_id, worker.id)
+    run = runs.take_over(c, seen, worker.id)
     if run is not None:
         _end(c, run, now)
 

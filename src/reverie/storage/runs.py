@@ -152,12 +152,12 @@ def start(c: Connection, run_id: RunId, worker_id: str) -> Run:
     return _runs.record(c.execute(query.values(values).returning(runs)).mappings().one())
 
 
-def take_over(c: Connection, run_id: RunId, worker_id: str) -> Run | None:
-    """Claim a run whose worker is dead, raising its fence; None when it has ended meanwhile."""
-    run = unended(c, run_id)
-    if run is None:
+def take_over(c: Connection, seen: Run, worker_id: str) -> Run | None:
+    """Claim a run whose worker is dead, raising its fence; None when it ended or changed hands since it was seen."""
+    run = unended(c, seen.id)
+    if run is None or run.fence != seen.fence:
         return None
-    query = update(runs).where(runs.c.id == run_id, runs.c.fence == run.fence, runs.c.completed_at.is_(None))
+    query = update(runs).where(runs.c.id == run.id, runs.c.fence == run.fence, runs.c.completed_at.is_(None))
     changed = c.execute(query.values(fence=run.fence + 1, worker_id=worker_id)).rowcount
     return replace(run, fence=run.fence + 1, worker_id=worker_id) if changed == 1 else None
 

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from reverie.auth.keys import LOCAL_CALLER as ME
 from reverie.domain.agent import AgentDraft
+from reverie.domain.clock import utc_now
 from reverie.domain.content import TextPart
 from reverie.domain.errors import DatabaseUnavailable
 from reverie.domain.ids import ConversationId, RunId
@@ -17,6 +18,7 @@ from reverie.domain.run import Run
 from reverie.models.base import Chunk, Prompt
 from reverie.operations import agents
 from reverie.operations.base import Operations
+from reverie.runs.workers import Worker, settle_dead_run
 from reverie.storage import conversations, runs, schema, waiting
 from reverie.storage.database import Database
 from reverie.storage.waiting import Place
@@ -34,6 +36,10 @@ class Line:
         self.cut: str | None = None
         self.lost = asyncio.Event()
         ops.database.write = self.write  # type: ignore[method-assign]
+
+    async def reach(self, fn: Callable[[Any], Any]) -> Any:
+        """Write over a line that is not cut."""
+        return await self._write(fn)
 
     async def write(self, fn: Callable[[Any], Any]) -> Any:
         cut = self.cut
@@ -138,9 +144,8 @@ async def test_a_background_run_whose_start_was_not_heard_of_is_gone_on_with(
     assert (await ends(ops, handle.run.id)).status == "completed"
 
 
-async def test_a_background_run_cancelled_while_the_database_is_away_is_not_gone_on_with(
-    ops: Operations, line: Line, thread: ConversationId, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def driven(ops: Operations, thread: ConversationId, monkeypatch: pytest.MonkeyPatch) -> RunId:
+    """A background run whose model never answers."""
     asked = asyncio.Event()
 
     async def hang(self: Parrot, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
@@ -153,8 +158,29 @@ async def test_a_background_run_cancelled_while_the_database_is_away_is_not_gone
     said = Request(inputs=(SayInput(role="user", parts=(TextPart(text="hi"),)),), background=True)
     handle = await ops.runs.submit(ME.organization_id, thread, said)
     await asked.wait()
+    return handle.run.id
+
+
+async def test_a_background_run_cancelled_while_the_database_is_away_is_not_gone_on_with(
+    ops: Operations, line: Line, thread: ConversationId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = await driven(ops, thread, monkeypatch)
     line.cut = "before"
     async with asyncio.timeout(LONG_S):
-        await ops.runs.cancel(ME.organization_id, handle.run.id)
+        await ops.runs.cancel(ME.organization_id, run_id)
     line.cut = None
-    assert (await ends(ops, handle.run.id)).status == "cancelled"
+    assert (await ends(ops, run_id)).status == "cancelled"
+
+
+async def test_two_that_see_the_same_process_dead_put_its_run_back_once(
+    ops: Operations, line: Line, thread: ConversationId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = await driven(ops, thread, monkeypatch)
+    (seen,) = await ops.database.read(lambda c: runs.live_runs(c, worker_ids=[ops.runs.worker_id]))
+    line.cut = "before"  # whoever drives it is as good as dead
+    for name in ("one", "another"):
+        other = Worker(name, "elsewhere", 1)
+        await line.reach(lambda c: settle_dead_run(c, other, seen, utc_now(), attempts=2))  # noqa: B023
+    assert await ops.database.read(lambda c: c.execute(LINE).scalar_one()) == 1
+    assert (await ops.database.read(lambda c: runs.get(c, ME.organization_id, run_id))).fence == seen.fence + 1
+    line.cut = None

@@ -58,10 +58,11 @@ def test_the_sdk_is_read_right() -> None:
     assert len(OPERATIONS) == 129
 
 
-@pytest.mark.parametrize(("method", "path"), OPERATIONS)
-def test_every_operation_of_the_sdk_has_a_route(method: str, path: str) -> None:
-    scope = {"type": "http", "method": method, "path": concrete(path).rstrip("/"), "root_path": "", "headers": []}
-    assert any(route.matches(scope)[0] is Match.FULL for route in the_app().router.routes)
+def test_every_operation_of_the_sdk_has_a_route() -> None:
+    routes = the_app().router.routes
+    for method, path in OPERATIONS:
+        scope = {"type": "http", "method": method, "path": concrete(path).rstrip("/"), "root_path": "", "headers": []}
+        assert any(route.matches(scope)[0] is Match.FULL for route in routes), (method, path)
 
 
 async def test_the_page_describes_every_route_with_its_answer_and_its_errors(client: httpx.AsyncClient) -> None:
