@@ -35,6 +35,8 @@ with warnings.catch_warnings():
 
 T = TypeVar("T")
 NAMES = ("sqlite", "postgresql")
+MEMORY = Path("/dev/shm")
+"""Where there is room in it, the cluster lies there: a database is 800 files, made and removed for every test."""
 
 
 @contextmanager
@@ -78,7 +80,7 @@ def _sqlite_template() -> Path:
 def _postgresql(*, migrated: bool) -> Iterator[str]:
     template = _postgresql_template() if migrated else "template0"
     name = f"test_{uuid.uuid4().hex}"
-    _sql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    _sql(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')  # a tenth of the work of the default
     try:
         yield _url(name)
     finally:
@@ -175,12 +177,16 @@ def _alone(what: str) -> Iterator[None]:
 def _shared() -> Path:
     """A directory of this test session, the same for all its workers."""
     session = os.environ.get("PYTEST_XDIST_TESTRUNUID") or f"{os.getpid()}"
-    path = Path(tempfile.gettempdir()) / f"reverie-tests-{session}"
+    path = (MEMORY if _has_room(MEMORY) else Path(tempfile.gettempdir())) / f"reverie-tests-{session}"
     path.mkdir(exist_ok=True)
     # Registered before the cluster's own clean-up and so run after it, which deletes the cluster
     # once the last worker lets go.
     atexit.register(_tidy, path)
     return path
+
+
+def _has_room(folder: Path) -> bool:
+    return os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > 4 * 2**30
 
 
 def _tidy(path: Path) -> None:

@@ -144,14 +144,18 @@ async def test_a_background_run_whose_start_was_not_heard_of_is_gone_on_with(
     assert (await ends(ops, handle.run.id)).status == "completed"
 
 
-async def driven(ops: Operations, thread: ConversationId, monkeypatch: pytest.MonkeyPatch) -> RunId:
-    """A background run whose model never answers."""
+async def driven(
+    ops: Operations, thread: ConversationId, monkeypatch: pytest.MonkeyPatch, answer: asyncio.Event
+) -> RunId:
+    """A background run whose model waits with its answer."""
     asked = asyncio.Event()
+    stream = Parrot.stream
 
     async def hang(self: Parrot, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
         asked.set()
-        await asyncio.Event().wait()
-        yield  # type: ignore[misc]
+        await answer.wait()
+        async for chunk in stream(self, prompt):
+            yield chunk
 
     monkeypatch.setattr(Parrot, "stream", hang)
     ops.runs.work()
@@ -164,7 +168,7 @@ async def driven(ops: Operations, thread: ConversationId, monkeypatch: pytest.Mo
 async def test_a_background_run_cancelled_while_the_database_is_away_is_not_gone_on_with(
     ops: Operations, line: Line, thread: ConversationId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_id = await driven(ops, thread, monkeypatch)
+    run_id = await driven(ops, thread, monkeypatch, asyncio.Event())
     line.cut = "before"
     async with asyncio.timeout(LONG_S):
         await ops.runs.cancel(ME.organization_id, run_id)
@@ -175,7 +179,8 @@ async def test_a_background_run_cancelled_while_the_database_is_away_is_not_gone
 async def test_two_that_see_the_same_process_dead_put_its_run_back_once(
     ops: Operations, line: Line, thread: ConversationId, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_id = await driven(ops, thread, monkeypatch)
+    answer = asyncio.Event()
+    run_id = await driven(ops, thread, monkeypatch, answer)
     (seen,) = await ops.database.read(lambda c: runs.live_runs(c, worker_ids=[ops.runs.worker_id]))
     line.cut = "before"  # whoever drives it is as good as dead
     for name in ("one", "another"):
@@ -184,3 +189,4 @@ async def test_two_that_see_the_same_process_dead_put_its_run_back_once(
     assert await ops.database.read(lambda c: c.execute(LINE).scalar_one()) == 1
     assert (await ops.database.read(lambda c: runs.get(c, ME.organization_id, run_id))).fence == seen.fence + 1
     line.cut = None
+    answer.set()

@@ -45,7 +45,7 @@ async def turn(ops: Operations, wish: Wish) -> TurnState:
 
 async def test_who_lost_a_run_writes_nothing_more_of_it(ops: Operations, turn: TurnState) -> None:
     words = new_message(turn.view, AssistantBody(parts=text_parts("mine")), datetime.now(UTC), run=turn.run)
-    await ops.database.write(lambda c: runs.take_over(c, turn.run.id, "worker-elsewhere"))
+    await ops.database.write(lambda c: runs.take_over(c, turn.run, "worker-elsewhere"))
 
     def write(c: Connection) -> None:
         messages.append(c, [words])
