@@ -1,7 +1,7 @@
 """Drives one turn, until the model stops, a person must answer, or a limit is met."""
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
@@ -157,12 +157,12 @@ class Turn:
         step = step_of(state, draft, now, model=model.info, window=self._asker.window(model), ends=ends)
 
         def save(c: Connection) -> View:
-            messages.append(c, added)
             if ends is None:
                 runs.hold_fence(c, state.run, {"usage": state.usage})
                 runs.insert_step(c, step)
+                messages.append(c, added)
             else:
-                self._close(c, ends, now, step=step)
+                self._close(c, ends, now, step=step, added=added)
             if learnt is not None:
                 token_ratios.put(c, state.run.organization_id, model.info.handle, learnt, now)
             if isinstance(move, Nudge):  # the model is asked at once, and memory may have changed by any hand
@@ -265,9 +265,10 @@ class Turn:
         now: datetime,
         *,
         step: Step | None = None,
+        added: Sequence[Message] = (),
         failure: RunFailure | None = None,
     ) -> None:
-        """End the run; `step` is its last one where that is to be stored as well."""
+        """End the run; `step` and `added` are its last ones where they are to be stored as well."""
         state = self.state
         elapsed = time.monotonic_ns() - state.started_ns
         runs.end_run(
@@ -280,6 +281,7 @@ class Turn:
             total_duration_ns=elapsed,
             failure=failure,
         )
+        messages.append(c, added)
         state.others_wait = endings.leave(
             c, state.run, now=now, duration_ms=elapsed // 1_000_000, stop_reason=reason, step=step
         )

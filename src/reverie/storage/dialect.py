@@ -42,6 +42,10 @@ class Dialect(ABC):
         """Whether a unique constraint refused the row."""
 
     @abstractmethod
+    def is_foreign_key_violation(self, error: IntegrityError) -> bool:
+        """Whether the row refers to one that is not there."""
+
+    @abstractmethod
     def rings(self) -> bool:
         """Whether other processes can be told of something (`storage.bells`)."""
 
@@ -72,6 +76,9 @@ class SqliteDialect(Dialect):
     def is_unique_violation(self, error: IntegrityError) -> bool:
         return "UNIQUE constraint failed" in str(error.orig)
 
+    def is_foreign_key_violation(self, error: IntegrityError) -> bool:
+        return "FOREIGN KEY constraint failed" in str(error.orig)
+
     def rings(self) -> bool:
         return False
 
@@ -98,6 +105,9 @@ class PostgresDialect(Dialect):
 
     def is_unique_violation(self, error: IntegrityError) -> bool:
         return getattr(error.orig, "sqlstate", None) == "23505"
+
+    def is_foreign_key_violation(self, error: IntegrityError) -> bool:
+        return getattr(error.orig, "sqlstate", None) == "23503"
 
     def rings(self) -> bool:
         return True

@@ -7,7 +7,7 @@ done there. SQLite is in the process, and gets them one after the other.
 sent next, at the latest with the end of the transaction.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final
@@ -27,6 +27,7 @@ from sqlalchemy import (
     literal_column,
     select,
 )
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.elements import BindParameter
 from sqlalchemy.sql.visitors import iterate
 
@@ -61,7 +62,10 @@ class Together:
 
 
 Told = Callable[[int], None]
-"""Hears how many rows a write touched; what it raises undoes the transaction."""
+"""Hears how many rows a write touched; what it raises undoes the transaction.
+
+It hears of none where what another write of the same statement belongs to was deleted: PostgreSQL then counts nothing.
+"""
 
 
 def later(c: Connection, write: Write, given: Mapping[str, Any], told: Told | None = None) -> None:
@@ -118,10 +122,18 @@ class _Queue:
         if not writes:
             return
         self._writes, self._given = [], {}
-        if len(writes) == 1:
-            counts = [c.execute(writes[0][0], given).rowcount]
-        else:
-            counts = list(c.execute(_all_of(*(write for write, _ in writes)), given).one())
+        try:
+            if len(writes) == 1:
+                counts = [c.execute(writes[0][0], given).rowcount]
+            else:
+                counts = list(c.execute(_all_of(*(write for write, _ in writes)), given).one())
+        except IntegrityError as error:
+            if dialect_of(c).is_foreign_key_violation(error):
+                self._tell(writes, [0] * len(writes))
+            raise
+        self._tell(writes, counts)
+
+    def _tell(self, writes: Sequence[tuple[Write, Told | None]], counts: Sequence[int]) -> None:
         for (_, told), rows in zip(writes, counts, strict=True):
             if told is not None:
                 told(rows)

@@ -57,6 +57,18 @@ async def test_who_lost_a_run_writes_nothing_more_of_it(ops: Operations, turn: T
     assert words.id not in [message.id for message in stored]
 
 
+async def test_a_run_whose_agent_was_deleted_is_lost(ops: Operations, turn: TurnState) -> None:
+    words = new_message(turn.view, AssistantBody(parts=text_parts("late")), datetime.now(UTC), run=turn.run)
+    await agents.delete(ops, ME, turn.run.agent_id)
+
+    def write(c: Connection) -> None:
+        runs.hold_fence(c, turn.run, {"usage": Usage(step_count=1)})
+        messages.append(c, [words])
+
+    with pytest.raises(RunLost):
+        await ops.database.write(write)
+
+
 async def test_what_is_read_sees_what_was_written_before(ops: Operations, turn: TurnState) -> None:
     words = [new_message(turn.view, AssistantBody(parts=text_parts(said)), datetime.now(UTC)) for said in "abc"]
     statements: list[str] = []
