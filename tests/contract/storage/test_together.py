@@ -69,6 +69,21 @@ async def test_a_run_whose_agent_was_deleted_is_lost(ops: Operations, turn: Turn
         await ops.database.write(write)
 
 
+async def test_a_savepoint_takes_back_what_was_written_in_it_and_no_more(ops: Operations, turn: TurnState) -> None:
+    words = new_message(turn.view, AssistantBody(parts=text_parts("taken back")), datetime.now(UTC), run=turn.run)
+
+    def write(c: Connection) -> None:
+        runs.hold_fence(c, turn.run, {"usage": Usage(step_count=3)})
+        nested = c.begin_nested()
+        messages.append(c, [words])
+        nested.rollback()
+
+    await ops.database.write(write)
+    stored = await ops.database.read(lambda c: messages.load_context(c, turn.run.conversation_id))
+    assert words.id not in [message.id for message in stored]
+    assert (await ops.database.read(lambda c: runs.get_any(c, turn.run.id))).usage.step_count == 3
+
+
 async def test_what_is_read_sees_what_was_written_before(ops: Operations, turn: TurnState) -> None:
     words = [new_message(turn.view, AssistantBody(parts=text_parts(said)), datetime.now(UTC)) for said in "abc"]
     statements: list[str] = []
