@@ -49,6 +49,10 @@ class Sample:
         return log(1 + (self.count - held + 0.5) / (held + 0.5))
 
 
+EMPTY: Final = Sample(0, Counter(), 1.0)
+"""Of no texts."""
+
+
 def sample_of(texts: Iterable[str], sizes: Sequence[int]) -> Sample:
     """Count words in beginnings of texts of these `sizes`."""
     sets = [frozenset(words_of(text)) for text in texts]

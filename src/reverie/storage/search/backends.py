@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnClause,
     ColumnElement,
     Connection,
+    Dialect,
     Double,
     Insert,
     Integer,
@@ -29,7 +30,7 @@ from sqlalchemy import column as sql_column
 from sqlalchemy import table as sql_table
 from sqlalchemy.dialects.postgresql import TSQUERY, array
 from sqlalchemy.sql.expression import TextClause
-from sqlalchemy.types import UserDefinedType
+from sqlalchemy.types import TypeDecorator, UserDefinedType
 
 from reverie.storage.columns import Json, Signs, Vector
 from reverie.storage.schema import messages
@@ -59,8 +60,12 @@ class Backend(ABC):
         """All values of a column as one list; a thousand rows cost more than what is in them. May be NULL for none."""
 
     @abstractmethod
+    def table(self, *columns: ColumnElement[Any]) -> ColumnElement[Any]:
+        """All rows of these columns as one list of lists, for the same reason. May be NULL for none."""
+
+    @abstractmethod
     def listing(self, places: Select[Any]) -> ColumnElement[Any]:
-        """The few places that a subquery finds, in order, as one value."""
+        """The few places that a subquery finds, in order, as one value of `table`."""
 
     @abstractmethod
     def wanted(self, terms: Sequence[str], place: str, names: Sequence[str]) -> dict[str, str]:
@@ -96,7 +101,7 @@ class Backend(ABC):
         """Cosine distance from the parameter `vector`."""
 
     @abstractmethod
-    def bits_apart(self, stored: ColumnElement[Any]) -> ColumnElement[Any]:
+    def bits_apart(self, stored: ColumnElement[Any]) -> ColumnElement[int]:
         """In how many signs two vectors differ, one of them the parameter `vector`."""
 
     @abstractmethod
@@ -140,9 +145,13 @@ class SqliteBackend(Backend):
     def gathered(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         return func.json_group_array(column, type_=Json)
 
+    def table(self, *columns: ColumnElement[Any]) -> ColumnElement[Any]:
+        return func.json_group_array(func.json_array(*columns), type_=Json)
+
     def listing(self, places: Select[Any]) -> ColumnElement[Any]:
         found = places.subquery()
-        return select(func.json_group_array(found.c[0], type_=Json)).scalar_subquery()
+        # `json`, because what a subquery gives is text again, which would be quoted.
+        return func.json(select(func.json_group_array(found.c[0])).scalar_subquery())
 
     def wanted(self, terms: Sequence[str], place: str, names: Sequence[str]) -> dict[str, str]:
         # Quoted, because FTS5 reads bare words such as AND or NEAR, and any punctuation, as syntax.
@@ -165,8 +174,10 @@ class SqliteBackend(Backend):
     def distance(self, stored: ColumnElement[Any]) -> ColumnElement[Any]:
         return func.vec_distance_cosine(stored, bindparam("vector", type_=Vector))
 
-    def bits_apart(self, stored: ColumnElement[Any]) -> ColumnElement[Any]:
-        return func.vec_distance_hamming(func.vec_bit(stored), func.vec_bit(bindparam("vector", type_=Signs)))
+    def bits_apart(self, stored: ColumnElement[Any]) -> ColumnElement[int]:
+        return func.vec_distance_hamming(
+            func.vec_bit(stored), func.vec_bit(bindparam("vector", type_=Signs)), type_=Integer
+        )
 
     def length(self, stored: ColumnElement[Any]) -> ColumnElement[int]:
         return func.length(stored) // 4
@@ -188,6 +199,22 @@ class _Pgvector(UserDefinedType[Any]):
 
     def get_col_spec(self, **_: Any) -> str:
         return "vector"
+
+
+class _Written(TypeDecorator[Sequence[float]]):
+    """A vector as text, as the `vector` extension reads it."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: Sequence[float] | None, dialect: Dialect) -> str | None:
+        return None if value is None else orjson.dumps([*value]).decode()
+
+
+def _quoted(value: str) -> str:
+    """An element of an array, as text."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _stored_with_words() -> Insert:
@@ -237,6 +264,9 @@ class PostgresBackend(Backend):
     def gathered(self, column: ColumnElement[Any]) -> ColumnElement[Any]:
         return func.array_agg(column, type_=ARRAY(column.type))
 
+    def table(self, *columns: ColumnElement[Any]) -> ColumnElement[Any]:
+        return func.json_agg(func.json_build_array(*columns), type_=Json)
+
     def listing(self, places: Select[Any]) -> ColumnElement[Any]:
         return func.array(places.scalar_subquery(), type_=ARRAY(BigInteger))
 
@@ -245,7 +275,8 @@ class PostgresBackend(Backend):
         return {f"term{number}": term for number, term in enumerate(terms)} | {"here": here}
 
     def among(self, column: ColumnElement[Any], listed: str = "places") -> ColumnElement[bool]:
-        return column == func.any(bindparam(listed, type_=ARRAY(column.type)))
+        # Sent as text: the driver looks at each value of a list more than once, which takes longer than reading it.
+        return column == func.any(sql_cast(bindparam(listed, type_=String), ARRAY(column.type)))
 
     def within(self, column: ColumnElement[Any], thread: ColumnElement[Any]) -> ColumnElement[bool]:
         # Told that all are equal, PostgreSQL orders by places alone, and may read the rows of other threads backwards
@@ -253,15 +284,15 @@ class PostgresBackend(Backend):
         return column == func.any(array([thread]))
 
     def listed(self, values: Iterable[int] | Iterable[str]) -> Any:
-        return [*values]
+        return "{" + ",".join([str(value) if isinstance(value, int) else _quoted(value) for value in values]) + "}"
 
     def distance(self, stored: ColumnElement[Any]) -> ColumnElement[Any]:
         # A subquery, because a plan that is kept would cast a plain parameter again for each row.
-        wanted = select(sql_cast(sql_cast(bindparam("vector", type_=Vector), Vector), _Pgvector)).scalar_subquery()
+        wanted = select(sql_cast(bindparam("vector", type_=_Written), _Pgvector)).scalar_subquery()
         return sql_cast(stored, _Pgvector).op("<=>", return_type=Double())(wanted)
 
-    def bits_apart(self, stored: ColumnElement[Any]) -> ColumnElement[Any]:
-        return stored.op("<~>", return_type=Double())(bindparam("vector", type_=Signs))
+    def bits_apart(self, stored: ColumnElement[Any]) -> ColumnElement[int]:
+        return sql_cast(stored.op("<~>", return_type=Double())(bindparam("vector", type_=Signs)), Integer)
 
     def length(self, stored: ColumnElement[Any]) -> ColumnElement[int]:
         return func.cardinality(stored)

@@ -10,14 +10,15 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, literal, literal_column, select
+from sqlalchemy import Column, ColumnElement, Connection, Select, bindparam, literal_column, null, select
 
 from reverie.domain.passage import SearchHit, SearchQuery
+from reverie.storage.columns import instant
 from reverie.storage.search.backends import Backend, backend_of
 from reverie.storage.search.corpora import Breadth, Corpus, Reach
 from reverie.storage.wording import named_dates
 
-_CONSIDERED: Final = 100
+_CONSIDERED: Final = 60
 """Best hits that may profit from their surroundings."""
 _PAUSE: Final = timedelta(minutes=30)
 """After a longer one a new session begins."""
@@ -31,11 +32,11 @@ Scores = dict[int, float]
 class Weights:
     """What makes a rank. Found by `python -m bench.retrieval --held-out`."""
 
-    text: float = 0.3
+    text: float = 0.2
     """How much words count beside meaning."""
     beside: float = 0.2
     """What a row gets of the score of the one next to it; half of it from the one after that."""
-    session: float = 0.1
+    session: float = 0.2
     """What a row gets of the best score in its session."""
     date: float = 0.1
     """What a row gets for lying in a month or year that the query names."""
@@ -118,29 +119,34 @@ def surroundings(c: Connection, corpus: Corpus, reach: Reach, places: Iterable[i
     backend = backend_of(c)
     around = _surroundings(backend, corpus, reach.breadth)
     values = {**reach.place, "organization": reach.organization_id, "places": backend.listed(places)}
-    return {stand.seq: stand for stand in map(Stand._make, c.execute(around, values).all())}
+    return {
+        seq: Stand(seq, item, instant(created_at), before, thread)
+        for seq, item, created_at, before, thread in c.execute(around, values).scalar_one() or ()
+    }
 
 
 @cache
 def _surroundings(backend: Backend, corpus: Corpus, breadth: Breadth) -> Select[Any]:
-    """The fields of `Stand`, of the rows at `places`."""
+    """The fields of `Stand`, of the rows at `places`, as a table."""
     rows = corpus.rows
     bounds = [backend.among(rows.c.seq), rows.c.organization_id == bindparam("organization")]
     if breadth is not Breadth.ALL:
         bounds.append(corpus.held(corpus.holder, breadth))
-    found = select(rows.c.seq, rows.c.id, rows.c.created_at).where(*bounds)
-    if corpus.thread is None:
-        return found.add_columns(literal(None), literal(None))
-    earlier = rows.alias()
-    thread = earlier.c[corpus.thread.name]
-    before = (
+    around = (null(), null()) if corpus.thread is None else (_before(backend, corpus, corpus.thread), corpus.thread)
+    return select(backend.table(*rows.c["seq", "id", "created_at"], *around)).where(*bounds)
+
+
+def _before(backend: Backend, corpus: Corpus, thread: Column[Any]) -> ColumnElement[Any]:
+    """The places of the two rows before a row, the nearest first."""
+    earlier = corpus.rows.alias()
+    theirs = earlier.c[thread.name]
+    return backend.listing(
         select(earlier.c.seq)
-        .where(backend.within(thread, corpus.thread), earlier.c.seq < rows.c.seq, *corpus.searched(earlier))
-        .order_by(thread.desc(), earlier.c.seq.desc())
+        .where(backend.within(theirs, thread), earlier.c.seq < corpus.rows.c.seq, *corpus.searched(earlier))
+        .order_by(theirs.desc(), earlier.c.seq.desc())
         .limit(literal_column("2"))  # a plan for any limit is so poor a one that it would be made anew each time
-        .correlate(rows)
+        .correlate(corpus.rows)
     )
-    return found.add_columns(backend.listing(before), corpus.thread)
 
 
 def _sessions(found: Iterable[Stand]) -> Iterable[list[Stand]]:

@@ -11,14 +11,19 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
 from reverie.storage.search.corpora import Corpus
+from reverie.storage.search.lists import NearSigns
 
 SEALED: Final = 1024
 """Rows that become a block."""
+LIKELY: Final = 3
+"""How many times the wanted number of vectors are measured, of those whose signs differ least ..."""
+_SIFTED: Final = 8
+"""... or half as many, chosen from so many times the number by the sum of what differs."""
 _REMEMBERED_BYTES: Final = 64 << 20
 """Blocks kept in memory: of about a million vectors of 384 numbers."""
 
@@ -121,38 +126,94 @@ def places_of(c: Connection, corpus: Corpus, where: Iterable[ColumnElement[bool]
     return [place for place, _ in _rows(c, corpus, where)]
 
 
-class Nearness:
-    """The places of some blocks and of some rows of signs, nearest first."""
+def nearness(c: Connection, corpus: Corpus, vector: Sequence[float], signs: NearSigns) -> "Nearness":
+    """The places of these blocks and rows of signs, by how near their signs are."""
+    blocks = corpus.blocks
+    found = {item: block for item in signs.blocks if (block := _REMEMBERED.get(item)) is not None}
+    if missing := [item for item in signs.blocks if item not in found]:
+        query = select(blocks.c.id, blocks.c.places, blocks.c.bits).where(blocks.c.id.in_(missing))
+        for item, places, bits in c.execute(query).all():
+            found[item] = _decoded(places, bits)
+            _REMEMBERED.keep(item, found[item])
+    return _NearBlocks([*found.values()], signs.rows, vector) if found else _NearRows(signs.rows)
 
-    def __init__(
-        self,
-        c: Connection,
-        corpus: Corpus,
-        vector: Sequence[float],
-        ids: Sequence[str],
-        loose: Sequence[tuple[int, int]],
-    ) -> None:
-        """`ids` of the blocks; `loose` places, and in how many signs they differ."""
-        blocks = corpus.blocks
-        found = {item: block for item in ids if (block := _REMEMBERED.get(item)) is not None}
-        if missing := [item for item in ids if item not in found]:
-            query = select(blocks.c.id, blocks.c.places, blocks.c.bits).where(blocks.c.id.in_(missing))
-            for item, places, bits in c.execute(query).all():
-                found[item] = _decoded(places, bits)
-                _REMEMBERED.keep(item, found[item])
-        self._order = (
-            _sorted(list(found.values()), vector, loose)
-            if found
-            else [seq for seq, _ in sorted(loose, key=itemgetter(1))]
-        )
+
+class Nearness(Protocol):
+    """Places in the order of how near their signs are."""
+
+    def __len__(self) -> int: ...
+
+    def first(self, count: int) -> list[int]:
+        """So many places, the nearest first."""
+        ...
+
+    def likely(self, count: int) -> list[int]:
+        """Where `count` of the nearest vectors probably are: a few times as many places, in no order."""
+        ...
+
+
+class _NearRows:
+    """Of rows alone, without NumPy."""
+
+    def __init__(self, rows: Sequence[tuple[int, int]]) -> None:
+        self._order = [seq for seq, _ in sorted(rows, key=itemgetter(1))]
 
     def __len__(self) -> int:
         return len(self._order)
 
-    def slice(self, start: int, end: int) -> list[int]:
-        """Places from the `start`-nearest to the `end`-nearest."""
-        near = self._order[start:end]
-        return near if isinstance(near, list) else near.tolist()
+    def first(self, count: int) -> list[int]:
+        return self._order[:count]
+
+    def likely(self, count: int) -> list[int]:
+        return self._order[: count * LIKELY]
+
+
+class _NearBlocks:
+    """Of blocks and rows: only as many are put in order as are asked for."""
+
+    def __init__(
+        self, blocks: Sequence[tuple[Any, Any]], rows: Sequence[tuple[int, int]], vector: Sequence[float]
+    ) -> None:
+        numpy = _numpy()
+        self._differing = numpy.concatenate([signs for _, signs in blocks], axis=1)
+        width, self._in_blocks = self._differing.shape
+        self._query = numpy.zeros(width * 64, dtype="f4")
+        self._query[: len(vector)] = vector
+        self._differing ^= numpy.packbits(self._query > 0).view("<u8")[:, None]
+        self._apart = numpy.zeros(self._in_blocks + len(rows), dtype="u2")
+        for counts in numpy.bitwise_count(self._differing):
+            self._apart[: self._in_blocks] += counts
+        self._apart[self._in_blocks :] = [apart for _, apart in rows]
+        self._places = numpy.concatenate(
+            [*(places for places, _ in blocks), numpy.array([seq for seq, _ in rows], dtype="i8")]
+        )
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def first(self, count: int) -> list[int]:
+        places: list[int] = self._places[self._nearest(count)].tolist()
+        return places
+
+    def likely(self, count: int) -> list[int]:
+        """Of blocks, where the signs are at hand, the numbers of the query tell more than how many signs differ."""
+        numpy = _numpy()
+        near = self._nearest(count * _SIFTED)
+        rows = near[: count * LIKELY]
+        sifted = near[near < self._in_blocks]
+        differing = numpy.unpackbits(numpy.ascontiguousarray(self._differing[:, sifted].T).view("u1"), axis=1)
+        against = differing @ numpy.abs(self._query)
+        kept = sifted[numpy.argsort(against, kind="stable")[: count * LIKELY // 2]]
+        places: list[int] = self._places[numpy.concatenate([kept, rows[rows >= self._in_blocks]])].tolist()
+        return places
+
+    def _nearest(self, count: int) -> Any:
+        """Where in `_places` the nearest are, in order."""
+        numpy = _numpy()
+        # How far apart the last one that is wanted is: to sort all takes longer than to count them.
+        within = numpy.searchsorted(numpy.bincount(self._apart).cumsum(), min(count, len(self)))
+        near = numpy.flatnonzero(self._apart <= within)
+        return near[numpy.argsort(self._apart[near], kind="stable")][:count]
 
 
 def _decoded(places: bytes, bits: bytes) -> tuple[Any, Any]:
@@ -160,18 +221,3 @@ def _decoded(places: bytes, bits: bytes) -> tuple[Any, Any]:
     numpy = _numpy()
     seqs = numpy.frombuffer(places, "<i8")
     return seqs, numpy.ascontiguousarray(numpy.frombuffer(bits, "<u8").reshape(len(seqs), -1).T)
-
-
-def _sorted(blocks: Sequence[tuple[Any, Any]], vector: Sequence[float], loose: Sequence[tuple[int, int]]) -> Any:
-    numpy = _numpy()
-    own = numpy.packbits(numpy.asarray(vector) > 0)
-    width = len(blocks[0][1])
-    own = numpy.pad(own, (0, width * 8 - len(own))).view("<u8")
-    places = [*(seqs for seqs, _ in blocks), numpy.array([seq for seq, _ in loose], dtype="i8")]
-    apart = []
-    for _, signs in blocks:
-        differing = numpy.bitwise_count(signs ^ own[:, None])
-        apart.append(differing.sum(axis=0, dtype="u2"))
-    apart.append(numpy.array([differing for _, differing in loose], dtype="u2"))
-    order = numpy.argsort(numpy.concatenate(apart), kind="stable")  # of sixteen bits: a radix sort
-    return numpy.concatenate(places)[order]

@@ -1,0 +1,106 @@
+"""What the indexes say to a query: who holds its words, and whose signs are near.
+
+Both are asked by one statement, since the way to the database and back takes longer than either, and come as
+lists: a thousand rows cost more than what is in them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Integer, Select, bindparam, literal_column, null, select, union_all
+
+from reverie.storage.search.backends import Backend, backend_of
+from reverie.storage.search.corpora import Breadth, Corpus, Reach
+
+_NAMED_HOLDERS: Final = 16
+"""More holders than this are looked for by their organisation, and sorted out row by row."""
+_SIGNS: Final = -1
+"""Stands where the number of a term does otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """The rows that hold a term."""
+
+    term: str
+    places: Sequence[int]
+    sizes: Sequence[int]
+    """In characters, of each; none where the index does not know them."""
+
+
+@dataclass(frozen=True, slots=True)
+class NearSigns:
+    """Where to look for the nearest vectors."""
+
+    blocks: Sequence[str]
+    """Ids of all blocks of signs in reach."""
+    rows: Sequence[tuple[int, int]]
+    """Of the newest vectors, which lie in no block yet: the nearest places, and in how many signs they differ."""
+
+
+def ask(
+    c: Connection, corpus: Corpus, reach: Reach, terms: Sequence[str], vector: Sequence[float] | None, nearest: int
+) -> tuple[list[Posting], NearSigns]:
+    """Who holds each of `terms`; and if there is a `vector`, the blocks of signs and up to so many of the `nearest`."""
+    if not terms and vector is None:
+        return [], NearSigns((), ())
+    backend = backend_of(c)
+    named = reach.holders is not None and len(reach.holders) <= _NAMED_HOLDERS
+    place, names = ("holder", reach.holders or ()) if named else ("organization", (reach.organization_id,))
+    narrowing = (*reach.filters, *(() if named else corpus.bounds(reach)))
+    # With conditions of its own it is another statement each time.
+    build = _statement.__wrapped__ if narrowing else _statement
+    statement = build(backend, corpus, len(terms), reach.breadth if vector is not None else None, narrowing)
+    values: dict[str, Any] = {**backend.wanted(terms, place, names)} if terms else {}
+    if vector is not None:
+        values |= {**reach.place, "dimensions": len(vector), "vector": vector, "most": nearest}
+    postings, near = [], NearSigns((), ())
+    for number, places, extents, blocks in c.execute(statement, values).all():
+        if number == _SIGNS:
+            near = NearSigns(blocks or (), [*zip(places or (), extents or (), strict=True)])
+        else:
+            postings.append(Posting(terms[number], places or (), extents or ()))
+    return postings, near
+
+
+@cache
+def _statement(
+    backend: Backend,
+    corpus: Corpus,
+    terms: int,
+    breadth: Breadth | None,
+    narrowing: tuple[ColumnElement[bool], ...] = (),
+) -> Any:
+    """Built once: with SQLAlchemy that takes longer than the search; `breadth` is where signs are wanted."""
+    # The signs first, because PostgreSQL takes the types of the columns from there.
+    parts = [] if breadth is None else [_signs(backend, corpus, breadth, narrowing)]
+    parts += [_posting(backend, corpus, number, narrowing) for number in range(terms)]
+    return union_all(*parts)
+
+
+def _posting(backend: Backend, corpus: Corpus, number: int, narrowing: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    found = backend.postings(corpus, number).subquery()
+    size = backend.gathered(found.c.size) if "size" in found.c else null()
+    lists = select(literal_column(str(number)), backend.gathered(found.c.seq), size, null())
+    if narrowing:
+        lists = lists.join(corpus.rows, corpus.rows.c.seq == found.c.seq).where(*narrowing)
+    return lists
+
+
+def _signs(backend: Backend, corpus: Corpus, breadth: Breadth, narrowing: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    bits, blocks = corpus.bits, corpus.blocks
+    apart = backend.bits_apart(bits.c.bits).label("apart")
+    newest = select(bits.c.seq, apart).where(
+        corpus.held(bits.c.holder, breadth), bits.c.dimensions == bindparam("dimensions")
+    )
+    if narrowing:
+        newest = newest.where(bits.c.seq.in_(select(corpus.rows.c.seq).where(*narrowing)))
+    near = newest.order_by(apart).limit(bindparam("most", type_=Integer)).subquery().c
+    sealed = select(backend.gathered(blocks.c.id)).where(
+        corpus.held(blocks.c.holder, breadth), blocks.c.dimensions == bindparam("dimensions")
+    )
+    return select(
+        literal_column(str(_SIGNS)), backend.gathered(near.seq), backend.gathered(near.apart), sealed.scalar_subquery()
+    )
