@@ -33,7 +33,7 @@ MODES: Final[tuple[Mode, ...]] = ("text", "vector", "hybrid")
 GRID: Final = [
     Weights(text=text, beside=beside, session=session, date=date)
     for text, beside, session, date in itertools.product(
-        (0.2, 0.3, 0.4, 0.5), (0.0, 0.1, 0.2, 0.3), (0.0, 0.1, 0.2), (0.0, 0.1)
+        (0.2, 0.25, 0.3, 0.4), (0.0, 0.1, 0.2, 0.3), (0.0, 0.1, 0.15, 0.2), (0.0, 0.1)
     )
 ]
 ORGANIZATION: Final = LOCAL_CALLER.organization_id

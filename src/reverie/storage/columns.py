@@ -3,7 +3,7 @@
 from array import array
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, overload
+from typing import Any
 
 import orjson
 from sqlalchemy import (
@@ -46,13 +46,14 @@ class Instant(TypeDecorator[datetime]):
         return instant
 
 
-@overload
-def instant(value: int) -> datetime: ...
-@overload
-def instant(value: int | None) -> datetime | None: ...
 def instant(value: int | None) -> datetime | None:
     """The time that a number in the database stands for."""
-    return None if value is None else _EPOCH + timedelta(microseconds=value)
+    return None if value is None else moment(value)
+
+
+def moment(value: int) -> datetime:
+    """The same where there is one."""
+    return _EPOCH + timedelta(microseconds=value)
 
 
 class _Json(TypeDecorator[Any]):

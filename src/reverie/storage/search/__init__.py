@@ -5,6 +5,8 @@
 | `corpora.py` | what is searched, and where a search may look |
 | `backends.py` | what SQLite and PostgreSQL search with |
 | `indexing.py` | how texts and vectors get in and out |
+| `sampling.py` | which words are common where a search looks |
+| `lists.py` | asks the indexes: who holds which word, whose signs are near |
 | `signs.py` | which of very many vectors are worth measuring |
 | `finding.py` | searches |
 | `fusing.py` | makes one ranking of both |

@@ -1,6 +1,5 @@
 """Search by words and by meaning, fused; the same for passages, messages, files and tools, on both databases."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -198,12 +197,7 @@ def _heaviest(weights: Mapping[int, float], most: int) -> list[int]:
     """
     if len(weights) <= most:
         return [*weights]
-    # Few words make few sums, which most places share: to sort all of them takes longer.
-    count, least = 0, 0.0
-    for least, sharing in sorted(Counter(weights.values()).items(), reverse=True):
-        count += sharing
-        if count >= most:
-            break
+    least = sorted(weights.values(), reverse=True)[most - 1]
     heavier = [seq for seq, weight in weights.items() if weight > least]
     just = sorted([seq for seq, weight in weights.items() if weight == least], reverse=True)
     return heavier + just[: most - len(heavier)]

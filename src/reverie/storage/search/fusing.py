@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Column, ColumnElement, Connection, Select, bindparam, literal_column, null, select
 
 from reverie.domain.passage import SearchHit, SearchQuery
-from reverie.storage.columns import instant
+from reverie.storage.columns import moment
 from reverie.storage.search.backends import Backend, backend_of
 from reverie.storage.search.corpora import Breadth, Corpus, Reach
 from reverie.storage.wording import named_dates
@@ -32,11 +32,11 @@ Scores = dict[int, float]
 class Weights:
     """What makes a rank. Found by `python -m bench.retrieval --held-out`."""
 
-    text: float = 0.2
+    text: float = 0.25
     """How much words count beside meaning."""
     beside: float = 0.2
     """What a row gets of the score of the one next to it; half of it from the one after that."""
-    session: float = 0.2
+    session: float = 0.15
     """What a row gets of the best score in its session."""
     date: float = 0.1
     """What a row gets for lying in a month or year that the query names."""
@@ -120,7 +120,7 @@ def surroundings(c: Connection, corpus: Corpus, reach: Reach, places: Iterable[i
     around = _surroundings(backend, corpus, reach.breadth)
     values = {**reach.place, "organization": reach.organization_id, "places": backend.listed(places)}
     return {
-        seq: Stand(seq, item, instant(created_at), before, thread)
+        seq: Stand(seq, item, moment(created_at), before, thread)
         for seq, item, created_at, before, thread in c.execute(around, values).scalar_one() or ()
     }
 
