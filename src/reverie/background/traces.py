@@ -1,7 +1,7 @@
 """Keeps what was said to model providers, beside the turns that said it, and forgets it in time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -28,6 +28,8 @@ MOST_BYTES: Final = 64 * 1024 * 1024
 """Requests waiting to be stored; beyond it they are dropped, and the log says so."""
 SWEEP_S: Final = 3600.0
 BATCH: Final = 200
+SMALL_BYTES: Final = 100_000
+"""Requests that are packed sooner than a thread is found for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,8 @@ class TraceKeeper:
         self._waiting: list[Exchange] = []
         self._bytes = 0
         self._dropped = 0
+        self._with_variables: set[OrganizationId] = set()
+        """Organisations whose sandbox had variables when that was last looked at."""
         self._storing = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._next_sweep: datetime | None = None
@@ -87,10 +91,10 @@ class TraceKeeper:
             stored = 0
             for start in range(0, len(waiting), BATCH):
                 batch = waiting[start : start + BATCH]
-                owners = {item.organization_id for item in batch}
-                shared = await self._database.read(lambda c, owners=owners: sandboxes.of_organizations(c, owners))  # type: ignore[misc]
-                packed = await asyncio.to_thread(self._pack, batch, shared)
-                stored += await self._database.write(lambda c, packed=packed: traces.insert_all(c, packed))  # type: ignore[misc]
+                left = await self._store(batch, self._with_variables)
+                # Their runs are gone, or their organisations have had no variables before.
+                left = await self._store(left, {item.organization_id for item in left})
+                stored += len(batch) - len(left)
             return stored
 
     async def sweep(self) -> int:
@@ -109,13 +113,29 @@ class TraceKeeper:
         self._next_sweep = now + timedelta(seconds=SWEEP_S)
         return await self.sweep()
 
-    def _pack(
-        self, exchanges: list[Exchange], shared: Mapping[OrganizationId, Sequence[SandboxVariable]]
-    ) -> list[traces.Packed]:
-        return [
-            traces.pack(_without_secrets(item, shared.get(item.organization_id, ()), self._cipher))
-            for item in exchanges
-        ]
+    async def _store(self, exchanges: Sequence[Exchange], among: Collection[OrganizationId]) -> list[Exchange]:
+        """Store exchanges without the variables of the organisations `among`; those that were not stored."""
+        if not exchanges:
+            return []
+        owners = {item.organization_id for item in exchanges if item.organization_id in among}
+        shared: Mapping[OrganizationId, Sequence[SandboxVariable]] = {}
+        if owners:
+            shared = await self._database.read(lambda c: sandboxes.of_organizations(c, owners))
+            self._with_variables = self._with_variables - owners | shared.keys()
+
+        def packed() -> list[traces.Packed]:
+            return [
+                traces.pack(
+                    _without_secrets(item, shared.get(item.organization_id, ()), self._cipher),
+                    knows_variables=item.organization_id in owners,
+                )
+                for item in exchanges
+            ]
+
+        is_small = sum(len(item.request) for item in exchanges) < SMALL_BYTES
+        given = packed() if is_small else await asyncio.to_thread(packed)
+        stored = await self._database.write_one(lambda c: traces.insert_all(c, given))
+        return [item for item, one in zip(exchanges, given, strict=True) if one.id not in stored]
 
 
 def _without_secrets(exchange: Exchange, shared: Sequence[SandboxVariable], cipher: Cipher) -> Exchange:

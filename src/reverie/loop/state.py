@@ -32,6 +32,7 @@ from reverie.domain.message import (
 from reverie.domain.run import Run, Usage
 from reverie.loop.repeats import GO_ON, given_before
 from reverie.storage import agents, blocks, conversations, messages
+from reverie.storage.together import aside
 from reverie.tools.rules import describe_rules
 
 
@@ -79,8 +80,8 @@ class TurnState:
     usage: Usage = field(default_factory=Usage)
     started_ns: int
     first_delta_ns: int | None = None
-    others_wait: bool = True
-    """Whether somebody waits for the conversation; taken for granted until the run's end has looked."""
+    others_wait: bool | None = None
+    """Whether somebody waits for the conversation; None: nobody has looked since the run ended."""
 
 
 def load_view(c: Connection, organization_id: OrganizationId, conversation_id: ConversationId, now: datetime) -> View:
@@ -115,10 +116,11 @@ def _stored_view(c: Connection, conversation: Conversation) -> View:
 
 def _details(c: Connection, conversation: Conversation) -> AgentDetails:
     """The agent, with the conversation's own blocks in the places of those that they were copied from."""
-    details = agents.details(c, conversation.organization_id, conversation.agent_id)
-    if not conversation.isolated_block_ids:
-        return details
-    own = blocks.isolated(c, conversation.organization_id, conversation.isolated_block_ids)
+    with aside(c):  # of messages, runs and steps, which is all that a turn writes `later`
+        details = agents.details(c, conversation.organization_id, conversation.agent_id)
+        if not conversation.isolated_block_ids:
+            return details
+        own = blocks.isolated(c, conversation.organization_id, conversation.isolated_block_ids)
     return replace(details, blocks=overlaid(details.blocks, own))
 
 

@@ -282,9 +282,9 @@ class Turn:
             failure=failure,
         )
         messages.append(c, added)
-        state.others_wait = endings.leave(
-            c, state.run, now=now, duration_ms=elapsed // 1_000_000, stop_reason=reason, step=step
-        )
+        if step is not None:
+            runs.insert_step(c, step)
+        state.others_wait = endings.leave(c, state.run, now=now, duration_ms=elapsed // 1_000_000, stop_reason=reason)
         if state.view.agent.enable_sleeptime and reason in _WHOLE_TURN:
             sleeptime.count_turn(c, state.run.agent_id, state.run.conversation_id)
 

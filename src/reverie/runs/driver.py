@@ -13,6 +13,7 @@ from reverie.domain.events import RunEnded, RunFailure
 from reverie.domain.run import Run
 from reverie.domain.stop_reason import StopReason
 from reverie.loop.deps import LoopDeps
+from reverie.loop.state import TurnState
 from reverie.loop.turn import Turn, failure_of
 from reverie.runs.bells import Bells
 from reverie.runs.handover import Begun, put_back
@@ -20,7 +21,7 @@ from reverie.runs.left import LeftRun
 from reverie.runs.live import LiveRun, LiveRuns
 from reverie.runs.mirrors import Mirrors
 from reverie.runs.scribe import Scribe
-from reverie.storage import runs
+from reverie.storage import runs, waiting
 
 log = structlog.get_logger(__name__)
 
@@ -93,9 +94,23 @@ class Driver:
                 live.log.append(_broken_end(live.run))
             if stored is not None:
                 await stored
+            told = live.log.ended and live.run.id not in self._live.left
+            others_wait = told and await self._others_wait(turn.state)
             self._live.remove(live.run.id)
-            if live.log.ended and live.run.id not in self._live.left:
-                self.announce(turn.state.run, turn.state.view.agent, others_wait=turn.state.others_wait)
+            if told:
+                self.announce(turn.state.run, turn.state.view.agent, others_wait=others_wait)
+
+    async def _others_wait(self, state: TurnState) -> bool:
+        """Whether somebody waits for the conversation of a run that has ended; other processes hear of it."""
+        if state.others_wait is not None:
+            return state.others_wait
+        try:
+            waits = await self._deps.database.read(lambda c: waiting.first(c, state.run.conversation_id)) is not None
+        except DatabaseUnavailable:
+            return True
+        if waits:
+            self._bells.ring_elsewhere("line", state.run.conversation_id)
+        return waits
 
     async def _to_its_end(self, turn: Turn, live: LiveRun) -> None:
         assert live.turn is not None

@@ -69,6 +69,15 @@ class Database:
         with _outages_told():
             return await self._runner.write(fn)
 
+    async def write_one(self, fn: Callable[[Connection], T]) -> T:
+        """The same for a function that executes one statement: where each is a journey, that is the only one.
+
+        Raises:
+            DatabaseUnavailable: it cannot be used now; what broke off may have come true.
+        """
+        with _outages_told():
+            return await self._runner.write_one(fn)
+
     async def listen(self, heard: Heard, missed: Callable[[], None]) -> None:
         """Hand over the bells that any process rings, until cancelled; `missed` says that some may have been lost."""
         await self._runner.listen(partial(hear, heard=heard), missed)

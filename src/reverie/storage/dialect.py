@@ -17,7 +17,7 @@ from sqlalchemy import (
     type_coerce,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 
 class Dialect(ABC):
@@ -42,8 +42,8 @@ class Dialect(ABC):
         """Whether a unique constraint refused the row."""
 
     @abstractmethod
-    def is_foreign_key_violation(self, error: IntegrityError) -> bool:
-        """Whether the row refers to one that is not there."""
+    def is_missing_row(self, error: DBAPIError) -> bool:
+        """Whether a write needs a row that is not there: one that it is to touch, or that it refers to."""
 
     @abstractmethod
     def rings(self) -> bool:
@@ -76,7 +76,7 @@ class SqliteDialect(Dialect):
     def is_unique_violation(self, error: IntegrityError) -> bool:
         return "UNIQUE constraint failed" in str(error.orig)
 
-    def is_foreign_key_violation(self, error: IntegrityError) -> bool:
+    def is_missing_row(self, error: DBAPIError) -> bool:
         return "FOREIGN KEY constraint failed" in str(error.orig)
 
     def rings(self) -> bool:
@@ -106,8 +106,9 @@ class PostgresDialect(Dialect):
     def is_unique_violation(self, error: IntegrityError) -> bool:
         return getattr(error.orig, "sqlstate", None) == "23505"
 
-    def is_foreign_key_violation(self, error: IntegrityError) -> bool:
-        return getattr(error.orig, "sqlstate", None) == "23503"
+    def is_missing_row(self, error: DBAPIError) -> bool:
+        # Broken references, and the division by no rows of `storage.together`.
+        return getattr(error.orig, "sqlstate", None) in ("23503", "22012")
 
     def rings(self) -> bool:
         return True

@@ -6,6 +6,7 @@ Loaded when a URL says so: SQLAlchemy's asyncio part brings its whole ORM along 
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -60,21 +61,27 @@ class PostgresRunner:
         )
         send_before_others(self._engine.sync_engine)
         clean_parameters_of(self._engine.sync_engine)
-        # Each statement sees what is committed when it begins, within a transaction or not; without one a read
-        # does not go to the database twice more to say that it begins and ends.
-        self._readers = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        # Each statement sees what is committed when it begins, within a transaction or not; without one a read, or
+        # a write of one statement, does not go to the database twice more to say that it begins and ends.
+        self._by_statements = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def read(self, fn: Callable[[Connection], T]) -> T:
-        return await greenlet_spawn(_on_connection, self._readers.sync_engine, fn)
+        return await greenlet_spawn(_on_connection, self._by_statements.sync_engine, fn)
 
     async def write(self, fn: Callable[[Connection], T]) -> T:
-        return await finish_despite_cancel(asyncio.ensure_future(self._write_in_turn(fn)))
+        return await self._write(partial(_in_transaction, self._engine.sync_engine, fn))
 
-    async def _write_in_turn(self, fn: Callable[[Connection], T]) -> T:
+    async def write_one(self, fn: Callable[[Connection], T]) -> T:
+        return await self._write(partial(_on_connection, self._by_statements.sync_engine, fn))
+
+    async def _write(self, job: Callable[[], T]) -> T:
+        return await finish_despite_cancel(asyncio.ensure_future(self._write_in_turn(job)))
+
+    async def _write_in_turn(self, job: Callable[[], T]) -> T:
         """Write, and once more where two writers held each other up: one of them was undone whole."""
         for attempt in range(1, WRITE_ATTEMPTS + 1):
             try:
-                return await greenlet_spawn(_in_transaction, self._engine.sync_engine, fn)
+                return await greenlet_spawn(job)
             except DBAPIError as error:
                 if getattr(error.orig, "sqlstate", None) != DEADLOCK or attempt == WRITE_ATTEMPTS:
                     raise

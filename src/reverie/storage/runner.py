@@ -38,6 +38,10 @@ class Runner(Protocol):
         """Run `fn` and commit; a cancelled caller leaves when that is decided, not before."""
         ...
 
+    async def write_one(self, fn: Callable[[Connection], T]) -> T:
+        """The same for a function that executes one statement, or some where they are no journeys."""
+        ...
+
     async def listen(self, heard: Callable[[str], None], missed: Callable[[], None]) -> None:
         """Hand over what is notified until cancelled; `missed` says that something may have been lost."""
         ...

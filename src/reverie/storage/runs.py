@@ -66,13 +66,12 @@ def hold_fence(c: Connection, run: Run, values: Mapping[str, Any] | None = None)
         RunLost: it was cancelled, ended or taken over since it was claimed.
     """
 
-    def told(rows: int) -> None:
-        if rows != 1:
-            raise RunLost(f"run {run.id!r} was ended or taken over by another worker")
+    def lost() -> RunLost:
+        return RunLost(f"run {run.id!r} was ended or taken over by another worker")
 
     fresh = values or {"fence": run.fence}
     given = {"run": run.id, "held": run.fence, **{f"run_{name}": value for name, value in fresh.items()}}
-    later(c, _setting(_held, runs, "run_", *fresh), given, told)
+    later(c, _setting(_held, runs, "run_", *fresh), given, lost)
 
 
 @cache
@@ -307,12 +306,7 @@ def delete_run(c: Connection, run_id: RunId) -> None:
 
 def insert_step(c: Connection, step: Step) -> None:
     """Store a new step."""
-    later(c, _insert_step, step_values(step, "step_"))
-
-
-def step_values(step: Step, prefix: str) -> dict[str, Any]:
-    """The columns of a step, for who stores it with other things."""
-    return {f"{prefix}{name}": value for name, value in _steps.values(step).items()}
+    later(c, _insert_step, {f"step_{name}": value for name, value in _steps.values(step).items()})
 
 
 def has_step(c: Connection, step_id: StepId) -> bool:

@@ -36,6 +36,9 @@ class SqliteRunner:
         # what it does next (end the run, release the conversation) depends on the outcome.
         return await finish_despite_cancel(job)
 
+    async def write_one(self, fn: Callable[[Connection], T]) -> T:
+        return await self.write(fn)
+
     async def listen(self, heard: Callable[[str], None], missed: Callable[[], None]) -> None:
         """There is no other process that could ring."""
 

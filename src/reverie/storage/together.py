@@ -4,15 +4,17 @@ Each statement is a journey to PostgreSQL and back, which costs both sides more 
 done there. SQLite is in the process, and gets them one after the other.
 
 `Together` is a statement of several parts. What several functions write `later` travels together with whatever is
-sent next, at the latest with the end of the transaction.
+sent next, at the latest with the end of the transaction. Where nothing else was written before, that statement is
+the transaction: the database is not told that one begins and ends, which is two journeys less.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Delete,
     Engine,
@@ -27,7 +29,7 @@ from sqlalchemy import (
     literal_column,
     select,
 )
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import BindParameter
 from sqlalchemy.sql.visitors import iterate
 
@@ -61,25 +63,20 @@ class Together:
         return result.rowcount if isinstance(part, Write) else result.scalar()
 
 
-Told = Callable[[int], None]
-"""Hears how many rows a write touched; what it raises undoes the transaction.
-
-It hears of none where what another write of the same statement belongs to was deleted: PostgreSQL then counts nothing.
-"""
+Missing = Callable[[], Exception]
+"""Makes what is raised where a write touched no row, which undoes the transaction."""
 
 
-def later(c: Connection, write: Write, given: Mapping[str, Any], told: Told | None = None) -> None:
+def later(c: Connection, write: Write, given: Mapping[str, Any], missing: Missing | None = None) -> None:
     """Write in this transaction, at once or together with what is sent next: whatever is read sees it.
 
-    For statements built once, whose binds are all named.
+    For statements built once, whose binds are all named. With `missing`, there must be a row to write to.
     """
     queue = _queues.get(c)
     if queue is not None:
-        queue.add(c, write, given, told)
-        return
-    rows = c.execute(write, given).rowcount
-    if told is not None:
-        told(rows)
+        queue.add(c, write, given, missing)
+    elif not c.execute(write, given).rowcount and missing is not None:
+        raise missing()
 
 
 @contextmanager
@@ -88,9 +85,25 @@ def travelling_together(c: Connection) -> Iterator[None]:
     queue = _queues[c] = _Queue()
     try:
         yield
-        queue.send(c)
+        with queue.by_itself(c):
+            queue.send(c)
     finally:
         del _queues[c]
+
+
+@contextmanager
+def aside(c: Connection) -> Iterator[None]:
+    """Read in this block what has nothing to do with what was written `later`, which waits on for better company."""
+    queue = _queues.get(c)
+    if queue is None:
+        yield
+        return
+    queue.waits = True
+    try:
+        with queue.by_itself(c):
+            yield
+    finally:
+        queue.waits = False
 
 
 def send_before_others(engine: Engine) -> None:
@@ -100,43 +113,51 @@ def send_before_others(engine: Engine) -> None:
     @event.listens_for(engine, "do_executemany")
     def send(_cursor: object, _statement: str, _parameters: object, context: Any) -> None:
         queue = _queues.get(context.root_connection)
-        if queue is not None:
+        if queue is not None and not queue.waits:
             queue.send(context.root_connection)
+            queue.has_begun = True
 
 
 class _Queue:
     """The writes of one transaction that have not been sent yet. No two are to the same table."""
 
     def __init__(self) -> None:
-        self._writes: list[tuple[Write, Told | None]] = []
+        self.has_begun = False
+        """Whether a statement was sent that belongs to a transaction of several."""
+        self.waits = False
+        """What is sent now passes by."""
+        self._writes: list[Write] = []
+        self._missing: dict[Write, Missing] = {}
         self._given: dict[str, Any] = {}
 
-    def add(self, c: Connection, write: Write, given: Mapping[str, Any], told: Told | None) -> None:
-        if any(write.table is other.table for other, _ in self._writes) or not self._agrees(given):
+    def add(self, c: Connection, write: Write, given: Mapping[str, Any], missing: Missing | None) -> None:
+        if any(write.table is other.table for other in self._writes) or not self._agrees(given):
             self.send(c)
-        self._writes.append((write, told))
+        self._writes.append(write)
         self._given.update(given)
+        if missing is not None:
+            self._missing[write] = missing
 
     def send(self, c: Connection) -> None:
-        writes, given = self._writes, self._given
+        writes, missing, given = self._writes, self._missing, self._given
         if not writes:
             return
-        self._writes, self._given = [], {}
+        self._writes, self._missing, self._given = [], {}, {}
+        if len(writes) == 1:
+            found = c.execute(writes[0], given).rowcount
+            if not found and missing:
+                raise missing[writes[0]]()
+            return
         try:
-            if len(writes) == 1:
-                counts = [c.execute(writes[0][0], given).rowcount]
-            else:
-                counts = list(c.execute(_all_of(*(write for write, _ in writes)), given).one())
-        except IntegrityError as error:
-            if dialect_of(c).is_foreign_key_violation(error):
-                self._tell(writes, [0] * len(writes))
+            c.execute(_all_of(tuple(writes), frozenset(missing)), given)
+        except DBAPIError as error:
+            if missing and dialect_of(c).is_missing_row(error):
+                raise next(iter(missing.values()))() from error
             raise
-        self._tell(writes, counts)
 
-    def _tell(self, writes: Sequence[tuple[Write, Told | None]], counts: Sequence[int]) -> None:
-        for (_, told), rows in zip(writes, counts, strict=True):
-            if told is not None:
-                told(rows)
+    def by_itself(self, c: Connection) -> AbstractContextManager[None]:
+        """Let one statement be its own transaction, unless one has begun."""
+        return nullcontext() if self.has_begun else _committing_itself(c)
 
     def _agrees(self, given: Mapping[str, Any]) -> bool:
         """Whether names that are bound already stand for the same."""
@@ -147,10 +168,21 @@ _queues: Final[dict[Connection, _Queue]] = {}
 """Of the transactions that are open in blocks of `travelling_together`."""
 
 
+@contextmanager
+def _committing_itself(c: Connection) -> Iterator[None]:
+    driver: Any = c.connection.dbapi_connection
+    driver.autocommit = True
+    try:
+        yield
+    finally:
+        driver.autocommit = False
+
+
 @lru_cache(maxsize=64)
-def _all_of(*writes: Write) -> Select[Any]:
-    """One statement; few sets of writes ever meet."""
-    return _joined({f"write{number}": write for number, write in enumerate(writes)})
+def _all_of(writes: tuple[Write, ...], required: frozenset[Write]) -> Select[Any]:
+    """One statement; few sets of writes ever meet. It fails as a whole where a required one touches no row."""
+    parts: dict[str, Write | Select[Any]] = {f"write{number}": write for number, write in enumerate(writes)}
+    return _joined(parts, frozenset(name for name, write in parts.items() if write in required))
 
 
 def named(table: Table, names: Mapping[str, str]) -> dict[str, BindParameter[Any]]:
@@ -170,12 +202,15 @@ def _names_in(part: Write | Select[Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(item.key for item in binds if item.required))
 
 
-def _joined(parts: Mapping[str, Write | Select[Any]]) -> Select[Any]:
+def _joined(parts: Mapping[str, Write | Select[Any]], required: frozenset[str] = frozenset()) -> Select[Any]:
     told = []
     for name, part in parts.items():
         if isinstance(part, Write):
             done = part.returning(literal_column("1").label("one")).cte(name)
-            told.append(select(func.count()).select_from(done).scalar_subquery().label(name))
+            rows: ColumnElement[Any] = func.count()
+            if name in required:  # there is no other way for a statement to refuse itself
+                rows = literal_column("1").op("/")(rows)
+            told.append(select(rows).select_from(done).scalar_subquery().label(name))
         else:
             told.append(part.scalar_subquery().label(name))
     return select(*told)

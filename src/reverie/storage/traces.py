@@ -4,40 +4,88 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    Connection,
+    FromClause,
+    Insert,
+    bindparam,
+    column,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+)
+from sqlalchemy.types import TypeEngine
 
 from reverie.domain.ids import OrganizationId, StepId, TraceId, make_id
 from reverie.domain.trace import Exchange, ProviderTrace
-from reverie.storage.schema import provider_traces, runs, steps
+from reverie.storage.dialect import dialect_of
+from reverie.storage.schema import provider_traces, runs, sandbox_variables, steps
+
+_NAMES: Final = tuple(name for name in provider_traces.columns.keys() if name != "seq")
+
+
+def _stored(given: FromClause) -> Insert:
+    """Stores the rows of `given`, and tells the ids of those that it stored."""
+    has_variables = exists().where(sandbox_variables.c.organization_id == given.c.organization_id)
+    found = (
+        select(*given.c[_NAMES])
+        .join_from(given, runs, runs.c.id == given.c.run_id)
+        .where(or_(given.c.knows_variables, ~has_variables))
+        .with_for_update(read=True, key_share=True, of=runs)
+    )
+    return insert(provider_traces).from_select(_NAMES, found).returning(provider_traces.c.id)
+
+
+_TYPES: Final[dict[str, TypeEngine[Any]]] = {name: provider_traces.c[name].type for name in _NAMES} | {
+    "knows_variables": Boolean()
+}
+_store_each: Final = _stored(
+    select(*(bindparam(name, type_=kind).label(name) for name, kind in _TYPES.items())).subquery("given")
+)
+_store_all: Final = _stored(
+    func.unnest(*(bindparam(name, type_=ARRAY(kind)) for name, kind in _TYPES.items()))
+    .table_valued(*(column(name, kind) for name, kind in _TYPES.items()))
+    .render_derived("given")
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
     """An exchange with its content as it is stored."""
 
+    id: TraceId
     exchange: Exchange
     content: bytes
+    knows_variables: bool
+    """Whether the variables of the organisation's sandbox were looked for in the content, and none is left there."""
 
 
-def pack(exchange: Exchange) -> Packed:
-    """Compress an exchange. Takes about a millisecond for 200 kB: not for the event loop."""
+def pack(exchange: Exchange, *, knows_variables: bool) -> Packed:
+    """Compress an exchange. Takes about a millisecond for 200 kB."""
     rest = orjson.dumps(
         {"response": exchange.response, "llm_config": exchange.llm_config, "agent_tags": list(exchange.agent_tags)}
     )
     # The request is JSON already, so it is put in as it is.
-    return Packed(exchange, zlib.compress(b'{"request":' + exchange.request + b"," + rest[1:], 1))
+    content = zlib.compress(b'{"request":' + exchange.request + b"," + rest[1:], 1)
+    return Packed(TraceId(make_id("provider_trace")), exchange, content, knows_variables)
 
 
-def insert_all(c: Connection, packed: Sequence[Packed]) -> int:
-    """Store those whose run is still there; how many that were."""
-    wanted = {item.exchange.run_id for item in packed}
-    query = select(runs.c.id).where(runs.c.id.in_(wanted)).with_for_update(read=True, key_share=True)
-    known = set(c.execute(query).scalars())
+def insert_all(c: Connection, packed: Sequence[Packed]) -> set[TraceId]:
+    """Store, by one statement where each is a journey, those whose run is still there; the ids of those.
+
+    Who does not know of the variables of an organisation that has some is passed over.
+    """
     rows = [
         {
-            "id": make_id("provider_trace"),
+            "id": item.id,
             "organization_id": item.exchange.organization_id,
             "run_id": item.exchange.run_id,
             "step_id": item.exchange.step_id,
@@ -46,13 +94,13 @@ def insert_all(c: Connection, packed: Sequence[Packed]) -> int:
             "latency_ns": item.exchange.latency_ns,
             "content": item.content,
             "created_at": item.exchange.created_at,
+            "knows_variables": item.knows_variables,
         }
         for item in packed
-        if item.exchange.run_id in known
     ]
-    if rows:
-        c.execute(insert(provider_traces), rows)
-    return len(rows)
+    if dialect_of(c).writes_together():
+        return set(c.execute(_store_all, {name: [row[name] for row in rows] for name in _TYPES}).scalars())
+    return {stored for row in rows for stored in c.execute(_store_each, row).scalars()}
 
 
 def of_step(c: Connection, organization_id: OrganizationId, step_id: StepId) -> ProviderTrace | None:

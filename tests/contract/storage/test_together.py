@@ -9,7 +9,7 @@ from sqlalchemy.util import await_only
 
 from reverie.auth.keys import LOCAL_CALLER as ME
 from reverie.domain.agent import AgentDraft
-from reverie.domain.errors import RunLost
+from reverie.domain.errors import Busy, RunLost
 from reverie.domain.ids import ConversationId
 from reverie.domain.inputs import Request, SayInput
 from reverie.domain.message import AssistantBody, text_parts
@@ -19,7 +19,8 @@ from reverie.loop.state import TurnState, new_message
 from reverie.operations import agents
 from reverie.operations.base import Operations
 from reverie.runs.acceptance import Acceptor, Waits, Wish, begin
-from reverie.storage import endings, messages, runs
+from reverie.storage import endings, messages, runs, waiting
+from reverie.storage.together import aside
 
 LONG_S = 20
 BLOCKED = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
@@ -106,6 +107,30 @@ async def test_what_is_read_sees_what_was_written_before(ops: Operations, turn: 
         assert len(both) == 1, "the last message travels with the usage"
 
 
+async def test_what_is_read_aside_lets_wait_what_was_written(ops: Operations, turn: TurnState) -> None:
+    words = new_message(turn.view, AssistantBody(parts=text_parts("later")), datetime.now(UTC), run=turn.run)
+
+    def write(c: Connection, *, fails: bool) -> None:
+        runs.hold_fence(c, turn.run, {"usage": Usage(step_count=5)})
+        messages.append(c, [words])
+        with aside(c):
+            seen = runs.get_any(c, turn.run.id)
+        assert seen.usage.step_count == (0 if ops.database.dialect.writes_together() else 5)
+        if fails:
+            raise Busy("conversation", "run")
+
+    async def stored() -> tuple[int | None, bool]:
+        run = await ops.database.read(lambda c: runs.get_any(c, turn.run.id))
+        context = await ops.database.read(lambda c: messages.load_context(c, turn.run.conversation_id))
+        return run.usage.step_count, words.id in [message.id for message in context]
+
+    with pytest.raises(Busy):
+        await ops.database.write(lambda c: write(c, fails=True))
+    assert await stored() == (0, False)
+    await ops.database.write(lambda c: write(c, fails=False))
+    assert await stored() == (5, True)
+
+
 @pytest.mark.one_database("postgresql")  # SQLite has one writer, so nothing comes in between there
 async def test_the_end_of_a_run_sees_who_was_just_about_to_wait(ops: Operations, wish: Wish, turn: TurnState) -> None:
     stands_there, goes_on = asyncio.Event(), asyncio.Event()
@@ -117,15 +142,19 @@ async def test_the_end_of_a_run_sees_who_was_just_about_to_wait(ops: Operations,
         await_only(goes_on.wait())
         return found
 
-    def end(c: Connection) -> bool:
+    def end(c: Connection) -> None:
         reason = StopReason.END_TURN
         runs.end_run(c, turn.run, stop_reason=reason, usage=Usage(), now=now, ttft_ns=None, total_duration_ns=None)
-        return endings.leave(c, turn.run, now=now, duration_ms=1, stop_reason=reason)
+        endings.leave(c, turn.run, now=now, duration_ms=1, stop_reason=reason)
+
+    async def end_and_look() -> str | None:
+        await ops.database.write(end)
+        return await ops.database.read(lambda c: waiting.first(c, wish.conversation_id))
 
     async with asyncio.timeout(LONG_S):
         comes = asyncio.create_task(ops.database.write(come))
         await stands_there.wait()
-        ends = asyncio.create_task(ops.database.write(end))
+        ends = asyncio.create_task(end_and_look())
         while not ends.done() and not await ops.database.read(lambda c: c.execute(BLOCKED).scalar_one()):  # noqa: ASYNC110 (only the database has it)
             await asyncio.sleep(0.01)
         goes_on.set()

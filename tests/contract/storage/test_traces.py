@@ -1,8 +1,11 @@
 """What was said to providers, from the keeper's hand to the database and out of it again, on both databases."""
 
+import zlib
 from datetime import UTC, datetime, timedelta
 
+import orjson
 import pytest
+from sqlalchemy import select
 
 from reverie.auth.keys import LOCAL_CALLER as ME
 from reverie.background import traces as keeping
@@ -12,11 +15,13 @@ from reverie.domain.errors import NotFound
 from reverie.domain.ids import ConversationId, RunId, StepId, make_id
 from reverie.domain.run import Run, Step
 from reverie.domain.trace import Exchange
-from reverie.operations import agents, steps
+from reverie.operations import agents, sandboxes, steps
 from reverie.operations.base import Operations
 from reverie.storage import runs
+from reverie.storage.schema import provider_traces
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
+NEWEST = select(provider_traces.c.content).order_by(provider_traces.c.seq.desc()).limit(1)
 
 
 async def a_step(ops: Operations) -> Step:
@@ -87,6 +92,29 @@ async def test_what_a_deleted_run_said_goes_with_it_and_hinders_nobody(ops: Oper
     found = await steps.trace(ops, ME, stays.id)
     assert found is not None
     assert (found.request, found.response, found.latency_ns) == ({"n": 1}, {"ok": True}, 5)
+
+
+async def test_a_variable_is_hidden_as_soon_as_it_is_there(ops: Operations, monkeypatch: pytest.MonkeyPatch) -> None:
+    step, gone, kept, shown = await a_step(ops), await a_step(ops), keeper(ops), []
+    await agents.delete(ops, ME, gone.agent_id)
+
+    async def store_and_look() -> None:
+        kept.keep(exchange(step, request=b'{"said":"opensesame"}'))
+        kept.keep(exchange(gone))
+        assert await kept.flush() == 1
+        found = await ops.database.read(lambda c: c.execute(NEWEST).scalar_one())
+        shown.append(orjson.loads(zlib.decompress(found))["request"]["said"])
+
+    await store_and_look()
+    config = await sandboxes.upsert(ops, ME, None)  # through another server: this keeper is not told
+    variable = await sandboxes.create_variable(ops, ME, config.id, key="VAULT", value="opensesame", description=None)
+    await store_and_look()
+    monkeypatch.setattr(keeping, "SMALL_BYTES", 0)
+    await store_and_look()
+    await sandboxes.delete_variable(ops, ME, variable.id)
+    await store_and_look()
+    await store_and_look()
+    assert shown == ["opensesame", "[secret VAULT]", "[secret VAULT]", "opensesame", "opensesame"]
 
 
 async def test_a_flood_is_dropped_and_never_fills_the_memory(ops: Operations, monkeypatch: pytest.MonkeyPatch) -> None:
