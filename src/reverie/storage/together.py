@@ -9,7 +9,7 @@ the transaction: the database is not told that one begins and ends, which is two
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final
 
@@ -85,7 +85,7 @@ def travelling_together(c: Connection) -> Iterator[None]:
     queue = _queues[c] = _Queue()
     try:
         yield
-        with queue.by_itself(c):
+        with _by_itself(c):
             queue.send(c)
     finally:
         del _queues[c]
@@ -100,7 +100,7 @@ def aside(c: Connection) -> Iterator[None]:
         return
     queue.waits = True
     try:
-        with queue.by_itself(c):
+        with _by_itself(c):
             yield
     finally:
         queue.waits = False
@@ -115,15 +115,12 @@ def send_before_others(engine: Engine) -> None:
         queue = _queues.get(context.root_connection)
         if queue is not None and not queue.waits:
             queue.send(context.root_connection)
-            queue.has_begun = True
 
 
 class _Queue:
     """The writes of one transaction that have not been sent yet. No two are to the same table."""
 
     def __init__(self) -> None:
-        self.has_begun = False
-        """Whether a statement was sent that belongs to a transaction of several."""
         self.waits = False
         """What is sent now passes by."""
         self._writes: list[Write] = []
@@ -155,10 +152,6 @@ class _Queue:
                 raise next(iter(missing.values()))() from error
             raise
 
-    def by_itself(self, c: Connection) -> AbstractContextManager[None]:
-        """Let one statement be its own transaction, unless one has begun."""
-        return nullcontext() if self.has_begun else _committing_itself(c)
-
     def _agrees(self, given: Mapping[str, Any]) -> bool:
         """Whether names that are bound already stand for the same."""
         return all(given[name] == self._given[name] for name in given.keys() & self._given.keys())
@@ -169,7 +162,8 @@ _queues: Final[dict[Connection, _Queue]] = {}
 
 
 @contextmanager
-def _committing_itself(c: Connection) -> Iterator[None]:
+def _by_itself(c: Connection) -> Iterator[None]:
+    """Let what is sent in this block be its own transaction, unless one has begun already."""
     driver: Any = c.connection.dbapi_connection
     driver.autocommit = True
     try:
