@@ -38,6 +38,7 @@ from reverie.config import Settings
 from reverie.documents.reader import SubprocessReader
 from reverie.domain.clock import utc_now
 from reverie.domain.errors import Unavailable
+from reverie.domain.ids import OrganizationId
 from reverie.domain.tool import ToolType
 from reverie.faults import crash_point
 from reverie.loop.calibration import TokenRatios
@@ -72,7 +73,7 @@ from reverie.web.proxy import GuardedProxy
 log = structlog.get_logger(__name__)
 
 OWN_PROVIDERS_FRESH_S: Final = 5.0
-"""How long one process may go on with what another has changed about an organisation's providers."""
+"""How long one process may go on with what another has changed about an organisation's providers, bells unheard."""
 _SWEEP_INTERVAL_S: Final = 1.0
 """Between looks for processes whose lease has passed: their runs are taken over that much later at most."""
 _INGEST_INTERVAL_S: Final = 5.0
@@ -260,11 +261,18 @@ async def _start_runs(
     engine.tell(lambda run, _: callbacks.ring() if run.callback_url else None)
     drain.asks = lambda: engine.draining
     tools.peers.bind(engine)
+    _hear_of_providers(engine, catalogs)
     await engine.start()
     stack.push_async_callback(engine.close)
     talks = GroupTalks(engine, database, status_of)
     stack.push_async_callback(talks.close)
     return _Runs(engine=engine, traces=traces, callbacks=callbacks, talks=talks, meaning=meaning, fault=fault)
+
+
+def _hear_of_providers(engine: RunEngine, catalogs: Catalogs) -> None:
+    """Let catalogs know what other processes change; and that they would know, since the own bell is heard as well."""
+    engine.bells.on("providers", lambda name: catalogs.forget(None if name is None else OrganizationId(name)))
+    engine.bells.on("workers", lambda name: catalogs.hear() if name == engine.worker_id else None)
 
 
 async def _start_background(

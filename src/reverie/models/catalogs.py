@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from math import inf
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -24,6 +25,8 @@ from reverie.web.addresses import WebOptions, permitted_addresses
 Load = Callable[[OrganizationId], Awaitable[Sequence[ProviderOptions]]]
 """Reads what an organisation added, opened and ready to be used."""
 
+LONGEST_S: Final = 60.0
+"""Longest time that anything is believed where another process can write, whatever was heard."""
 KEPT: Final = 4096
 """Organisations whose providers are remembered; of more, those asked for longest ago are read again."""
 MISS_S: Final = 0.2
@@ -39,8 +42,8 @@ class OrganizationCatalog:
         self._reread = reread
         self.own: Catalog | None = None
         """None: it added nothing."""
-        self.until = 0.0
-        """When it has to be read again."""
+        self.changed = True
+        """Whether what was read is known to stand no more."""
         self.read_at = -MISS_S
 
     async def list_models(self) -> list[ModelInfo]:
@@ -115,7 +118,8 @@ class Catalogs:
     ) -> None:
         """`web`: where what organisations added may lead.
 
-        `fresh_s`: how long what was read is believed; infinite where no other process can write.
+        `fresh_s`: how long what was read, or heard to have stood, is believed; infinite where no other process can
+        write.
         """
         self._configured = configured
         self._options = replace(options, providers=(), default_embedding=None, web=web)
@@ -126,6 +130,7 @@ class Catalogs:
         self._fresh_s = fresh_s
         self._clock = clock
         self._known: OrderedDict[OrganizationId, OrganizationCatalog] = OrderedDict()
+        self._heard_at = -inf
 
     async def of(self, organization_id: OrganizationId) -> OrganizationCatalog:
         """The models that `organization_id` can use now."""
@@ -134,7 +139,7 @@ class Catalogs:
             found = self._known[organization_id] = self._fresh(organization_id)
             if len(self._known) > KEPT:
                 self._known.popitem(last=False)
-        if found.until <= self._clock():
+        if found.changed or self._known_at(found) + self._fresh_s <= self._clock():
             self._known.move_to_end(organization_id)
             await self._read(organization_id, found)
         return found
@@ -171,10 +176,15 @@ class Catalogs:
             raise NotFound("provider", name)
         return await own.refresh(name)
 
-    def forget(self, organization_id: OrganizationId) -> None:
-        """What the organisation added has changed."""
-        if (found := self._known.get(organization_id)) is not None:
-            found.until = 0.0
+    def forget(self, organization_id: OrganizationId | None) -> None:
+        """What the organisation added has changed; None: that of any may have."""
+        for found in self._known.values() if organization_id is None else [self._known.get(organization_id)]:
+            if found is not None:
+                found.changed = True
+
+    def hear(self) -> None:
+        """Whatever was changed before now, `forget` was told of it."""
+        self._heard_at = self._clock()
 
     async def aclose(self) -> None:
         """Close every connection to what organisations added."""
@@ -187,17 +197,23 @@ class Catalogs:
     def _fresh(self, organization_id: OrganizationId) -> OrganizationCatalog:
         async def reread() -> None:
             found = self._known.get(organization_id)
-            if found is not None and self._fresh_s != float("inf") and self._clock() - found.read_at > MISS_S:
+            if found is not None and self._fresh_s != inf and self._clock() - found.read_at > MISS_S:
                 await self._read(organization_id, found)
 
         return OrganizationCatalog(self._configured, reread)
 
+    def _known_at(self, found: OrganizationCatalog) -> float:
+        """When what was read certainly stood."""
+        return max(found.read_at, min(self._heard_at, found.read_at + LONGEST_S - self._fresh_s))
+
     async def _read(self, organization_id: OrganizationId, found: OrganizationCatalog) -> None:
-        now = self._clock()
         # Before the read: a change that is stored while it goes on must be read by the next one.
-        found.until = found.read_at = now
-        found.until += self._fresh_s
-        providers = await self._load(organization_id)
+        found.read_at, found.changed = self._clock(), False
+        try:
+            providers = await self._load(organization_id)
+        except BaseException:
+            found.changed = True
+            raise
         if found.own is None and providers:
             found.own = Catalog(self._options)
         if found.own is not None:

@@ -155,7 +155,7 @@ async def delete(ops: Operations, caller: Caller, provider_id: ProviderId) -> No
     caller.require(Scope.ADMIN)
     await _own(ops, caller, provider_id, "deleted")
     await ops.database.write(
-        lambda c: providers.delete_provider(c, providers.get(c, caller.organization_id, provider_id).id)
+        lambda c: providers.delete_provider(c, providers.get(c, caller.organization_id, provider_id))
     )
     ops.catalogs.forget(caller.organization_id)
 

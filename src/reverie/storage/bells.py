@@ -12,9 +12,9 @@ from sqlalchemy import Connection, bindparam, func, select
 
 from reverie.storage.dialect import dialect_of
 
-Bell: TypeAlias = Literal["line", "events", "cancel", "work", "workers"]
+Bell: TypeAlias = Literal["line", "events", "cancel", "work", "workers", "providers"]
 """A conversation's line moved; events of runs were stored; a run is to be cancelled; a kind of work is there; a
-process lives."""
+process lives; an organisation's providers changed."""
 Chore: TypeAlias = Literal["batches", "ingest", "schedules", "vectors"]
 """Names of `work`."""
 Heard: TypeAlias = Callable[[Bell, str], None]

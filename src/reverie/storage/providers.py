@@ -1,4 +1,7 @@
-"""Providers that organisations added over the API. Their keys are sealed before they come here."""
+"""Providers that organisations added over the API. Their keys are sealed before they come here.
+
+Other processes hear of each change.
+"""
 
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import IntegrityError
@@ -6,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from reverie.domain.errors import Conflict, NotFound
 from reverie.domain.ids import OrganizationId, ProviderId
 from reverie.domain.provider import Provider
+from reverie.storage import bells
 from reverie.storage.dialect import dialect_of
 from reverie.storage.rows import RowMap
 from reverie.storage.schema import providers
@@ -27,6 +31,7 @@ def insert_provider(c: Connection, provider: Provider) -> None:
                 f"a provider named {provider.name!r} exists already; change it, delete it, or use another name"
             ) from error
         raise
+    bells.ring(c, "providers", [provider.organization_id])
 
 
 def get(c: Connection, organization_id: OrganizationId, provider_id: ProviderId) -> Provider:
@@ -57,8 +62,10 @@ def count(c: Connection, organization_id: OrganizationId) -> int:
 def update_provider(c: Connection, before: Provider, after: Provider) -> None:
     """Store what differs."""
     _map.update(c, before, after)
+    bells.ring(c, "providers", [after.organization_id])
 
 
-def delete_provider(c: Connection, provider_id: ProviderId) -> None:
+def delete_provider(c: Connection, provider: Provider) -> None:
     """Remove a provider with its keys."""
-    _map.delete(c, provider_id)
+    _map.delete(c, provider.id)
+    bells.ring(c, "providers", [provider.organization_id])

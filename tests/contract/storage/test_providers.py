@@ -1,5 +1,6 @@
 """Whose providers are whose, on both databases, with the real catalogs."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -20,6 +21,7 @@ from reverie.models.catalog import Catalog
 from reverie.models.catalogs import Catalogs
 from reverie.operations import models, providers
 from reverie.operations.base import Operations
+from reverie.runs.bells import Bells
 from reverie.web.addresses import WebOptions
 from tests.support.provider import Provider, ServedModel
 
@@ -114,6 +116,59 @@ async def test_another_process_sees_a_fresh_provider_at_once_and_a_change_soon(
         clock.now = 7.0
         with pytest.raises(NotFound):
             await (await there.catalogs.of(ME.organization_id)).chat_model("mine/big")
+
+
+async def test_what_is_heard_to_stand_is_believed_for_a_while(ops: Operations, vendor: Provider) -> None:
+    clock = Clock()
+    async with serving(ops) as here, serving(ops, clock=clock, fresh_s=5.0) as there:
+        catalogs = there.catalogs
+        assert isinstance(catalogs, Catalogs)
+
+        async def serves() -> bool:
+            return (await catalogs.of(ME.organization_id)).own is not None and await handles(there, ME) == ["mine/big"]
+
+        made = await providers.create(here, ME, draft(vendor))
+        assert await serves()
+        await providers.delete(here, ME, made.id)  # of which no word comes through
+        for clock.now in (4.0, 8.0):
+            catalogs.hear()
+            assert await serves(), "it was heard to have stood at four"
+        clock.now = 13.0
+        assert not await serves(), "nothing was heard for five seconds"
+
+        made = await providers.create(here, ME, draft(vendor))
+        catalogs.hear()
+        catalogs.forget(ME.organization_id)
+        assert await serves(), "it was told at once"
+        await providers.delete(here, ME, made.id)
+        catalogs.forget(None)
+        assert not await serves()
+
+        made = await providers.create(here, ME, draft(vendor))
+        catalogs.forget(None)
+        assert await serves()
+        await providers.delete(here, ME, made.id)
+        clock.now = 74.0
+        catalogs.hear()
+        assert not await serves(), "whatever is heard, the database is looked at now and then"
+
+
+@pytest.mark.one_database("postgresql")  # on SQLite there are no others
+async def test_other_processes_hear_of_each_change(ops: Operations, vendor: Provider) -> None:
+    bells, heard = Bells(ops.database), asyncio.Queue[str | None]()
+    bells.on("providers", heard.put_nowait)
+    bells.start()
+    try:
+        async with serving(ops) as here, asyncio.timeout(20):
+            assert await heard.get() is None, "whatever was rung before"
+            made = await providers.create(here, ME, draft(vendor))
+            assert await heard.get() == ME.organization_id
+            await providers.update(here, ME, made.id, Credentials(api_key="other"))
+            assert await heard.get() == ME.organization_id
+            await providers.delete(here, ME, made.id)
+            assert await heard.get() == ME.organization_id
+    finally:
+        await bells.close()
 
 
 async def test_only_an_administrator_may_change_or_try_providers(ops: Operations, vendor: Provider) -> None:
