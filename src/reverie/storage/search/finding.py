@@ -141,7 +141,9 @@ def candidates(
     c: Connection, corpus: Corpus, reach: Reach, query: SearchQuery, by_words: Scores | None = None
 ) -> tuple[Scores, Scores]:
     """Scores by words and likenesses of meaning, by place, of what comes into question; best first."""
-    vector = query.vector if query.mode != "text" and backend_of(c).can_measure(c) else None
+    vector = query.vector if query.mode != "text" else None
+    if vector is not None and not backend_of(c).can_measure(c):
+        vector = None
     worded = by_words is None and (query.mode != "vector" or vector is None) and bool(words_of(query.text))
     sample = sample_in(c, corpus, reach) if worded else EMPTY
     terms = telling_words(query.text, sample)[:_MOST_TERMS] if worded else []

@@ -7,9 +7,20 @@ lists: a thousand rows cost more than what is in them.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Integer, Select, bindparam, literal_column, null, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Integer,
+    Select,
+    bindparam,
+    literal_column,
+    null,
+    select,
+    union_all,
+)
 
 from reverie.storage.search.backends import Backend, backend_of
 from reverie.storage.search.corpora import Breadth, Corpus, Reach
@@ -49,10 +60,9 @@ def ask(
     backend = backend_of(c)
     named = reach.holders is not None and len(reach.holders) <= _NAMED_HOLDERS
     place, names = ("holder", reach.holders or ()) if named else ("organization", (reach.organization_id,))
-    narrowing = (*reach.filters, *(() if named else corpus.bounds(reach)))
-    # With conditions of its own it is another statement each time.
-    build = _statement.__wrapped__ if narrowing else _statement
-    statement = build(backend, corpus, len(terms), reach.breadth if vector is not None else None, narrowing)
+    shape = _Shape(backend, corpus, len(terms), reach.breadth if vector is not None else None)
+    narrowed = bool(reach.filters) or not named
+    statement = _narrowed(shape, reach, named=named) if narrowed else _statement(shape)
     values: dict[str, Any] = {**backend.wanted(terms, place, names)} if terms else {}
     if vector is not None:
         values |= {**reach.place, "dimensions": len(vector), "vector": vector, "most": nearest}
@@ -65,18 +75,35 @@ def ask(
     return postings, near
 
 
+class _Shape(NamedTuple):
+    """What makes a statement another one."""
+
+    backend: Backend
+    corpus: Corpus
+    terms: int
+    breadth: Breadth | None
+    """Where signs are wanted; None: nowhere."""
+
+
 @cache
-def _statement(
-    backend: Backend,
-    corpus: Corpus,
-    terms: int,
-    breadth: Breadth | None,
-    narrowing: tuple[ColumnElement[bool], ...] = (),
-) -> Any:
-    """Built once: with SQLAlchemy that takes longer than the search; `breadth` is where signs are wanted."""
+def _statement(shape: _Shape) -> CompoundSelect[Any]:
+    """Built once: with SQLAlchemy that takes longer than the search."""
+    return _of(shape, (), ())
+
+
+def _narrowed(shape: _Shape, reach: Reach, *, named: bool) -> CompoundSelect[Any]:
+    """With conditions of its own, which make it another one each time."""
+    bounds = tuple(shape.corpus.bounds(reach))
+    return _of(shape, (*reach.filters, *(() if named else bounds)), (*bounds, *reach.filters) if reach.filters else ())
+
+
+def _of(
+    shape: _Shape, of_postings: Sequence[ColumnElement[bool]], of_signs: Sequence[ColumnElement[bool]]
+) -> CompoundSelect[Any]:
     # The signs first, because PostgreSQL takes the types of the columns from there.
-    parts = [] if breadth is None else [_signs(backend, corpus, breadth, narrowing)]
-    parts += [_posting(backend, corpus, number, narrowing) for number in range(terms)]
+    backend, corpus, terms, breadth = shape
+    parts = [] if breadth is None else [_signs(backend, corpus, breadth, of_signs)]
+    parts += [_posting(backend, corpus, number, of_postings) for number in range(terms)]
     return union_all(*parts)
 
 
