@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
-from tests.contract.models.conftest import KEY, Stage, only
+from tests.contract.models.conftest import KEY, SPEAKERS, Stage, only
 from tests.contract.models.samples import ADD, LOOK, ask, called, picture, read, results, returned, user
 from tests.support.provider import (
     Call,
@@ -54,6 +54,13 @@ from reverie.models.base import (
     ToolTurn,
     UserTurn,
 )
+from reverie.models.registry import KINDS, VERTEX
+
+
+def test_no_adapter_is_left_out() -> None:
+    tried = {speaker.adapter for speaker in SPEAKERS}
+    as_google = {VERTEX}  # it differs in where it is and who may in: `test_sign_in.py`
+    assert {kind.chat for kind in KINDS.values()} <= tried | as_google
 
 
 async def test_text_arrives_in_the_pieces_it_was_sent_in(stage: Stage) -> None:
