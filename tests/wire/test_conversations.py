@@ -114,6 +114,9 @@ def test_a_fork_goes_its_own_way(client: Letta, provider: Provider) -> None:
     list(client.conversations.messages.create(conversation.id, input="one"))
     fork = client.conversations.fork(conversation.id)
     assert fork.id != conversation.id
+    copied = client.conversations.messages.list(fork.id, order="asc").items
+    assert kinds(copied) == ["system_message", "user_message", "assistant_message"]
+    assert [message.id for message in copied] == fork.in_context_message_ids
     list(client.conversations.messages.create(fork.id, input="in the fork"))
     assert provider.requests[-1].shape == ["system", "user", "assistant", "user"]
     list(client.conversations.messages.create(conversation.id, input="in the first"))

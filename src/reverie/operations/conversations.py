@@ -226,8 +226,9 @@ async def fork(
             last_updated_by_id=caller.user_id,
         )
         conversations.insert_conversation(c, twin)
+        load_view(c, caller.organization_id, twin.id, now)  # its own prompt comes before what was said
         messages.append(c, [_copy(message, twin.id) for message in said if message.kind is not MessageKind.PROMPT])
-        load_view(c, caller.organization_id, twin.id, now)
+        load_view(c, caller.organization_id, twin.id, now)  # `up_to` may stand between a call and its result
         return _view(c, caller, twin.id)
 
     return await ops.database.write(write)
@@ -243,12 +244,19 @@ def _up_to(context: Sequence[Message], last: MessageId | None) -> Sequence[Messa
 
 
 async def cancel(ops: Operations, caller: Caller, conversation_id: ConversationId) -> list[RunId]:
-    """Stop what runs in the conversation, or waits for an approval; nothing running is fine."""
+    """Stop what runs in the conversation, or waits for an approval.
+
+    Raises:
+        Conflict: nothing is active.
+    """
     caller.require(Scope.WRITE)
     conversation = await retrieve(ops, caller, conversation_id)
-    return await ops.runs.call_off(
+    stopped = await ops.runs.call_off(
         caller.organization_id, conversation.conversation.agent_id, conversation_id=conversation_id
     )
+    if not stopped:
+        raise Conflict(f"No active runs to cancel for conversation {conversation_id!r}")
+    return stopped
 
 
 async def recompile(

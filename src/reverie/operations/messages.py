@@ -265,7 +265,7 @@ async def cancel(
     if not run_ids:
         stopped = await ops.runs.call_off(caller.organization_id, agent_id)
         if not stopped:
-            raise Conflict(f"no run of agent {agent_id!r} is active, so there is nothing to cancel")
+            raise Conflict(f"No active runs to cancel for agent {agent_id!r}")
         return dict.fromkeys(stopped, "cancelled")
     outcome: dict[str, str] = {}
     for run_id in run_ids:
