@@ -152,13 +152,12 @@ def test_cancelling_a_conversation_leaves_others_alone(client: Letta, provider: 
 def test_with_nothing_to_cancel_a_cancel_is_409(client: Letta) -> None:
     agent = bare_agent(client)
     conversation = client.conversations.create(agent_id=agent.id)
-    for cancel in (
-        lambda: client.agents.messages.cancel(agent.id),
-        lambda: client.conversations.cancel(conversation.id),
-        lambda: client.conversations.cancel("default", agent_id=agent.id),
-    ):
-        with pytest.raises(ConflictError, match="No active runs to cancel"):
-            cancel()
+    with pytest.raises(ConflictError, match="No active runs to cancel"):
+        client.agents.messages.cancel(agent.id)
+    with pytest.raises(ConflictError, match="No active runs to cancel"):
+        client.conversations.cancel(conversation.id)
+    with pytest.raises(ConflictError, match="No active runs to cancel"):
+        client.conversations.cancel("default", agent_id=agent.id)
 
 
 def test_the_second_of_two_messages_waits_for_the_first(client: Letta, provider: Provider) -> None:
