@@ -1,12 +1,14 @@
 """A request that is sent again under the same otid gets the run it had, and no second turn."""
 
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 from letta_client import APIStatusError, ConflictError, Letta
 from tests.support.provider import Provider
-from tests.support.replies import call, fail, hang, say
+from tests.support.replies import call, fail, hang, reply, say
 from tests.support.server import Server
 from tests.wire.samples import bare_agent, echo_source, kinds, new_agent
 
@@ -132,3 +134,44 @@ def test_a_repeat_is_known_after_a_restart(own_server: Server, provider: Provide
     )
     assert [(e.message_type, e.seq_id) for e in replayed] == [(e.message_type, e.seq_id) for e in background]
     assert len(provider.requests) == 2
+
+
+class LosesFirst(httpx.HTTPTransport):
+    """A line that breaks once the first request has reached the model; the answer is made while nobody listens."""
+
+    def __init__(self, server: Server, provider: Provider) -> None:
+        super().__init__()
+        self._server = server
+        self._provider = provider
+        self._lost = False
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if self._lost:
+            return super().handle_request(request)
+        self._lost = True
+        head = f"POST {request.url.raw_path.decode()} HTTP/1.1\r\n"
+        head += "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+        gate = self._provider.gate("lost")
+        with socket.create_connection(("127.0.0.1", self._server.port)) as line:
+            line.sendall(head.encode() + b"\r\n" + request.read())
+            gate.wait_reached()
+        gate.release()
+        raise httpx.ReadTimeout("the answer does not come", request=request)
+
+
+def test_what_an_sdk_sends_again_by_itself_is_no_second_message(
+    client: Letta, server: Server, provider: Provider
+) -> None:
+    agent = bare_agent(client)
+    provider.script(reply(provider.gate("lost"), say("one answer")))
+    with httpx.Client(transport=LosesFirst(server, provider)) as line:
+        patient = Letta(base_url=server.url, api_key="test", max_retries=1, http_client=line)
+        answer = patient.agents.messages.create(agent.id, input="go")
+    assert [message.content for message in answer.messages] == ["one answer"]  # type: ignore[union-attr]
+    history = client.agents.messages.list(agent.id, order="asc").items
+    assert kinds(history) == ["system_message", "user_message", "assistant_message"]
+    # The answer was taken, so the same words are another message: the first attempt of that one never came.
+    retried = {"x-stainless-retry-count": "1"}
+    client.agents.messages.create(agent.id, input="go", extra_headers=retried)
+    client.agents.messages.create(agent.id, input="go")
+    assert len(provider.requests) == 3

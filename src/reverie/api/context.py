@@ -17,6 +17,7 @@ from reverie.operations.base import Operations
 from reverie.web.addresses import WebOptions
 
 SDK_HEADER: Final = "x-stainless-package-version"
+RETRY_HEADER: Final = "x-stainless-retry-count"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,17 @@ class Call:
     options: ApiOptions
     is_sdk: bool
     """The caller is a present SDK, which names the relationships it wants."""
+    request: Request
     clock: Clock = utc_now
+
+    @property
+    def again(self) -> bool:
+        """Whether an SDK sends this request again by itself, because it had no answer, or one that says so."""
+        return self.request.headers.get(RETRY_HEADER, "0") != "0"
+
+    async def is_there(self) -> bool:
+        """Whether the client still waits for its answer."""
+        return not await self.request.is_disconnected()
 
     async def facts(self, *, embedders: bool = True) -> AgentFacts:
         """What the catalog knows of models, for answers that describe agents."""
@@ -66,6 +77,7 @@ async def _call_of(request: Request) -> Call:
         request.scope.get("state", {}).get("caller", LOCAL_CALLER),
         state.options,
         SDK_HEADER in request.headers,
+        request,
     )
 
 

@@ -63,17 +63,20 @@ def thread_of(conversation: str, agent_id: str | None = None) -> ConversationId:
     return ConversationId(check_id(conversation, "conv", "conversation_id"))
 
 
-async def send(ops: Operations, caller: Caller, conversation_id: ConversationId, request: Request) -> RunHandle:
+async def send(
+    ops: Operations, caller: Caller, conversation_id: ConversationId, request: Request, *, again: bool = False
+) -> RunHandle:
     """Accept a request. Its run goes on whoever reads its events.
 
-    A request whose inputs were sent before under the same otids gets the run that they were sent to.
+    A request whose inputs were sent before under the same otids gets the run that they were sent to; so does one
+    that the client sends `again` because it had no answer.
     """
     caller.require(Scope.WRITE)
     if not request.inputs:
         raise MalformedInput("messages", "at least one message is needed")
     if caller.run_id is not None:
         return await ops.runs.send_behind(caller.run_id, caller.organization_id, conversation_id, request)
-    return await ops.runs.send_once(caller.organization_id, conversation_id, request)
+    return await ops.runs.send_once(caller.organization_id, conversation_id, request, again=again)
 
 
 async def list_messages(

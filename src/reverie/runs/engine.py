@@ -30,6 +30,7 @@ from reverie.runs.live import LiveRuns
 from reverie.runs.mirrors import Mirrors
 from reverie.runs.repair import Mender
 from reverie.runs.scribe import Scribe
+from reverie.runs.untaken import Untaken
 from reverie.runs.withdrawal import withdraw
 from reverie.storage import agents, conversations, messages, runs
 
@@ -63,6 +64,8 @@ class RunHandle:
 
     run: Run
     _follow: Callable[[int], AsyncGenerator[tuple[int, Event], None]]
+    settle: Callable[[bool], None] = lambda taken: None
+    """To be told whether the client was there to take its answer; else the same request, sent again, gets it."""
 
     def events(self, after: int = 0) -> AsyncGenerator[tuple[int, Event], None]:
         """Numbered events above `after`, up to the last one."""
@@ -103,6 +106,7 @@ class RunEngine:
             alone=options.alone,
         )
         self._arrivals = Arrivals()
+        self._untaken: Untaken[RunHandle] = Untaken()
         self.lineage = Lineage(self._live.holder, options.max_depth)
         self._draining = False
 
@@ -208,14 +212,33 @@ class RunEngine:
         return self._handle_of(found.run)
 
     async def send_once(
-        self, organization_id: OrganizationId, conversation_id: ConversationId, request: Request
+        self,
+        organization_id: OrganizationId,
+        conversation_id: ConversationId,
+        request: Request,
+        *,
+        again: bool = False,
     ) -> RunHandle:
         """Accept a client's request, or return the run that it was before: the same otids and inputs, or approvals.
+
+        With `again` the client says that it had no answer to the same request; it may wait for the run of that.
 
         Raises:
             SentBefore: an otid is known, and what came with it is not what comes now.
             ReverieError: as `send`.
         """
+        handle, settle = await self._untaken.answer(
+            organization_id,
+            conversation_id,
+            request.inputs,
+            lambda: self._send_once(organization_id, conversation_id, request),
+            again=again,
+        )
+        return replace(handle, settle=settle)
+
+    async def _send_once(
+        self, organization_id: OrganizationId, conversation_id: ConversationId, request: Request
+    ) -> RunHandle:
         wish = Wish(
             organization_id=organization_id,
             conversation_id=conversation_id,

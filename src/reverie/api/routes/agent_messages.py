@@ -35,9 +35,13 @@ async def answer_turn(
     """Send a message and answer with the whole reply, or with a stream of it."""
     body.checked(streaming)
     request = await with_images(body.to_domain(background=body.background, tokens=body.stream_tokens), call.options)
-    handle = await messages.send(call.ops, call.caller, thread, request)
+    handle = await messages.send(call.ops, call.caller, thread, request, again=call.again)
     if not streaming:
-        return Json(await fold(handle.events(), body.view()))
+        try:
+            return Json(await fold(handle.events(), body.view()))
+        finally:
+            handle.settle(await call.is_there())
+    handle.settle(await call.is_there())
     reader = StreamView(
         view=body.view(),
         tokens=body.stream_tokens,
@@ -129,7 +133,8 @@ async def stream_message(agent_id: AgentPath, body: AgentMessages, call: Ask) ->
 async def send_message_async(agent_id: AgentPath, body: AsyncMessages, call: Ask) -> Json[RunState]:
     """Send a message and return its run at once; the run goes on by itself."""
     request = await with_images(body.to_domain(background=True, callback_url=body.callback_url), call.options)
-    handle = await messages.send(call.ops, call.caller, ConversationId(agent_id), request)
+    handle = await messages.send(call.ops, call.caller, ConversationId(agent_id), request, again=call.again)
+    handle.settle(await call.is_there())
     return Json(run_state(handle.run))
 
 

@@ -14,12 +14,16 @@ routes = Routes("chat")
 
 async def _answer(call: Call, agent_id: str, body: ChatRequest, *, stream: bool) -> Json[ChatCompletion] | ChatStream:
     request = await with_images(body.to_domain(), call.options)
-    handle = await messages.send(call.ops, call.caller, ConversationId(agent_id), request)
+    handle = await messages.send(call.ops, call.caller, ConversationId(agent_id), request, again=call.again)
     options = body.stream_options
     reader = ChatView(model=body.model or agent_id, usage=options is not None and options.include_usage)
     if stream:
+        handle.settle(await call.is_there())
         return ChatStream(handle.events(), handle.run, reader)
-    return Json(await fold_chat(handle.events(), handle.run, reader))
+    try:
+        return Json(await fold_chat(handle.events(), handle.run, reader))
+    finally:
+        handle.settle(await call.is_there())
 
 
 @routes.post("/v1/chat/completions", responses=FROM_MODELS)
