@@ -26,6 +26,7 @@ from reverie.domain.tool import Tool
 from reverie.domain.trace import ToolTime
 from reverie.loop.decide import executed
 from reverie.loop.draft import Gate
+from reverie.loop.handed import handed, store_edits, with_edits
 from reverie.loop.library import Library
 from reverie.loop.meaning import Meaning
 from reverie.loop.memory import TransactionMemory
@@ -161,7 +162,9 @@ class Toolbox:
             elif tool.enable_parallel_execution:
                 side_by_side.append((place, call, tool, arguments))
             else:
-                results[place] = _Settled(call, await self._timed(view, run, call, tool, arguments))
+                outcome = await self._timed(view, run, call, tool, arguments)
+                results[place] = _Settled(call, outcome)
+                view = with_edits(view, outcome)
         if side_by_side:
             async with asyncio.TaskGroup() as group:
                 tasks = [
@@ -190,7 +193,7 @@ class Toolbox:
         returns: list[ToolReturn] = []
         for item in prepared:
             if isinstance(item, _Settled):
-                outcome = item.outcome
+                outcome = store_edits(c, memory, item.call.name, item.outcome)
             else:
                 with self._clock(item.call):
                     outcome = _apply_one(c, memory, item)
@@ -242,6 +245,14 @@ class Toolbox:
             return prepared.outcome
         return await self._database.write(
             lambda c: _apply_one(c, TransactionMemory(c, view, run=None, now=now), prepared)
+        )
+
+    async def keep(self, view: View, tool: Tool, outcome: ToolOutcome, now: datetime) -> ToolOutcome:
+        """Store what a tool that was run by hand changed in its agent's memory."""
+        if not outcome.edits:
+            return outcome
+        return await self._database.write(
+            lambda c: store_edits(c, TransactionMemory(c, view, run=None, now=now), tool.name, outcome)
         )
 
     async def embed(self, view: View, text: str) -> Sequence[float] | None:
@@ -335,6 +346,7 @@ class Toolbox:
                     arguments=arguments,
                     environment=environment,
                     agent_id=agent.id,
+                    agent_state=handed(tool, view.details),
                     user_id=None if agent.created_by_id is None else UserId(agent.created_by_id),
                     run=run,
                     configured=view.details.sandbox_configured,

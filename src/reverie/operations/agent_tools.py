@@ -13,6 +13,7 @@ from reverie.domain.json import JsonObject
 from reverie.domain.paging import Page
 from reverie.domain.tool import Tool, ToolType
 from reverie.domain.tool_rule import RequiresApprovalToolRule
+from reverie.loop.handed import handed
 from reverie.loop.state import View, read_view
 from reverie.loop.toolbox import Toolbox
 from reverie.operations.attaching import change_agent
@@ -118,6 +119,9 @@ async def run_tool(ops: Operations, caller: Caller, agent_id: AgentId, tool_name
         return cut_whole(await _toolbox(ops).by_hand(view, own, arguments, now), tool.return_char_limit)
     if tool.is_builtin and tool.tool_type is not ToolType.BUILTIN:
         raise InvalidInput(f"tool {tool_name!r} talks to other agents and runs in turns only; send them messages")
+    state = handed(tool, view.details)
+    if state is not None:
+        caller.require(Scope.WRITE)
     environment = {name: ops.cipher.decrypt(sealed, agent.id) for name, sealed in agent.sealed_secrets.items()}
     environment[AGENT_ID] = agent.id
     outcome = await ops.executor.run(
@@ -126,11 +130,12 @@ async def run_tool(ops: Operations, caller: Caller, agent_id: AgentId, tool_name
             arguments=arguments,
             environment=environment,
             agent_id=agent.id,
+            agent_state=state,
             user_id=caller.user_id,
             scopes=frozenset(caller.scopes),
         )
     )
-    return cut_whole(outcome, tool.return_char_limit)
+    return cut_whole(await _toolbox(ops).keep(view, tool, outcome, now), tool.return_char_limit)
 
 
 def _toolbox(ops: Operations) -> Toolbox:

@@ -35,6 +35,17 @@ from reverie.domain.tool import Tool, ToolSpec, ToolType
 
 AGENT_ID: Final = "LETTA_AGENT_ID"
 """The variable that tells a tool which agent called it."""
+AGENT_STATE: Final = "agent_state"
+"""The parameter through which a tool is handed its agent; no model sees it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockEdit:
+    """A memory block that a tool changed in what it was handed."""
+
+    label: str
+    before: str
+    after: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +58,8 @@ class ToolOutcome:
     stderr: tuple[str, ...] = ()
     value: JsonValue = None
     """The raw return value, for rules that look at it."""
+    edits: tuple[BlockEdit, ...] = ()
+    """To be stored with the result."""
     admitted: bool = True
     """False: refused before it could run."""
 
@@ -298,6 +311,8 @@ class ToolRun:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Secrets of the agent, and `LETTA_AGENT_ID`."""
     agent_id: str | None = None
+    agent_state: JsonObject | None = field(default=None, repr=False)
+    """What it is handed of the agent; None: it does not ask."""
     user_id: UserId | None = None
     """Whom it acts for: the agent's owner, or who asked for the call."""
     scopes: frozenset[str] | None = None

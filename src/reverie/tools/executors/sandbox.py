@@ -174,6 +174,7 @@ class SandboxExecutor:
             "source": tool.source_code,
             "models": (tool.args_json_schema or {}).get("$defs") or {},
             "arguments": call.arguments,
+            "agent_state": call.agent_state,
             "environment": environment,
             "packages": [*([environment_folder] if environment_folder and is_python else []), worker.packages],
             "limits": limits,

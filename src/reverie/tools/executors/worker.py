@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from reverie.domain.content import TextPart
 from reverie.domain.json import JsonObject, JsonValue
-from reverie.tools.base import ToolOutcome
+from reverie.tools.base import BlockEdit, ToolOutcome
 from reverie.tools.executors.lives import Life, memory_of
 from reverie.tools.executors.pictures import shown_parts
 
@@ -133,6 +133,7 @@ def _read(answer: bytes, stdout: bytes, stderr: bytes, code: int | None) -> Tool
         if parsed["ok"] is True:
             value = parsed["value"]
             outcome = _outcome(ok=True, text=str(parsed["text"]), value=value, stdout=stdout, stderr=stderr)
+            outcome = replace(outcome, edits=tuple(_edit(*edit) for edit in parsed.get("edits", ())))
             parts = shown_parts(outcome.value)
             # Pictures are in the content already; no rule looks at one.
             return outcome if parts is None else replace(outcome, content=parts, value=None)
@@ -155,6 +156,10 @@ def _outcome(*, ok: bool, text: str, value: JsonValue, stdout: bytes, stderr: by
         stderr=_lines(stderr),
         value=_storable(value),
     )
+
+
+def _edit(label: str, before: str, after: str) -> BlockEdit:
+    return BlockEdit(label=_storable(str(label)), before=str(before), after=_storable(str(after)))
 
 
 def _lines(output: bytes) -> tuple[str, ...]:

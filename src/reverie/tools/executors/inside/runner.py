@@ -4,8 +4,8 @@ Python runs here; TypeScript in Deno, which this process starts beside `runner.t
 
 It waits for a request on its line to the server, until that side of the line ends:
 
-    {"name", "function", "source", "models", "arguments", "environment", "packages", "limits", "api",
-     "proxy", "deno"}
+    {"name", "function", "source", "models", "arguments", "agent_state", "environment", "packages",
+     "limits", "api", "proxy", "deno"}
 
 The answer, a line of JSON too, goes the other way, so what the tool prints never mixes with what it returns.
 """
@@ -130,6 +130,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     filename = f"{request['name']}.py"
     source = request["source"]
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    agent = None if request["agent_state"] is None else AgentState(request["agent_state"])
     module = types.ModuleType("tool")
     sys.modules["tool"] = module  # Pydantic and dataclasses look names up there
     try:
@@ -143,18 +144,19 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
             module.__dict__["client"] = Client(**request["api"])
         exec(compile(source, filename, "exec"), module.__dict__)
         function = module.__dict__[request["function"]]
-        value = function(**_bind(function, source, request["arguments"]))
+        value = function(**_bind(function, source, request["arguments"], agent))
         if inspect.iscoroutine(value):
             import asyncio  # costs 30 ms, and most tools are not async
 
             value = asyncio.run(value)
         value = plain(value)
+        edits = [] if agent is None else agent.memory.edits()
     except BaseException as error:  # noqa: BLE001 - whatever the tool raises is its result
         what = "".join(traceback.format_exception_only(error)).strip().rpartition("\n")[2]
         said = f"Error executing function {request['function']}: {what}"
         return {"ok": False, "error": said, "trace": _describe(error, filename)}
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return {"ok": True, "text": text, "value": value}
+    return {"ok": True, "text": text, "value": value, "edits": edits}
 
 
 def _answer_of_deno(request: dict[str, Any]) -> bytes:
@@ -224,13 +226,60 @@ def _connect(socket: str, key: str) -> Any:
     return Letta(base_url="http://localhost", api_key=key, http_client=http, max_retries=0)
 
 
+class AgentState(types.SimpleNamespace):
+    """The calling agent, as a tool is handed it. What the tool changes in `memory` is stored with its result."""
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        super().__init__(**state)
+        self.blocks = [types.SimpleNamespace(**block) for block in state["blocks"]]
+        self.tools = [types.SimpleNamespace(**tool) for tool in state["tools"]]
+        self.memory = Memory(self.blocks)
+
+
+class Memory:
+    """The agent's blocks. Source: what tools call on `agent_state.memory`, letta 0.16, observed 2026-11."""
+
+    def __init__(self, blocks: list[Any]) -> None:
+        self.blocks = blocks
+        self._before = {block.label: block.value for block in blocks}
+
+    def list_block_labels(self) -> list[str]:
+        return [block.label for block in self.blocks]
+
+    def get_blocks(self) -> list[Any]:
+        return self.blocks
+
+    def get_block(self, label: str) -> Any:
+        for block in self.blocks:
+            if block.label == label:
+                return block
+        raise KeyError(
+            f"there is no memory block {label!r}; there are: {', '.join(self.list_block_labels()) or 'none'}"
+        )
+
+    def set_block(self, block: Any) -> None:
+        self.get_block(block.label).value = block.value
+
+    def update_block_value(self, label: str, value: str) -> None:
+        self.get_block(label).value = value
+
+    def edits(self) -> list[tuple[str, str, str]]:
+        """Label, old value and new value of each block that was changed."""
+        for block in self.blocks:
+            if not isinstance(block.value, str):
+                raise TypeError(f"memory block {block.label!r} holds text, not {type(block.value).__name__}")
+        values = {block.label: block.value for block in self.blocks}
+        return [(label, old, values[label]) for label, old in self._before.items() if values.get(label, old) != old]
+
+
 def _unimported(source: str, schemas: dict[str, Any]) -> dict[str, Any]:
-    """Names that a function cut out of its file uses and cannot import: those of `typing`, and its argument models.
+    """Names that a function cut out of its file uses and cannot import: of `typing`, its argument models, its agent.
 
     Clients send such functions with their source alone; `schemas` describes the models.
     """
     # Those that it uses: whatever is touched here is a page that the call no longer shares with its zygote.
     names = {name: getattr(typing, name) for name in _WORD.findall(source) if name in _TYPING}
+    names["AgentState"] = AgentState
     used = [name for name in schemas if name in source]
     if used:
         models: dict[str, Any] = {}
@@ -269,7 +318,7 @@ def _type(schema: dict[str, Any], schemas: dict[str, Any], models: dict[str, Any
     return _JSON_TYPES.get(schema.get("type", ""), Any)
 
 
-def _bind(function: Any, source: str, arguments: dict[str, Any]) -> dict[str, Any]:
+def _bind(function: Any, source: str, arguments: dict[str, Any], agent: AgentState | None) -> dict[str, Any]:
     """Turn plain JSON into what the signature asks for, such as Pydantic models."""
     try:
         hints = typing.get_type_hints(function, include_extras=True)
@@ -281,11 +330,10 @@ def _bind(function: Any, source: str, arguments: dict[str, Any]) -> dict[str, An
             from pydantic import TypeAdapter  # costs 100 ms, and most tools take plain arguments
 
             bound[name] = TypeAdapter(hints[name]).validate_python(value)
-    # Injected by older servers; a tool that still names one gets nothing in it.
     if any(name in source for name in _INJECTED):
-        for name, parameter in inspect.signature(function).parameters.items():
-            if name in _INJECTED and name not in bound and parameter.default is parameter.empty:
-                bound[name] = None
+        for name in inspect.signature(function).parameters:
+            if name in _INJECTED:
+                bound[name] = agent if name == "agent_state" else None
     return bound
 
 
