@@ -5,6 +5,7 @@ the transaction that holds what it announces has committed.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeAlias
 
 from reverie.domain.ids import MessageId, RunId, StepId
@@ -21,6 +22,8 @@ class Delta:
     step_id: StepId
     message_id: MessageId
     otid: str
+    date: datetime | None = None
+    """When the message was begun; with the first piece only, of each call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

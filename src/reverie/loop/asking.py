@@ -234,5 +234,5 @@ class Asker:
             reasoning_origin=model.reasoning_origin,
             gate=lambda name, before: self._toolbox.gate(view, self._state.run, name, before),
             taken_call_ids=frozenset(call.id for message in view.context for call in calls_of(message.body)),
-            started_at=self._deps.clock(),
+            clock=self._deps.clock,
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
+from reverie.domain.clock import Clock
 from reverie.domain.content import ToolCall
 from reverie.domain.events import ReasoningDelta, TextDelta, ToolCallDelta
 from reverie.domain.ids import MessageId, RunId, StepId, make_id, make_otid
@@ -31,6 +32,7 @@ class _Piece:
 
     message_id: MessageId
     otid: str
+    begun_at: datetime
 
 
 @dataclass(slots=True)
@@ -88,11 +90,12 @@ class Draft:
         reasoning_origin: str,
         gate: Callable[[str, Sequence[str]], Gate],
         taken_call_ids: frozenset[str],
-        started_at: datetime,
+        clock: Clock,
     ) -> None:
         self.run_id = run_id
         self.step_id = step_id
-        self.started_at = started_at
+        self.started_at = clock()
+        self._clock = clock
         self.usage: UsageChunk | None = None
         self.finish: FinishChunk | None = None
         self._origin = reasoning_origin
@@ -138,19 +141,26 @@ class Draft:
         """Take a piece of text."""
         piece = self._pieces[-1] if self._pieces else None
         if not isinstance(piece, _Text):
-            piece = _Text(message_id=MessageId(make_id("message")), otid=self._next_otid())
+            piece = _Text(*self._begun())
             self._pieces.append(piece)
+        date = None if piece.text else piece.begun_at
         piece.text.append(chunk.text)
         return TextDelta(
-            run_id=self.run_id, step_id=self.step_id, message_id=piece.message_id, otid=piece.otid, text=chunk.text
+            run_id=self.run_id,
+            step_id=self.step_id,
+            message_id=piece.message_id,
+            otid=piece.otid,
+            date=date,
+            text=chunk.text,
         )
 
     def add_reasoning(self, chunk: ReasoningChunk) -> ReasoningDelta | None:
         """Take a piece of reasoning; None when it holds nothing to show."""
         piece = self._pieces[-1] if self._pieces else None
         if not isinstance(piece, _Reasoning) or _begins_another(piece, chunk):
-            piece = _Reasoning(message_id=MessageId(make_id("message")), otid=self._next_otid())
+            piece = _Reasoning(*self._begun())
             self._pieces.append(piece)
+        date = None if any(piece.text) else piece.begun_at
         piece.text.append(chunk.text)
         piece.signature = chunk.signature or piece.signature
         piece.redacted = chunk.redacted or piece.redacted
@@ -162,6 +172,7 @@ class Draft:
             step_id=self.step_id,
             message_id=piece.message_id,
             otid=piece.otid,
+            date=date,
             text=chunk.text,
             signature=chunk.signature,
         )
@@ -187,6 +198,7 @@ class Draft:
             step_id=self.step_id,
             message_id=message.message_id,
             otid=message.otid,
+            date=message.begun_at if first else None,
             tool_call_id=call.id,
             name=call.name if first else None,
             arguments=chunk.arguments,
@@ -215,6 +227,7 @@ class Draft:
                 step_id=self.step_id,
                 message_id=self._call_message(call.gated).message_id,
                 otid=self._call_message(call.gated).otid,
+                date=self._call_message(call.gated).begun_at,
                 tool_call_id=call.id,
                 name=call.name,
                 arguments=(settled(call.whole()) if call.gated else call.whole()).arguments,
@@ -257,11 +270,12 @@ class Draft:
 
     def _call_message(self, gated: bool) -> _Piece:
         if gated not in self._call_messages:
-            self._call_messages[gated] = _Piece(message_id=MessageId(make_id("message")), otid=self._next_otid())
+            self._call_messages[gated] = _Piece(*self._begun())
         return self._call_messages[gated]
 
-    def _next_otid(self) -> str:
-        return make_otid(len(self._pieces) + len(self._call_messages))
+    def _begun(self) -> tuple[MessageId, str, datetime]:
+        otid = make_otid(len(self._pieces) + len(self._call_messages))
+        return MessageId(make_id("message")), otid, self._clock()
 
     def _free_call_id(self, wanted: str | None) -> str:
         # Some servers number their calls anew in each reply; results are paired by id, so a

@@ -53,7 +53,13 @@ def _rest_of(message: Message, told: Mapping[str, str]) -> list[Event]:
     """All of a message, or what follows the pieces that were told."""
     if not told or message.run_id is None or message.step_id is None or message.otid is None:
         return [MessageSaved(message=message)]
-    of = Delta(run_id=message.run_id, step_id=message.step_id, message_id=message.id, otid=message.otid)
+    of = Delta(
+        run_id=message.run_id,
+        step_id=message.step_id,
+        message_id=message.id,
+        otid=message.otid,
+        date=message.created_at,
+    )
     rest = [*_rest_of_words(of, message.body, told.get(message.id, "")), *_rest_of_calls(of, message.body, told)]
     return [*rest, MessageSaved(message=message, streamed=True)]
 

@@ -250,7 +250,7 @@ class SseEncoder:
         key = event.tool_call_id if isinstance(event, ToolCallDelta) else event.message_id
         piece = self._pieces.get(key)
         if piece is None:
-            piece = self._pieces[key] = _Writing(date=self._clock(), message_type=_type_of(event))
+            piece = self._pieces[key] = _Writing(date=event.date or self._clock(), message_type=_type_of(event))
         if isinstance(event, ToolCallDelta):
             piece.name = piece.name or event.name
             fields = self._call_fields(piece, event)
