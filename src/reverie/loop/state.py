@@ -80,8 +80,8 @@ class TurnState:
     usage: Usage = field(default_factory=Usage)
     started_ns: int
     first_delta_ns: int | None = None
-    others_wait: bool | None = None
-    """Whether somebody waits for the conversation; None: nobody has looked since the run ended."""
+    others_wait: bool | None = True
+    """Whether somebody waits for the conversation, taken for granted until the run ends; None: those were told."""
 
 
 def load_view(c: Connection, organization_id: OrganizationId, conversation_id: ConversationId, now: datetime) -> View:

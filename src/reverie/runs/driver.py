@@ -13,7 +13,6 @@ from reverie.domain.events import RunEnded, RunFailure
 from reverie.domain.run import Run
 from reverie.domain.stop_reason import StopReason
 from reverie.loop.deps import LoopDeps
-from reverie.loop.state import TurnState
 from reverie.loop.turn import Turn, failure_of
 from reverie.runs.bells import Bells
 from reverie.runs.handover import Begun, put_back
@@ -21,7 +20,7 @@ from reverie.runs.left import LeftRun
 from reverie.runs.live import LiveRun, LiveRuns
 from reverie.runs.mirrors import Mirrors
 from reverie.runs.scribe import Scribe
-from reverie.storage import runs, waiting
+from reverie.storage import runs
 
 log = structlog.get_logger(__name__)
 
@@ -43,13 +42,16 @@ class Driver:
         mirrors: Mirrors,
         status_of: Callable[[ReverieError], int],
         scribe: Scribe,
+        hears: Callable[[], bool],
     ) -> None:
+        """`hears`: whether bells of other processes, and so its own, reach this one."""
         self._deps = deps
         self._live = live
         self._bells = bells
         self._mirrors = mirrors
         self._status_of = status_of
         self._scribe = scribe
+        self._hears = hears
         self._listeners: list[Listener] = []
 
     def tell(self, listener: Listener) -> None:
@@ -94,23 +96,11 @@ class Driver:
                 live.log.append(_broken_end(live.run))
             if stored is not None:
                 await stored
-            told = live.log.ended and live.run.id not in self._live.left
-            others_wait = told and await self._others_wait(turn.state)
             self._live.remove(live.run.id)
-            if told:
-                self.announce(turn.state.run, turn.state.view.agent, others_wait=others_wait)
-
-    async def _others_wait(self, state: TurnState) -> bool:
-        """Whether somebody waits for the conversation of a run that has ended; other processes hear of it."""
-        if state.others_wait is not None:
-            return state.others_wait
-        try:
-            waits = await self._deps.database.read(lambda c: waiting.first(c, state.run.conversation_id)) is not None
-        except DatabaseUnavailable:
-            return True
-        if waits:
-            self._bells.ring_elsewhere("line", state.run.conversation_id)
-        return waits
+            if live.log.ended and live.run.id not in self._live.left:
+                others_wait = turn.state.others_wait
+                rings = not self._hears() if others_wait is None else others_wait
+                self.announce(turn.state.run, turn.state.view.agent, others_wait=rings)
 
     async def _to_its_end(self, turn: Turn, live: LiveRun) -> None:
         assert live.turn is not None

@@ -92,7 +92,7 @@ class RunEngine:
         )
         self._mirrors = Mirrors(deps.database, self.bells)
         scribe = Scribe(deps.database, self.worker_id, alone=options.alone)
-        self._driver = Driver(deps, self._live, self.bells, self._mirrors, status_of, scribe)
+        self._driver = Driver(deps, self._live, self.bells, self._mirrors, status_of, scribe, lambda: self._lease.hears)
         self._line = Line(deps.database, self.bells, self._lease, self._live.left, self._acceptor)
         self._dispatcher = Dispatcher(
             deps,

@@ -1,6 +1,8 @@
 """What travels together to the database, and what must not."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
@@ -19,7 +21,9 @@ from reverie.loop.state import TurnState, new_message
 from reverie.operations import agents
 from reverie.operations.base import Operations
 from reverie.runs.acceptance import Acceptor, Waits, Wish, begin
-from reverie.storage import endings, messages, runs, waiting
+from reverie.runs.bells import Bells
+from reverie.storage import bells, endings, messages, runs
+from reverie.storage.database import Database
 from reverie.storage.together import aside
 
 LONG_S = 20
@@ -28,6 +32,17 @@ BLOCKED = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_da
 
 def acceptor() -> Acceptor:
     return Acceptor(worker_id="worker-here", now=datetime.now(UTC), when_busy="enqueue")
+
+
+@asynccontextmanager
+async def listening(database: Database) -> AsyncIterator["asyncio.Queue[str | None]"]:
+    """The bells of lines that are rung from now on."""
+    ears, heard = Bells(database), asyncio.Queue[str | None]()
+    ears.on("line", heard.put_nowait)
+    ears.start()
+    assert await heard.get() is None
+    yield heard
+    await ears.close()
 
 
 @pytest.fixture
@@ -147,16 +162,14 @@ async def test_the_end_of_a_run_sees_who_was_just_about_to_wait(ops: Operations,
         runs.end_run(c, turn.run, stop_reason=reason, usage=Usage(), now=now, ttft_ns=None, total_duration_ns=None)
         endings.leave(c, turn.run, now=now, duration_ms=1, stop_reason=reason)
 
-    async def end_and_look() -> str | None:
-        await ops.database.write(end)
-        return await ops.database.read(lambda c: waiting.first(c, wish.conversation_id))
-
-    async with asyncio.timeout(LONG_S):
+    async with asyncio.timeout(LONG_S), listening(ops.database) as heard:
         comes = asyncio.create_task(ops.database.write(come))
         await stands_there.wait()
-        ends = asyncio.create_task(end_and_look())
+        ends = asyncio.create_task(ops.database.write(end))
         while not ends.done() and not await ops.database.read(lambda c: c.execute(BLOCKED).scalar_one()):  # noqa: ASYNC110 (only the database has it)
             await asyncio.sleep(0.01)
         goes_on.set()
         assert isinstance(await comes, Waits)
-        assert await ends, "nobody would ever tell who waits that the conversation is free"
+        await ends
+        await ops.database.write(lambda c: bells.ring(c, "line", ["nothing more"]))
+        assert await heard.get() == wish.conversation_id, "nobody would ever tell who waits that it is free"
