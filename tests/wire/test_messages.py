@@ -4,7 +4,7 @@ import base64
 from typing import Any
 
 import pytest
-from letta_client import APIStatusError, Letta, NotFoundError, UnprocessableEntityError
+from letta_client import APIStatusError, BadRequestError, Letta, NotFoundError, UnprocessableEntityError
 from tests.conftest import MODEL
 from tests.support.provider import Provider
 from tests.support.replies import Usage, call, redacted, reply, say, think
@@ -301,6 +301,18 @@ def test_a_malformed_message_is_422_and_leaves_nothing_behind(
     assert refused.value.body["detail"]  # type: ignore[index]
     assert provider.requests == []
     assert "user_message" not in kinds(client.agents.messages.list(agent.id))
+
+
+@pytest.mark.parametrize(
+    "body", [{"input": ""}, {"messages": [{"role": "user", "content": [{"type": "text", "text": ""}]}]}]
+)
+def test_a_message_that_says_nothing_is_refused(client: Letta, provider: Provider, body: dict[str, Any]) -> None:
+    agent = bare_agent(client)
+    for path in ("", "/stream", "/async"):
+        with pytest.raises(BadRequestError, match="Message content is empty"):
+            client.post(f"/v1/agents/{agent.id}/messages{path}", body=body, cast_to=object)
+    assert provider.requests == []
+    assert kinds(client.agents.messages.list(agent.id)) == ["system_message"]
 
 
 def test_an_image_that_is_no_image_is_refused(client: Letta, provider: Provider) -> None:

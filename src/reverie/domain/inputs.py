@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from reverie.domain.content import Part, ToolReturn
+from reverie.domain.content import Part, TextPart, ToolReturn
 from reverie.domain.json import JsonObject
 from reverie.domain.message import Decision
 from reverie.domain.tool import ToolSpec
@@ -19,6 +19,11 @@ class SayInput:
     name: str | None = None
     sender_id: str | None = None
     group_id: str | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is said: there are neither words nor anything else."""
+        return all(isinstance(part, TextPart) and not part.text for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

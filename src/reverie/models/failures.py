@@ -83,6 +83,11 @@ _REFUSED: Final = re.compile(
     r"|violat\w+ (?:our|the) (?:usage )?polic",
     re.IGNORECASE,
 )
+_NO_TOOLS: Final = re.compile(
+    r"does not support (?:tools|tool (?:use|calling)|function calling)"  # Ollama, Groq
+    r"|requires --enable-auto-tool-choice|tools param requires --jinja|support tool use",  # vLLM, llama.cpp, OpenRouter
+    re.IGNORECASE,
+)
 _NOT_SERVED: Final = re.compile(
     r"model_not_found|model.{0,80}(?:not found|does not exist|is not supported|not exist)"
     r"|unknown model|no such model|invalid model|no endpoints found|model identifier is invalid",
@@ -261,6 +266,8 @@ def _classify(  # noqa: C901 - one arm for each kind of failure
         return ModelRateLimited(f"{said}{asks}; send less, or try again later", retry_after_s=wait)
     if status in (0, 400, 403, 422) and _REFUSED.search(raw):
         return ModelRefused(f"{said}; it refuses the content")
+    if _NO_TOOLS.search(raw):
+        return ModelRefused(f"{said}; choose a model that can call tools, or take the agent's tools away")
     if status in (401, 403):
         return ModelAuthFailed(f"{said}; check the provider's API key and what it may use")
     if status == 404 or (status in (0, 400, 422) and _NOT_SERVED.search(raw)):

@@ -20,7 +20,7 @@ from reverie.domain.ids import (
     check_id,
     is_id,
 )
-from reverie.domain.inputs import Request
+from reverie.domain.inputs import Request, SayInput
 from reverie.domain.message import (
     AssistantBody,
     Body,
@@ -74,6 +74,8 @@ async def send(
     caller.require(Scope.WRITE)
     if not request.inputs:
         raise MalformedInput("messages", "at least one message is needed")
+    if any(isinstance(item, SayInput) and item.is_empty for item in request.inputs):
+        raise InvalidInput("Message content is empty or invalid; say something, or leave the message out")
     if caller.run_id is not None:
         return await ops.runs.send_behind(caller.run_id, caller.organization_id, conversation_id, request)
     return await ops.runs.send_once(caller.organization_id, conversation_id, request, again=again)

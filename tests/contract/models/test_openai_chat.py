@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import orjson
@@ -17,6 +17,7 @@ from reverie.models.adapters.openai_chat.endpoint import OpenAIChat
 from reverie.models.adapters.openai_chat.quirks import quirks_of
 from reverie.models.adapters.openai_chat.reply import ChatReader
 from reverie.models.adapters.openai_chat.request import to_chat
+from reverie.models.adapters.openai_chat.written_calls import WrittenCalls
 from reverie.models.base import (
     AssistantTurn,
     CallChunk,
@@ -119,6 +120,52 @@ def test_text_that_only_begins_like_a_tag_is_text() -> None:
     chunks = feed(delta(content="<"), delta(content="3 you"), STOP)
     assert "".join(chunk.text for chunk in chunks if isinstance(chunk, TextChunk)) == "<3 you"
     assert feed(delta(content="<thi"), STOP)[0] == TextChunk(text="<thi")
+
+
+WRITTEN: Final = '{"name": "add", "arguments": {"a": 1}}'
+
+
+def told(*pieces: str) -> tuple[str, list[tuple[str | None, str, str]]]:
+    """Words and calls of a reply that comes in pieces."""
+    reader = ChatReader(SOURCE, written=WrittenCalls({"add"}))
+    chunks = [chunk for text in pieces for chunk in reader.feed(delta(content=text))]
+    chunks += [*reader.feed(STOP), *reader.end()]
+    made = calls(chunks)
+    assert chunks[-1] == FinishChunk(reason="tool_calls" if made else "stop")
+    return "".join(chunk.text for chunk in chunks if isinstance(chunk, TextChunk)), made
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize(
+    ("written", "words", "count"),
+    [
+        (f"<tool_call>\n{WRITTEN}\n</tool_call>", "", 1),
+        (f"Let me see.\n<tool_call>{WRITTEN}</tool_call>\n<tool_call>\n{WRITTEN}</tool_call>", "Let me see.\n", 2),
+        (f"\n\n<tool_call>{WRITTEN}\n", "", 1),
+        (WRITTEN.replace("arguments", "parameters"), "", 1),
+        (f"<think>so</think><tool_call>{WRITTEN}</tool_call>", "", 1),
+    ],
+)
+def test_calls_among_the_words_are_calls(written: str, words: str, count: int, size: int) -> None:
+    pieces = [written[i : i + size] for i in range(0, len(written), size)]
+    assert told(*pieces) == (words, [(None, "add", '{"a":1}')] * count)
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+@pytest.mark.parametrize(
+    "written",
+    [
+        WRITTEN.replace("add", "other"),
+        f"<tool_call>{WRITTEN.replace('add', 'other')}</tool_call>",
+        "<tool_call> is a tag, <tool",
+        "<tool_call>{broken</tool_call> and on",
+        '{"name": "Ada", "born": 1815}',
+        f"It is {WRITTEN}",
+        "{1, 2} is a set\n",
+    ],
+)
+def test_words_that_only_look_like_calls_are_words(written: str, size: int) -> None:
+    assert told(*(written[i : i + size] for i in range(0, len(written), size))) == (written, [])
 
 
 def test_content_in_blocks_is_read() -> None:

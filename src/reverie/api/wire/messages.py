@@ -61,7 +61,7 @@ class SendMessages(Body):
     def _says_something(self) -> "SendMessages":
         if self.input is not None and self.messages is not None:
             raise ValueError("'input' and 'messages' say the same thing; send one of them")
-        if not self.messages and not self.input:
+        if not self.messages and self.input is None:
             raise ValueError("messages must not be empty; send 'messages', or 'input' with the user's words")
         return self
 

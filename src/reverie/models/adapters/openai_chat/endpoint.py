@@ -15,7 +15,8 @@ from reverie.domain.provider import ModelInfo
 from reverie.models.adapters.openai_chat.quirks import quirks_of
 from reverie.models.adapters.openai_chat.reply import ChatReader
 from reverie.models.adapters.openai_chat.request import to_chat
-from reverie.models.adapters.translate import ToolNames
+from reverie.models.adapters.openai_chat.written_calls import WrittenCalls
+from reverie.models.adapters.translate import ToolNames, wire_name
 from reverie.models.base import Chunk, ModelOptions, Prompt, ProviderOptions
 from reverie.models.exchange import note
 from reverie.models.failures import Source, bad_reply, failure_of_response, failure_of_transport
@@ -82,7 +83,7 @@ class OpenAIChatModel:
         """Send `prompt` once and yield the reply as it comes."""
         endpoint = self.endpoint
         source = Source.of(endpoint.provider, self.info.name)
-        reader = ChatReader(source, ToolNames.of(prompt))
+        reader = ChatReader(source, ToolNames.of(prompt), self._written_calls(prompt))
         began = False
         sent = orjson.dumps(self.preview(prompt))
         note(sent)
@@ -116,6 +117,11 @@ class OpenAIChatModel:
         if not reader.done:
             for chunk in reader.end():
                 yield chunk
+
+    def _written_calls(self, prompt: Prompt) -> WrittenCalls | None:
+        if not prompt.tools or quirks_of(self.endpoint.provider).reads_calls:
+            return None
+        return WrittenCalls(frozenset(wire_name(tool.name) for tool in prompt.tools))
 
 
 def _json(source: Source, data: bytes) -> JsonValue:

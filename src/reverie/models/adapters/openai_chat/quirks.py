@@ -30,11 +30,13 @@ class ChatQuirks:
     strict: bool = False
     """`strict` on tools is known."""
     parallel_tool_calls: bool = True
+    reads_calls: bool = True
+    """What a model writes as a call comes as one; servers of one's own leave some among the words."""
     required_word: str = "required"
     """The tool choice that forces some tool."""
 
 
-_LOCAL: Final = ChatQuirks(system_anywhere=False)
+_LOCAL: Final = ChatQuirks(system_anywhere=False, reads_calls=False)
 _OPENAI: Final = ChatQuirks(
     openai_fields=True, strict=True, efforts=("none", "minimal", "low", "medium", "high", "xhigh")
 )
@@ -66,7 +68,7 @@ QUIRKS: Final[Mapping[str, ChatQuirks]] = {
     "llamacpp": _LOCAL,
     "hugging-face": _LOCAL,
 }
-_UNKNOWN: Final = ChatQuirks()
+_UNKNOWN: Final = ChatQuirks(reads_calls=False)
 
 
 def quirks_of(provider: ProviderOptions) -> ChatQuirks:

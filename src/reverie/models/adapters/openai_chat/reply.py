@@ -7,6 +7,7 @@ from typing import Final, Literal
 import orjson
 
 from reverie.domain.json import JsonObject, JsonValue
+from reverie.models.adapters.openai_chat.written_calls import WrittenCall, WrittenCalls
 from reverie.models.adapters.translate import ToolNames
 from reverie.models.base import CallChunk, Chunk, FinishChunk, ReasoningChunk, TextChunk, UsageChunk
 from reverie.models.failures import Source, bad_reply, cut_stream, failure_in_stream
@@ -34,6 +35,8 @@ class ChatReader:
 
     source: Source
     names: ToolNames = field(default_factory=lambda: ToolNames({}))
+    written: WrittenCalls | None = None
+    """Finds calls among words; None: the server does."""
     finish: FinishReason | None = None
     done: bool = False
     """The end mark came."""
@@ -69,7 +72,7 @@ class ChatReader:
         usage = event.get("usage") or (event.get("x_groq") or {}).get("usage")
         if usage:
             chunks.append(usage_of(usage))
-        return chunks
+        return self._parted(chunks)
 
     def end(self) -> list[Chunk]:
         """The last chunks.
@@ -83,11 +86,32 @@ class ChatReader:
         if self._held:
             chunks.append(TextChunk(text=self._held) if self._think == "maybe" else ReasoningChunk(text=self._held))
             self._held = ""
+        chunks = self._parted(chunks)
+        if self.written is not None:
+            chunks += map(self._chunk_of, self.written.end())
         reason: FinishReason = self.finish or "stop"
         if reason == "stop" and self._calls:
             reason = "tool_calls"
         chunks.append(FinishChunk(reason=reason))
         return chunks
+
+    def _parted(self, chunks: list[Chunk]) -> list[Chunk]:
+        """`chunks` with the calls among their words taken out."""
+        if self.written is None:
+            return chunks
+        parted: list[Chunk] = []
+        for chunk in chunks:
+            if isinstance(chunk, TextChunk):
+                parted += map(self._chunk_of, self.written.feed(chunk.text))
+            else:
+                parted.append(chunk)
+        return parted
+
+    def _chunk_of(self, item: str | WrittenCall) -> Chunk:
+        if isinstance(item, str):
+            return TextChunk(text=item)
+        self._calls += 1
+        return CallChunk(index=self._calls - 1, name=self.names.own_name(item.name), arguments=item.arguments)
 
     def _finished(self, reason: str, choice: JsonObject) -> None:
         if reason == "error":
