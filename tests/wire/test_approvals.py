@@ -139,6 +139,9 @@ def test_an_answer_to_another_call_is_refused_and_the_call_still_waits(client: L
         client.agents.messages.create(agent.id, messages=_answer("other"))
     assert refused.value.status_code in (400, 409, 422)
     assert "Invalid tool call IDs" in str(refused.value.body)  # Letta Code looks for these words
+    other_request: Any = [{"type": "approval", "approve": True, "approval_request_id": f"message-{uuid4()}"}]
+    with pytest.raises(APIStatusError, match="Invalid tool call IDs"):
+        client.agents.messages.create(agent.id, messages=other_request)
     assert client.agents.messages.create(agent.id, messages=_answer("c1")).stop_reason.stop_reason == "end_turn"
 
 

@@ -28,6 +28,19 @@ def test_the_first_call_is_the_one_that_must_run_first(client: Letta, provider: 
     assert set(second.tools) == set(NAMES)
 
 
+def test_a_model_that_cannot_be_forced_is_told_once_and_then_has_its_way(client: Letta, provider: Provider) -> None:
+    first, second, _ = NAMES
+    child = {"type": "constrain_child_tools", "tool_name": first, "children": [second]}
+    agent = _agent(client, {"type": "run_first", "tool_name": first}, child)
+    provider.script(say("No."), call(first, text="a"), say("No."), say("Never."))
+    answer = client.agents.messages.create(agent.id, input="go")
+    assert kinds(answer.messages) == ["assistant_message", "tool_call_message", "tool_return_message"] + [
+        "assistant_message"
+    ] * 2
+    assert answer.stop_reason.stop_reason == "end_turn"
+    assert [request.shape[-1] for request in provider.requests] == ["user", "system", "tool:echo: a", "system"]
+
+
 def test_a_terminal_tool_ends_the_turn(client: Letta, provider: Provider) -> None:
     agent = _agent(client, {"type": "exit_loop", "tool_name": "first_step"})
     provider.script(call("first_step", text="a"))

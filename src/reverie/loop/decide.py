@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from reverie.context.pairing import OpenCalls, open_calls
 from reverie.context.transcript import SPEAKING_TOOL
@@ -15,10 +15,14 @@ from reverie.domain.message import (
     Message,
     ReasoningBody,
     SummaryBody,
+    SystemBody,
     ToolReturnBody,
+    text_of,
 )
 from reverie.domain.stop_reason import StopReason
 from reverie.tools.rules import Executed, allowed_tools, is_terminal, missing_before_exit
+
+_GO_ON: Final = "[Note from the system: the turn is not over; a rule asks you to go on with a tool call.]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,4 +136,11 @@ def _after_words(
     if allowed.missing_before_exit:
         names = ", ".join(allowed.missing_before_exit)
         return Nudge(f"[Note from the system: before this turn may end you must call: {names}. Call it now.]")
-    return Nudge("[Note from the system: the turn is not over; a rule asks you to go on with a tool call.]")
+    # Only models whose provider does not force calls get here: one that has been told is not told for ever.
+    return End(StopReason.END_TURN) if _was_just_told(context, _GO_ON) else Nudge(_GO_ON)
+
+
+def _was_just_told(context: Sequence[Message], text: str) -> bool:
+    passed = AssistantBody | ReasoningBody | SummaryBody | EventBody
+    last = next((item.body for item in reversed(context) if not isinstance(item.body, passed)), None)
+    return isinstance(last, SystemBody) and text_of(last) == text

@@ -312,16 +312,17 @@ def said(view: View, run: Run | None, word: SayInput, now: datetime) -> Message:
 
 def _approval(view: View, run: Run, waiting: pairing.OpenCalls, answer: ApprovalInput, now: datetime) -> Message:
     undecided = {call.id for call in waiting.undecided}
-    decisions = answer.decisions
-    if answer.approve_all is not None and not decisions and not answer.returns:
-        decisions = tuple(
-            Decision(tool_call_id=call_id, approve=answer.approve_all, reason=answer.reason)
-            for call_id in sorted(undecided)
-        )
-    request_id = waiting.request.id if waiting.request is not None else None
-    if len(undecided) == 1 and [item.tool_call_id for item in decisions] == [request_id]:
-        # Older programs name the request where its only call is meant.
-        decisions = (replace(decisions[0], tool_call_id=next(iter(undecided))),)
+    request_id = waiting.request.id if waiting.request is not None else ""
+    given = answer.decisions
+    if answer.approve_all is not None and not given and not answer.returns:
+        named_id = answer.request_id or request_id
+        given = (Decision(tool_call_id=named_id, approve=answer.approve_all, reason=answer.reason),)
+    # Older programs name the request, and mean all its calls.
+    decisions = tuple(
+        replace(item, tool_call_id=call_id)
+        for item in given
+        for call_id in (sorted(undecided) if item.tool_call_id == request_id else [item.tool_call_id])
+    )
     named = [item.tool_call_id for item in decisions] + [item.tool_call_id for item in answer.returns]
     if unknown := [call_id for call_id in named if call_id not in undecided]:
         raise InvalidInput(
