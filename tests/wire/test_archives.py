@@ -68,11 +68,14 @@ def test_an_attached_archive_is_searched_by_the_agent(client: Letta) -> None:
         "The key is under the mat."
     ]
     client.agents.archives.detach(archive.id, agent_id=agent.id)
+    client.agents.archives.detach(archive.id, agent_id=agent.id)  # nothing happens
     assert list(client.archives.list(agent_id=agent.id)) == []
     assert client.agents.passages.search(agent.id, query="where is the key").count == 0
     assert client.archives.retrieve(archive.id).id == archive.id
     with pytest.raises(NotFoundError):
         client.agents.archives.attach(NOWHERE, agent_id=agent.id)
+    with pytest.raises(NotFoundError):
+        client.agents.archives.detach(NOWHERE, agent_id=agent.id)
 
 
 def test_an_agents_own_passages_are_kept_listed_searched_and_deleted(client: Letta) -> None:

@@ -85,7 +85,7 @@ def test_lists_are_newest_first_and_page_without_gaps(client: Letta, provider: P
     def texts(page: Any) -> list[str]:
         return [item.content for item in page if item.message_type in ("user_message", "assistant_message")]
 
-    whole = client.agents.messages.list(agent.id).items
+    whole = client.agents.messages.list(agent.id, limit=10_000).items
     assert texts(whole) == spoken[::-1]
     assert texts(client.agents.messages.list(agent.id, order="asc")) == spoken
     ids = [item.id for item in whole]

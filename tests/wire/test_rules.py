@@ -34,9 +34,10 @@ def test_a_model_that_cannot_be_forced_is_told_once_and_then_has_its_way(client:
     agent = _agent(client, {"type": "run_first", "tool_name": first}, child)
     provider.script(say("No."), call(first, text="a"), say("No."), say("Never."))
     answer = client.agents.messages.create(agent.id, input="go")
-    assert kinds(answer.messages) == ["assistant_message", "tool_call_message", "tool_return_message"] + [
-        "assistant_message"
-    ] * 2
+    assert (
+        kinds(answer.messages)
+        == ["assistant_message", "tool_call_message", "tool_return_message"] + ["assistant_message"] * 2
+    )
     assert answer.stop_reason.stop_reason == "end_turn"
     assert [request.shape[-1] for request in provider.requests] == ["user", "system", "tool:echo: a", "system"]
 

@@ -271,12 +271,13 @@ def test_every_field_of_a_tool_comes_back(client: Letta) -> None:
 
 def test_a_second_tool_of_the_same_name_is_409_and_upsert_replaces_it(client: Letta) -> None:
     name = _name("twice")
-    first = client.tools.create(source_code=echo_source(name))
+    first = client.tools.create(source_code=echo_source(name), return_char_limit=7, default_requires_approval=True)
     with pytest.raises(ConflictError) as refused:
         client.tools.create(source_code=echo_source(name))
     assert name in str(refused.value.body)
     second = client.tools.upsert(source_code=f'def {name}(n: int) -> int:\n    """Other."""\n    return n', tags=["x"])
     assert (second.id, second.description, second.tags) == (first.id, "Other.", ["x"])
+    assert (second.return_char_limit, second.default_requires_approval) == (7, True)  # nobody spoke of them
     assert list(_parameters(second)["properties"]) == ["n"]
     fresh = client.tools.upsert(source_code=echo_source(_name("fresh")))
     assert fresh.id != first.id

@@ -141,8 +141,8 @@ ConversationPath: TypeAlias = Annotated[str, Path(pattern=rf"^(default|(conv|age
 AgentQuery: TypeAlias = Annotated[str | None, Query(pattern=rf"^agent-{_UUID}$")]
 IdentityQuery: TypeAlias = Annotated[str | None, Query(pattern=rf"^identity-{_UUID}$")]
 
-LimitQuery: TypeAlias = Annotated[int | None, Query(ge=1, le=1000)]
-CountQuery: TypeAlias = Annotated[int, Query(ge=1, le=1000)]
+LimitQuery: TypeAlias = Annotated[int | None, Query(ge=1, le=10_000)]
+CountQuery: TypeAlias = Annotated[int, Query(ge=1, le=10_000)]
 OffsetQuery: TypeAlias = Annotated[int, Query(ge=0, le=1_000_000_000)]
 """For the few lists of the API that are paged by number."""
 CursorQuery: TypeAlias = Annotated[str | None, Query(min_length=1, max_length=200)]

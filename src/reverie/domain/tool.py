@@ -121,6 +121,8 @@ class ToolDraft:
     pip_requirements: tuple[PipRequirement, ...] = ()
     npm_requirements: tuple[PipRequirement, ...] = ()
     metadata: JsonObject = field(default_factory=dict)
+    unsaid: frozenset[str] = frozenset()
+    """Settings that nobody gave: where the draft takes an older tool's place they stay as that one has them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

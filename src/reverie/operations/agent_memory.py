@@ -84,4 +84,4 @@ async def attach_archive(ops: Operations, caller: Caller, agent_id: AgentId, arc
 
 async def detach_archive(ops: Operations, caller: Caller, agent_id: AgentId, archive_id: ArchiveId) -> None:
     """Take an archive away from the agent; the archive stays."""
-    await change_agent(ops, caller, agent_id, lambda c, agent: archives.detach(c, agent.id, archive_id))
+    await change_agent(ops, caller, agent_id, lambda c, agent: archives.detach(c, agent, archive_id))

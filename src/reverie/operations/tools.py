@@ -46,7 +46,7 @@ async def create(ops: Operations, caller: Caller, draft: ToolDraft) -> Tool:
 
 
 async def upsert(ops: Operations, caller: Caller, draft: ToolDraft) -> Tool:
-    """Make a custom tool, or put the draft in the place of the one that has its name.
+    """Make a custom tool, or put the draft in the place of the one that has its name, whose settings it takes over.
 
     Raises:
         InvalidInput: no schema can be made of it.
@@ -69,6 +69,7 @@ async def upsert(ops: Operations, caller: Caller, draft: ToolDraft) -> Tool:
             project_id=before.project_id,
             created_at=before.created_at,
             created_by_id=before.created_by_id,
+            **{name: getattr(before, name) for name in draft.unsaid},
         )
         tools.update_tool(c, before, after)
         return after

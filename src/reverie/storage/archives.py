@@ -108,17 +108,17 @@ def attach(c: Connection, agent_id: AgentId, archive_id: ArchiveId, *, is_owner:
     c.execute(statement.values(agent_id=agent_id, archive_id=archive_id, is_owner=is_owner).on_conflict_do_nothing())
 
 
-def detach(c: Connection, agent_id: AgentId, archive_id: str) -> None:
-    """Take an archive away from the agent; the archive itself stays.
+def detach(c: Connection, agent: Agent, archive_id: ArchiveId) -> None:
+    """Take an archive away from the agent; one that is not attached is none.
 
     Raises:
-        NotFound: it is not attached.
+        NotFound: it does not exist.
     """
     gone = c.execute(
-        delete(agent_archives).where(agent_archives.c.agent_id == agent_id, agent_archives.c.archive_id == archive_id)
+        delete(agent_archives).where(agent_archives.c.agent_id == agent.id, agent_archives.c.archive_id == archive_id)
     )
     if not gone.rowcount:
-        raise NotFound("archive", archive_id, f"it is not attached to agent {agent_id!r}")
+        get(c, agent.organization_id, archive_id)
 
 
 def delete_owned(c: Connection, agent_id: AgentId) -> None:

@@ -108,12 +108,6 @@ def _parameters(function: _Function, scope: Scope, doc: Doc) -> JsonObject:
     arguments = function.args
     if arguments.posonlyargs:
         raise InvalidInput(f"parameter {arguments.posonlyargs[0].arg!r} is positional-only; tools are called by name")
-    for stars, open_ended in (("*", arguments.vararg), ("**", arguments.kwarg)):
-        if open_ended is not None:
-            raise InvalidInput(
-                f"parameter '{stars}{open_ended.arg}' takes arguments without names or types, of which a model cannot "
-                "be told; write each one as a parameter of its own, or give args_json_schema"
-            )
     first_default = len(arguments.args) - len(arguments.defaults)
     defaults: list[ast.expr | None] = [None] * first_default + list(arguments.defaults) + list(arguments.kw_defaults)
     properties: JsonObject = {}

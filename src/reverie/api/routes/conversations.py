@@ -10,6 +10,7 @@ from reverie.api.context import (
     Ask,
     Call,
     ConversationPath,
+    CountQuery,
     CursorQuery,
     Newest100,
 )
@@ -69,7 +70,7 @@ async def create_conversation(
 async def list_conversations(
     call: Ask,
     agent_id: AgentQuery = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    limit: CountQuery = 50,
     after: CursorQuery = None,
     before: CursorQuery = None,
     summary_search: str | None = None,

@@ -1,7 +1,7 @@
 """Tools and tool rules on the wire. Source: `Tool`, `ToolCreateParams`, `…ToolRule`, client SDK, read 2026-11."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, TypeAlias, assert_never
+from typing import Annotated, Any, Final, Literal, TypeAlias, assert_never
 
 from pydantic import AliasChoices, Discriminator, Field, Tag
 from typing_extensions import TypedDict
@@ -157,6 +157,13 @@ class _ToolFields(Body):
     metadata: Metadata | None = Field(default=None, validation_alias=AliasChoices("metadata", "metadata_"))
 
 
+_SETTINGS: Final = (
+    *("tags", "return_char_limit", "default_requires_approval", "enable_parallel_execution"),
+    *("pip_requirements", "npm_requirements", "metadata"),
+)
+"""What a tool's source does not tell."""
+
+
 class ToolCreate(_ToolFields):
     """A custom tool; what is left out is derived from its source."""
 
@@ -177,6 +184,7 @@ class ToolCreate(_ToolFields):
             pip_requirements=_packages(self.pip_requirements),
             npm_requirements=_packages(self.npm_requirements),
             metadata=self.metadata or {},
+            unsaid=frozenset(name for name in _SETTINGS if getattr(self, name) is None),
         )
 
 
