@@ -14,6 +14,8 @@ from tests.wire.samples import bare_agent, echo_source, kinds, new_agent
 
 pytestmark = pytest.mark.one_database("postgresql")
 
+RETRIED = {"x-stainless-retry-count": "1"}
+
 
 def said(text: str, otid: str) -> Any:
     return [{"role": "user", "content": text, "otid": otid}]
@@ -171,7 +173,22 @@ def test_what_an_sdk_sends_again_by_itself_is_no_second_message(
     history = client.agents.messages.list(agent.id, order="asc").items
     assert kinds(history) == ["system_message", "user_message", "assistant_message"]
     # The answer was taken, so the same words are another message: the first attempt of that one never came.
-    retried = {"x-stainless-retry-count": "1"}
-    client.agents.messages.create(agent.id, input="go", extra_headers=retried)
+    client.agents.messages.create(agent.id, input="go", extra_headers=RETRIED)
     client.agents.messages.create(agent.id, input="go")
     assert len(provider.requests) == 3
+
+
+def test_what_an_sdk_sends_again_after_a_failure_is_said_once(client: Letta, provider: Provider) -> None:
+    agent = bare_agent(client)
+    provider.script(fail(401), fail(401), fail(401), say("well"))
+    with pytest.raises(APIStatusError):
+        client.agents.messages.create(agent.id, input="go")
+    for _ in range(2):
+        with pytest.raises(APIStatusError):
+            client.agents.messages.create(agent.id, input="stay", extra_headers=RETRIED)
+    client.agents.messages.create(agent.id, input="stay", extra_headers=RETRIED)
+    assert provider.requests[-1].shape == ["system", "user", "user"]
+    history = client.agents.messages.list(agent.id, order="asc").items
+    assert kinds(history) == ["system_message", "user_message", "user_message", "assistant_message"]
+    client.agents.messages.create(agent.id, input="stay", extra_headers=RETRIED)
+    assert provider.requests[-1].shape == ["system", "user", "user", "assistant", "user"]

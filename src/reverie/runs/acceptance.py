@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from sqlalchemy import Connection
 
@@ -14,14 +14,16 @@ from reverie.domain.errors import Busy, ReverieError
 from reverie.domain.events import RunEnded, RunFailure
 from reverie.domain.ids import ConversationId, OrganizationId, RunId, make_id
 from reverie.domain.inputs import BusyPolicy, Request
+from reverie.domain.message import MessageKind
 from reverie.domain.run import Run
 from reverie.domain.stop_reason import RunStatus, StopReason
-from reverie.loop.state import TurnState, admit, view_of
+from reverie.loop.state import TurnState, View, admit, view_of
 from reverie.runs.arrivals import DIGEST, digest_of, sent_before
 from reverie.runs.handover import Begun, go_on
-from reverie.storage import agents, conversations, endings, run_events, runs, waiting
+from reverie.storage import agents, conversations, endings, messages, run_events, runs, waiting
 from reverie.storage.waiting import Place
 
+_WORDS: Final = (MessageKind.USER, MessageKind.SYSTEM, MessageKind.ASSISTANT)
 OnAccept: TypeAlias = Callable[[Connection, Run], None]
 """Stores something together with a run that is accepted."""
 
@@ -38,6 +40,8 @@ class Wish:
     on_accept: OnAccept | None = None
     once: bool = False
     """Inputs that came before under the same otids are not let in again."""
+    again: bool = False
+    """The client sends it again by itself, because it failed or was not answered."""
     stored: bool = False
     """Where it must wait, it waits as a run of its own, which any worker may start."""
 
@@ -103,12 +107,28 @@ def begin(c: Connection, wish: Wish, acceptor: Acceptor, place_id: str | None = 
     if place_id is not None:
         waiting.leave(c, place_id)
     view = view_of(c, claimed, acceptor.now)
+    if wish.again:
+        view = _without_failed(c, view, wish.request)
     run = _run_of(wish, run_id, view.agent, acceptor.now, worker_id=acceptor.worker_id)
     runs.insert_run(c, run)
     if wish.on_accept is not None:
         wish.on_accept(c, run)
     view = admit(c, view, run, wish.request.inputs, acceptor.now)
     return TurnState(run=run, request=wish.request, view=view, started_ns=started_ns)
+
+
+def _without_failed(c: Connection, view: View, request: Request) -> View:
+    """`view` without what the same request said before, where its run failed before anything came of it."""
+    run_id = view.context[-1].run_id
+    said = [message for message in view.context if message.run_id == run_id]
+    found = [] if run_id is None else runs.get_many(c, view.agent.organization_id, [run_id])
+    digest = digest_of(request.inputs)
+    if not any(run.status is RunStatus.FAILED and run.request.get(DIGEST) == digest for run in found):
+        return view
+    if any(message.step_id is not None or message.kind not in _WORDS for message in said):
+        return view
+    messages.delete_many(c, [message.id for message in said])
+    return replace(view, context=view.context[: -len(said)])
 
 
 def begin_waiting(c: Connection, worker_id: str, now: datetime) -> Begun | None:

@@ -231,19 +231,20 @@ class RunEngine:
             organization_id,
             conversation_id,
             request.inputs,
-            lambda: self._send_once(organization_id, conversation_id, request),
+            lambda: self._send_once(organization_id, conversation_id, request, again=again),
             again=again,
         )
         return replace(handle, settle=settle)
 
     async def _send_once(
-        self, organization_id: OrganizationId, conversation_id: ConversationId, request: Request
+        self, organization_id: OrganizationId, conversation_id: ConversationId, request: Request, *, again: bool
     ) -> RunHandle:
         wish = Wish(
             organization_id=organization_id,
             conversation_id=conversation_id,
             request=request,
             policy=request.when_busy,
+            again=again,
             stored=request.background,
         )
         if not can_come_twice(request):

@@ -282,6 +282,11 @@ def messages_of(rows: Sequence[Row[Any]]) -> list[Message]:
     return [_map.read(row) for row in rows]
 
 
+def delete_many(c: Connection, ids: Sequence[MessageId]) -> None:
+    """Remove messages from the history as well."""
+    c.execute(delete(messages).where(messages.c.id.in_(ids)))
+
+
 def delete_all(c: Connection, conversation_id: ConversationId, *, keep_prompt: bool) -> None:
     """Remove the conversation's messages from the history as well."""
     query = delete(messages).where(messages.c.conversation_id == conversation_id)
