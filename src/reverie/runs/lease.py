@@ -16,7 +16,7 @@ from reverie.runs.bells import Bells
 from reverie.runs.left import LeftRun
 from reverie.runs.live import LiveRuns
 from reverie.runs.workers import Worker
-from reverie.storage import bells, runs, waiting
+from reverie.storage import runs, waiting
 from reverie.storage.database import Database
 from reverie.storage.workers import Other
 from reverie.storage.workers import forget as forget_worker
@@ -86,7 +86,6 @@ class Lease:
         """Renew the lease within somebody's transaction, when a third of it has passed."""
         if self._next_beat is None or now >= self._next_beat:
             workers.beat(c, self.worker, now, self._lease)
-            bells.ring(c, "workers", [self.worker.id])
             self._next_beat = now + self._lease / 3
 
     async def bury_dead(self) -> list[RunId]:
@@ -192,7 +191,7 @@ class Lease:
         """Renew the lease, and while something runs hear of cancels whose bell was not heard."""
         now = self._clock()
         if self._next_beat is None or now >= self._next_beat:
-            await self._database.write(lambda c: self.beat_if_due(c, now))
+            await self._database.write_one(lambda c: self.beat_if_due(c, now))
         if len(self._live):
             for run_id in await self._database.read(lambda c: runs.to_cancel(c, self.worker.id)):
                 self._live.cancel(run_id)

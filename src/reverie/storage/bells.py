@@ -5,10 +5,11 @@ SQLite has one process, which needs no bells. Whoever listens looks at the datab
 now and then without a bell, so that one that was not heard costs time and nothing else.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Final, Literal, TypeAlias, get_args
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import Any, Final, Literal, TypeAlias, get_args
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, Insert, Select, bindparam, func, literal_column, select
 
 from reverie.storage.dialect import dialect_of
 
@@ -31,6 +32,19 @@ def ring(c: Connection, bell: Bell, names: Iterable[str]) -> None:
         return
     for text in _texts(bell, names):
         c.execute(_ring, {"text": text})
+
+
+def ring_with(c: Connection, write: Insert, given: Mapping[str, Any], bell: Bell, name: str) -> None:
+    """Write, by a statement that is built once, and ring by the same one where there is anybody to hear it."""
+    if dialect_of(c).rings():
+        c.execute(_ringing(write), {**given, "text": f"{bell} {name}"})
+    else:
+        c.execute(write, given)
+
+
+@lru_cache(maxsize=64)
+def _ringing(write: Insert) -> Select[Any]:
+    return _ring.add_cte(write.returning(literal_column("1").label("one")).cte("written"))
 
 
 def hear(text: str, heard: Heard) -> None:

@@ -5,12 +5,13 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, select
 
+from reverie.storage import bells
 from reverie.storage.dialect import Dialect, PostgresDialect, SqliteDialect, dialect_of
 from reverie.storage.schema import workers
 
 
 def _beating(dialect: Dialect) -> Any:
-    fresh = dialect.insert(workers)
+    fresh = dialect.insert(workers).values({name: bindparam(name) for name in workers.columns.keys()})
     return fresh.on_conflict_do_update(index_elements=["id"], set_={"lease_until": fresh.excluded.lease_until})
 
 
@@ -31,8 +32,9 @@ class Other(NamedTuple):
 
 
 def beat(c: Connection, worker_id: str, host: str, pid: int, lease_until: datetime) -> None:
-    """Say that the worker lives, until `lease_until`."""
-    c.execute(_beat[dialect_of(c).name], {"id": worker_id, "host": host, "pid": pid, "lease_until": lease_until})
+    """Say that the worker lives, until `lease_until`; by one statement, which rings for it as well."""
+    given = {"id": worker_id, "host": host, "pid": pid, "lease_until": lease_until}
+    bells.ring_with(c, _beat[dialect_of(c).name], given, "workers", worker_id)
 
 
 def others(c: Connection, worker_id: str) -> list[Other]:
