@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, case, insert, or_, select, update
 
 from reverie.domain.errors import NotFound
 from reverie.domain.folder import UNFINISHED, File, FileStatus, Folder
@@ -16,6 +16,15 @@ from reverie.storage.rows import RowMap, loaded_by
 from reverie.storage.schema import file_contents, files, workers
 
 _map = RowMap(files, File, {"status": loaded_by(FileStatus)})
+# Built once: it is what a server does at rest.
+_any_waiting = (
+    select(files.c.id)
+    .where(
+        or_(*(files.c.status == status for status in UNFINISHED)),
+        or_(files.c.not_before.is_(None), files.c.not_before <= bindparam("now")),
+    )
+    .limit(1)
+)
 
 
 def insert_file(c: Connection, file: File, data: bytes | None) -> None:
@@ -89,10 +98,7 @@ def delete_file(c: Connection, file_id: FileId) -> None:
 
 def any_waiting(c: Connection, now: datetime) -> bool:
     """Whether there may be a file to `claim`; asked often, and writes nothing."""
-    query = select(files.c.id).where(
-        files.c.status.in_(UNFINISHED), or_(files.c.not_before.is_(None), files.c.not_before <= now)
-    )
-    return c.execute(query.limit(1)).first() is not None
+    return c.execute(_any_waiting, {"now": now}).first() is not None
 
 
 def claim(c: Connection, worker_id: str, busy: Sequence[str], now: datetime) -> File | None:
