@@ -83,6 +83,17 @@ def test_calls_without_index_and_id_are_told_apart_by_their_place() -> None:
     assert calls(feed(both, CALLS)) == [(None, "add", "{}"), (None, "look", "{}")]
 
 
+def test_a_name_behind_whole_arguments_is_a_new_call() -> None:
+    chunks = feed(
+        piece(index=0, name="add", arguments='{"a":'),
+        piece(index=0, name="add", arguments="1}"),
+        piece(index=0, name="add", arguments=""),
+        piece(index=0, name="look", arguments="{}"),
+        CALLS,
+    )
+    assert calls(chunks) == [(None, "add", '{"a":1}'), (None, "look", "{}")]
+
+
 def test_a_new_id_under_an_old_index_is_a_new_call() -> None:
     chunks = feed(
         piece(index=0, id="a", name="add", arguments='{"a"'),

@@ -43,6 +43,8 @@ class ChatReader:
     _calls: int = 0
     _index_of: dict[JsonValue, int] = field(default_factory=dict)
     _ids: dict[int, str | None] = field(default_factory=dict)
+    _anonymous: dict[int, str] = field(default_factory=dict)
+    """Arguments of calls without an id."""
     _named: set[int] = field(default_factory=set)
     _think: Literal["maybe", "inside", "no"] = "maybe"
     _held: str = ""
@@ -173,6 +175,13 @@ class ChatReader:
         if rest:
             chunks.append(TextChunk(text=rest))
 
+    def _is_another(self, index: int, given_id: str | None, function: JsonObject) -> bool:
+        """Whether a piece under an old index begins another call: by its id, or without ids behind whole arguments."""
+        if given_id:
+            return self._ids[index] not in (None, given_id)
+        begins = bool(function.get("name") and function.get("arguments"))
+        return begins and _is_object(self._anonymous.get(index, ""))
+
     def _call(self, piece: JsonObject, at: int, chunks: list[Chunk]) -> None:
         function = piece.get("function") or {}
         given_id = piece.get("id") or None
@@ -180,9 +189,7 @@ class ChatReader:
         if key is None:  # some servers send whole calls without an index
             key = ("no index", given_id or (at if function.get("name") else self._calls))
         index = self._index_of.get(key)
-        if index is not None and given_id and self._ids.get(index) not in (None, given_id):
-            index = None  # another call under an old index
-        if index is None:
+        if index is None or self._is_another(index, given_id, function):
             index = self._calls
             self._calls += 1
             self._ids[index] = None
@@ -197,8 +204,17 @@ class ChatReader:
         arguments = function.get("arguments")
         if arguments is not None and not isinstance(arguments, str):
             arguments = orjson.dumps(arguments).decode()
+        if self._ids[index] is None and arguments:
+            self._anonymous[index] = self._anonymous.get(index, "") + arguments
         if fresh_id or fresh_name or arguments:
             chunks.append(CallChunk(index=index, id=fresh_id, name=fresh_name, arguments=arguments or ""))
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(orjson.loads(text), dict)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def _details(details: Sequence[JsonObject]) -> list[Chunk]:
