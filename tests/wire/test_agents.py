@@ -252,6 +252,24 @@ def test_settings_reach_the_model(client: Letta, provider: Provider) -> None:
     assert body["model"] == "gpt-4o-mini"
 
 
+def test_settings_that_an_update_does_not_name_stay(client: Letta) -> None:
+    openai = {"provider_type": "openai"}
+    start: Any = {**openai, "temperature": 0.5, "max_output_tokens": 321}
+    agent = bare_agent(client, model_settings=start, compaction_settings={"mode": "all", "prompt": "Sum up."})
+
+    def updated(**changes: Any) -> tuple[Any, Any, Any]:
+        settings = _settings(client.agents.update(agent.id, **changes))
+        return settings.temperature, settings.max_output_tokens, settings.parallel_tool_calls
+
+    assert updated(parallel_tool_calls=False) == (0.5, 321, False)
+    assert updated(model_settings={**openai, "temperature": 0.1}) == (0.1, 321, False)
+    assert updated(model_settings={**openai, "temperature": None}, max_tokens=99) == (None, 99, False)
+    assert updated(model="openai/gpt-5", model_settings={**openai, "temperature": 1.0}) == (1.0, None, True)
+    compaction = client.agents.update(agent.id, compaction_settings={"clip_chars": 9}).compaction_settings
+    assert compaction is not None
+    assert (compaction.mode, compaction.prompt, compaction.clip_chars) == ("all", "Sum up.", 9)
+
+
 def test_initial_messages_are_what_the_model_reads_first(client: Letta, provider: Provider) -> None:
     agent = bare_agent(
         client,

@@ -231,8 +231,9 @@ class AgentChanges:
     model: str | Unset = UNSET
     embedding: str | Unset | None = UNSET
     model_settings: JsonObject | Unset = UNSET
+    """Settings to set; None takes one away. With another model they are all there are."""
     context_window_limit: int | Unset | None = UNSET
-    compaction_settings: CompactionSettings | Unset | None = UNSET
+    compaction_settings: CompactionChanges | Unset | None = UNSET
     response_format: JsonObject | Unset | None = UNSET
     block_ids: tuple[BlockId, ...] | Unset = UNSET
     tool_ids: tuple[ToolId, ...] | Unset = UNSET
@@ -256,6 +257,20 @@ class AgentChanges:
     last_run_completion: datetime | Unset | None = UNSET
     last_run_duration_ms: int | Unset | None = UNSET
     last_stop_reason: StopReason | Unset | None = UNSET
+
+    def settings_over(self, before: Agent) -> JsonObject:
+        """The model's settings after the change."""
+        if self.model_settings is UNSET:
+            return before.model_settings
+        kept = before.model_settings if self.model in (UNSET, before.model) else {}
+        return {name: value for name, value in (kept | self.model_settings).items() if value is not None}
+
+    def compaction_over(self, before: Agent) -> CompactionSettings | None:
+        """How old messages make room after the change."""
+        changes = self.compaction_settings
+        if changes is UNSET:
+            return before.compaction_settings
+        return None if changes is None else changes.applied_to(before.compaction_settings or CompactionSettings())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -99,7 +99,14 @@ async def update(ops: Operations, caller: Caller, agent_id: AgentId, changes: Ag
 
     def store(c: Connection) -> AgentDetails:
         before = agents.get(c, caller.organization_id, agent_id, lock=True)
-        after = replace(before, **values, updated_at=now, last_updated_by_id=caller.user_id)
+        after = replace(
+            before,
+            **values,
+            model_settings=changes.settings_over(before),
+            compaction_settings=changes.compaction_over(before),
+            updated_at=now,
+            last_updated_by_id=caller.user_id,
+        )
         after = _with_fitting_files(before, after, changes, window)
         if changes.tool_ids is not UNSET:
             added = tools.get_many(c, caller.organization_id, changes.tool_ids)
@@ -178,7 +185,10 @@ async def detach_identity(ops: Operations, caller: Caller, agent_id: AgentId, id
     await change_agent(ops, caller, agent_id, change)
 
 
-_APART: Final = frozenset({"block_ids", "tool_ids", "folder_ids", "message_ids", "secrets", "tags", "identity_ids"})
+_APART: Final = frozenset(
+    {"block_ids", "tool_ids", "folder_ids", "message_ids", "secrets", "tags", "identity_ids"}
+    | {"model_settings", "compaction_settings"}
+)
 """Changes that are not a column of the agent as they stand."""
 
 

@@ -82,7 +82,10 @@ class _AgentFields(Body):
         return self.embedding or (None if self.embedding_config is None else self.embedding_config.model_handle())
 
     def _settings(self) -> JsonObject | None:
-        """The settings from all places they can stand in, the present form winning; None where nothing is said."""
+        """The settings from all places they can stand in, the present form winning; None where nothing is said.
+
+        As changes of what is stored: a null takes a setting away.
+        """
         old: JsonObject = {} if self.llm_config is None else self.llm_config.settings()
         enabled = self.reasoning if self.reasoning is not None else self.enable_reasoner
         named = {
@@ -90,7 +93,7 @@ class _AgentFields(Body):
             "parallel_tool_calls": self.parallel_tool_calls,
             "thinking": thinking_of(enabled, self.max_reasoning_tokens),
         }
-        present = {} if self.model_settings is None else self.model_settings.to_domain()
+        present = {} if self.model_settings is None else self.model_settings.to_changes()
         merged = old | {name: value for name, value in named.items() if value is not None} | present
         return merged if merged or self.model_settings is not None else None
 
@@ -150,7 +153,7 @@ class AgentCreate(_AgentFields):
             system=self.system,
             model=self._handle(),
             embedding=self._embedding_handle(),
-            model_settings=self._settings() or {},
+            model_settings={name: value for name, value in (self._settings() or {}).items() if value is not None},
             context_window_limit=self._window(),
             compaction_settings=None if compaction is None else compaction.to_domain(),
             response_format=self._format(),
@@ -216,7 +219,7 @@ class AgentUpdate(_AgentFields):
             if value is not None:
                 given[name] = value
         if self.compaction_settings is not None:
-            given["compaction_settings"] = self.compaction_settings.to_domain()
+            given["compaction_settings"] = self.compaction_settings.to_changes()
         if "response_format" in sent:
             given["response_format"] = self._format()
         if self.tool_rules is not None:

@@ -301,6 +301,10 @@ class ModelSettingsBody(Body):
         """The settings as they are stored: what was sent, by the API's names."""
         return self.model_dump(mode="json", exclude_unset=True, exclude_none=True, exclude={"provider_type"})
 
+    def to_changes(self) -> JsonObject:
+        """The same as changes of what is stored: a null takes a setting away."""
+        return dict.fromkeys(self.model_fields_set - {"provider_type"}) | self.to_domain()
+
 
 class LlmConfigBody(Body):
     """A model as old clients name it."""
