@@ -25,6 +25,7 @@ def {name}(agent_state: "AgentState", entry: Entry) -> list:
     memory.update_block_value(label="human", value=old + "|" + entry.text)
     if entry.text == "fail":
         raise ValueError("no")
+    assert agent_state.model_dump()["memory"]["blocks"][0]["label"] == "human"
     return [agent_state.name, memory.list_block_labels(), [tool.name for tool in agent_state.tools], old]
 '''
 

@@ -22,7 +22,9 @@ def parse_docstring(text: str | None) -> Doc:
         parsed = parser.parse(text)
     except parser.ParseError:
         return Doc(description=text.strip())
-    parts = (parsed.short_description, parsed.long_description)
+    shown = [part.strip() for item in parsed.examples for part in (item.snippet, item.description) if part]
+    examples = "\n".join(["Examples:", *shown]) if shown else None  # they are for whoever calls, as a model does
+    parts = (parsed.short_description, parsed.long_description, examples)
     return Doc(
         description="\n\n".join(part.strip() for part in parts if part),
         parameters={item.arg_name: item.description.strip() for item in parsed.params if item.description},

@@ -57,13 +57,14 @@ async def test_it_works_here(executor: SandboxExecutor) -> None:
 async def test_a_result_keeps_its_value_apart_from_what_was_printed(executor: SandboxExecutor) -> None:
     source = """
 import sys
-def probe(a: int, b: list[int]):
+def probe(a: int, b: list[int], c: float):
     print("out")
     print("err", file=sys.stderr)
-    return {"sum": a + sum(b)}
+    return {"sum": a + sum(b), "hex": c.hex()}
 """
-    outcome = await run(executor, source, {"a": 1, "b": [2, 3]})
-    assert (outcome.status, outcome.value, text(outcome)) == ("success", {"sum": 6}, '{"sum": 6}')
+    outcome = await run(executor, source, {"a": 1, "b": [2, 3], "c": 1})
+    assert (outcome.status, outcome.value) == ("success", {"sum": 6, "hex": "0x1.0000000000000p+0"})
+    assert text(outcome) == '{"sum": 6, "hex": "0x1.0000000000000p+0"}'
     assert (outcome.stdout, outcome.stderr) == (("out\n",), ("err\n",))
 
 

@@ -171,6 +171,13 @@ def test_what_is_missing_is_named(source: str, named: str) -> None:
         derive_schema(source)
 
 
+def test_models_are_shown_a_docstrings_examples() -> None:
+    schema = derive_schema(
+        'def f(x: int):\n    """Do it.\n\n    Args:\n        x: how\n\n    Examples:\n        f(1)\n    """'
+    )
+    assert schema["description"] == "Do it.\n\nExamples:\nf(1)"
+
+
 def test_models_are_not_told_of_arguments_without_names() -> None:
     schema = derive_schema("def f(x: int, *rest: str, **more):\n    pass")
     assert list(schema["parameters"]["properties"]) == ["x"]

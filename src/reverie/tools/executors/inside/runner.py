@@ -235,6 +235,9 @@ class AgentState(types.SimpleNamespace):
         self.tools = [types.SimpleNamespace(**tool) for tool in state["tools"]]
         self.memory = Memory(self.blocks)
 
+    def model_dump(self, **_how: Any) -> dict[str, Any]:
+        return {name: plain(value) for name, value in vars(self).items()}
+
 
 class Memory:
     """The agent's blocks. Source: what tools call on `agent_state.memory`, letta 0.16, observed 2026-11."""
@@ -242,6 +245,9 @@ class Memory:
     def __init__(self, blocks: list[Any]) -> None:
         self.blocks = blocks
         self._before = {block.label: block.value for block in blocks}
+
+    def model_dump(self, **_how: Any) -> dict[str, Any]:
+        return {"blocks": plain(self.blocks)}
 
     def list_block_labels(self) -> list[str]:
         return [block.label for block in self.blocks]
@@ -258,9 +264,11 @@ class Memory:
         )
 
     def set_block(self, block: Any) -> None:
-        self.get_block(block.label).value = block.value
+        self.update_block_value(block.label, block.value)
 
     def update_block_value(self, label: str, value: str) -> None:
+        if label not in self.list_block_labels():
+            raise ValueError(f"there is no memory block {label!r}; there are: {', '.join(self.list_block_labels())}")
         self.get_block(label).value = value
 
     def edits(self) -> list[tuple[str, str, str]]:
@@ -326,7 +334,9 @@ def _bind(function: Any, source: str, arguments: dict[str, Any], agent: AgentSta
         hints = {}
     bound = dict(arguments)
     for name, value in arguments.items():
-        if name in hints and not _is_plain(hints[name]):
+        if hints.get(name) is float and isinstance(value, int):
+            bound[name] = float(value)  # JSON tells no difference, and Python's methods do
+        elif name in hints and not _is_plain(hints[name]):
             from pydantic import TypeAdapter  # costs 100 ms, and most tools take plain arguments
 
             bound[name] = TypeAdapter(hints[name]).validate_python(value)
@@ -360,6 +370,8 @@ def plain(value: Any, depth: int = 0) -> Any:
         return repr(value)
     if hasattr(value, "model_dump") and not isinstance(value, type):
         return plain(value.model_dump(mode="json"), depth + 1)
+    if isinstance(value, types.SimpleNamespace):
+        return plain(vars(value), depth + 1)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name), depth + 1) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
