@@ -236,7 +236,7 @@ def test_an_ending_is_told_as_what_it_is(client: Letta, provider: Provider, name
         assert (tuple(told.messages), told.stop_reason) == (ending.messages, ending.stop_reason)
 
     provider.reset()
-    denied: Any = [{"type": "approval", "approve": False, "approval_request_id": "any"}]
+    denied: Any = [{"type": "approval", "approve": False}]
     asked: dict[str, Any] = {"messages": denied} if ending.gated else {"input": "and now?"}
     # No ending keeps the next message from being answered.
     again = client.agents.messages.create(agent.id, **asked).stop_reason.stop_reason

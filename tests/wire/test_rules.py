@@ -111,6 +111,9 @@ def test_arguments_of_a_rule_override_the_models(client: Letta, provider: Provid
     provider.script(call("first_step", text="free"), say("ok"))
     answer = client.agents.messages.create(agent.id, input="go")
     assert answer.messages[1].tool_return == "echo: fixed"  # type: ignore[union-attr]
+    assert answer.messages[0].tool_call.arguments == '{"text":"fixed"}'  # type: ignore[union-attr]
+    (made,) = [item for turn in provider.requests[1].turns for item in turn.calls]
+    assert "fixed" in str(made)  # so the model does not wonder at the result
 
 
 def test_rules_act_together_and_a_broken_one_is_told(client: Letta, provider: Provider) -> None:

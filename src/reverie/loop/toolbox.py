@@ -129,9 +129,9 @@ class Toolbox:
             return True
         return False
 
-    def as_rules_have_it(self, view: View, run: Run, call: ToolCall) -> ToolCall:
-        """`call` with the arguments that rules fix, so that whoever is asked about it sees what would run."""
-        fixed = args_override(view.agent.tool_rules, call.name, executed(view.context, run.id))
+    def as_rules_have_it(self, view: View, run: Run, call: ToolCall, before: Sequence[str] = ()) -> ToolCall:
+        """`call`, after those of `before`, with the arguments that rules fix: who reads or allows it sees what runs."""
+        fixed = args_override(view.agent.tool_rules, call.name, _ahead(view, run, before))
         return replace(call, arguments=_overridden(call.arguments, fixed)) if fixed else call
 
     async def prepare(self, view: View, run: Run, pending: OpenCalls) -> list[Prepared]:

@@ -16,7 +16,7 @@ from reverie.domain.errors import (
     ReverieError,
 )
 from reverie.domain.events import Event, MessageSaved, RunEnded, RunFailure
-from reverie.domain.message import ApprovalRequestBody, Body, Message, SystemBody, calls_of, text_parts
+from reverie.domain.message import ApprovalRequestBody, Body, Message, SystemBody, ToolCallBody, calls_of, text_parts
 from reverie.domain.run import Step
 from reverie.domain.stop_reason import StopReason
 from reverie.loop.asking import Asker
@@ -253,10 +253,16 @@ class Turn:
         ]
 
     def _settled(self, body: Body) -> Body:
-        if not isinstance(body, ApprovalRequestBody):
+        if not isinstance(body, ApprovalRequestBody | ToolCallBody):
             return body
-        calls = (self._toolbox.as_rules_have_it(self.state.view, self.state.run, call) for call in body.calls)
-        return replace(body, calls=tuple(calls))
+        names = [call.name for call in body.calls]
+        return replace(
+            body,
+            calls=tuple(
+                self._toolbox.as_rules_have_it(self.state.view, self.state.run, call, names[:place])
+                for place, call in enumerate(body.calls)
+            ),
+        )
 
     def _close(
         self,

@@ -143,7 +143,6 @@ def test_words_come_as_input_as_string_or_as_parts() -> None:
     [
         {},
         {"messages": []},
-        {"input": ""},
         {"input": "a", "messages": [{"role": "user", "content": "a"}]},
         {"input": "a", "max_steps": 0},
     ],
