@@ -1,14 +1,18 @@
 """Messages: sent in every form, listed in every order."""
 
 import base64
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import pytest
 from letta_client import APIStatusError, BadRequestError, Letta, NotFoundError, UnprocessableEntityError
 from tests.conftest import MODEL
 from tests.support.provider import Provider
-from tests.support.replies import Usage, call, redacted, reply, say, think
+from tests.support.replies import Usage, call, hang, redacted, reply, say, think
 from tests.support.server import Server
+from tests.support.waiting import until
 from tests.wire.samples import ANTHROPIC_MODEL, PIXEL, bare_agent, echo_source, kinds, new_agent
 
 
@@ -270,6 +274,33 @@ def test_a_reset_forgets_messages_and_keeps_memory(client: Letta, provider: Prov
     client.agents.messages.create(agent.id, input="anew")
     assert provider.requests[-1].shape == ["system", "user"]
     assert "Name: unknown" in provider.requests[-1].system
+
+
+def in_line(server: Server) -> bool:
+    """Whether somebody waits for a conversation, which no operation tells of those who wait for their answer here."""
+    path = (server.database_url or "").removeprefix("sqlite:///")
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        return bool(database.execute("SELECT count(*) FROM waiting").fetchone()[0])
+
+
+@pytest.mark.one_database("sqlite")
+def test_a_reset_forgets_what_waits_in_line_whole_or_not_at_all(
+    client: Letta, server: Server, provider: Provider
+) -> None:
+    agent = bare_agent(client)
+    late = provider.gate("late")
+    provider.script(hang(provider.gate("never")), hang(late, say("two")))
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(lambda: client.agents.messages.create(agent.id, input="a"))
+        provider.wait_for_requests(1)
+        second = pool.submit(lambda: client.agents.messages.create(agent.id, input="b"))
+        until(lambda: in_line(server))
+        client.agents.messages.reset(agent.id)
+        late.release()
+        assert first.result(timeout=30).stop_reason.stop_reason == "cancelled"
+        second.result(timeout=30)
+    history = client.agents.messages.list(agent.id, order="asc").items
+    assert kinds(history)[1:] in ([], ["user_message", "assistant_message"])
 
 
 def test_a_stored_message_is_found_by_its_id(client: Letta, provider: Provider) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import orjson
 from sqlalchemy import Connection
@@ -10,7 +11,7 @@ from reverie.auth.keys import Caller, Scope
 from reverie.context.transcript import SPEAKING_TOOL
 from reverie.domain.agent import AgentDetails
 from reverie.domain.content import Part, join_text
-from reverie.domain.errors import Conflict, InvalidInput, MalformedInput, NotFound, ReverieError
+from reverie.domain.errors import Busy, Conflict, InvalidInput, MalformedInput, NotFound, ReverieError
 from reverie.domain.ids import (
     DEFAULT_CONVERSATION,
     AgentId,
@@ -44,6 +45,9 @@ from reverie.operations.base import Operations
 from reverie.operations.embedding import embed_query
 from reverie.runs.engine import RunHandle
 from reverie.storage import agents, conversations, messages, search
+
+_MOST_CANCELLED: Final = 100
+"""A reset gives up where so many runs came in between."""
 
 
 def thread_of(conversation: str, agent_id: str | None = None) -> ConversationId:
@@ -212,22 +216,37 @@ async def reset(
 ) -> AgentDetails:
     """Forget the agent's own thread: its messages are removed, memory and tools stay.
 
-    With `add_default_initial_messages` the thread begins again with what the agent was made with.
+    Runs at work in it are cancelled first, those that waited for them as well. With `add_default_initial_messages`
+    the thread begins again with what the agent was made with.
+
+    Raises:
+        Busy: there is always another run at work.
     """
     caller.require(Scope.WRITE)
     agent = await ops.database.read(lambda c: agents.get(c, caller.organization_id, agent_id))
     thread = ConversationId(agent.id)
-    await ops.runs.cancel_active(caller.organization_id, conversation_id=thread)
-    now = ops.clock()
 
-    def write(c: Connection) -> AgentDetails:
+    def write(c: Connection) -> AgentDetails | RunId:
+        now = ops.clock()
+        conversations.hold_all_of(c, agent.id)
+        holder = conversations.get(c, caller.organization_id, thread).active_run_id
+        if holder is not None:
+            return RunId(holder)
         messages.delete_all(c, thread, keep_prompt=True)
         load_view(c, caller.organization_id, thread, now)
         if add_default_initial_messages:
             messages.append(c, opening_messages(agent, agents.opening_of(c, agent.id), now))
         return agents.get_whole(c, caller.organization_id, agent_id)
 
-    return await ops.database.write(write)
+    left = _MOST_CANCELLED
+    while True:  # the end of each run lets the next one in
+        await ops.runs.cancel_active(caller.organization_id, conversation_id=thread)
+        done = await ops.database.write(write)
+        if isinstance(done, AgentDetails):
+            return done
+        left -= 1
+        if not left:
+            raise Busy(thread, done)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
