@@ -27,7 +27,10 @@ def add(a: int, b: int) -> int:
     return a + b
 '''
 TOKENS: Final = 200
-IDLE_S: Final = 20.0
+SETTLED_S: Final = 60.0
+"""Before that, PostgreSQL tidies up what the first start wrote."""
+IDLE_S: Final = 60.0
+"""As long as PostgreSQL leaves between two looks for what to tidy up."""
 AT_ONCE: Final = 8
 """Requests together while something is prepared that is not measured."""
 BATCH: Final = 200
@@ -42,7 +45,7 @@ async def rest(run: Comparison) -> None:
     await run.note("start to first answer, tables there (s)", _told(lambda visitor: visitor.target.start_s))
     await run.note("installed (MB)", _told(lambda visitor: visitor.target.installed_mb))
     await run.note("memory at rest, server and database (MB)", _told(lambda visitor: sum(visitor.target.memory_mb())))
-    await asyncio.sleep(3)
+    await asyncio.sleep(SETTLED_S)
     before = [visitor.target.cpu() for visitor in run.visitors]
     await asyncio.sleep(IDLE_S)
     for visitor, (server, database) in zip(run.visitors, before, strict=True):
