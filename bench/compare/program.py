@@ -27,8 +27,8 @@ def add(a: int, b: int) -> int:
     return a + b
 '''
 TOKENS: Final = 200
-SETTLED_S: Final = 60.0
-"""Before that, PostgreSQL tidies up what the first start wrote."""
+SETTLED_S: Final = 150.0
+"""For two minutes PostgreSQL tidies up what the first start wrote."""
 IDLE_S: Final = 60.0
 """As long as PostgreSQL leaves between two looks for what to tidy up."""
 AT_ONCE: Final = 8
