@@ -90,12 +90,14 @@ def load_view(c: Connection, organization_id: OrganizationId, conversation_id: C
     Raises:
         NotFound: the conversation does not exist.
     """
-    return view_of(c, conversations.get(c, organization_id, conversation_id), now)
+    return refresh_prompt(c, _stored_view(c, conversations.get(c, organization_id, conversation_id)), now)
 
 
-def view_of(c: Connection, conversation: Conversation, now: datetime) -> View:
-    """The same of a conversation that was just read."""
-    return refresh_prompt(c, _stored_view(c, conversation), now)
+def view_of(c: Connection, claimed: Conversation, now: datetime) -> View:
+    """The same of a conversation of which nothing was written yet but the claim, which fails where others wrote."""
+    with aside(c):
+        view = _stored_view(c, claimed)
+    return refresh_prompt(c, view, now)
 
 
 def read_view(c: Connection, organization_id: OrganizationId, conversation_id: ConversationId, now: datetime) -> View:

@@ -21,6 +21,7 @@ from reverie.loop.state import TurnState, View, admit, view_of
 from reverie.runs.arrivals import DIGEST, digest_of, sent_before
 from reverie.runs.handover import Begun, go_on
 from reverie.storage import agents, conversations, endings, messages, run_events, runs, waiting
+from reverie.storage.together import aside
 from reverie.storage.waiting import Place
 
 _WORDS: Final = (MessageKind.USER, MessageKind.SYSTEM, MessageKind.ASSISTANT)
@@ -100,8 +101,11 @@ def begin(c: Connection, wish: Wish, acceptor: Acceptor, place_id: str | None = 
     in_line = place_id is not None and waiting.has(c, place_id)
     may_drive = acceptor.has_room or not wish.stored
     claimed = _claim(c, wish, run_id, place_id if in_line else None) if may_drive else None
-    if wish.once and (known := sent_before(c, wish.organization_id, wish.conversation_id, wish.request)) is not None:
-        raise CameBefore(known)
+    if wish.once:
+        with aside(c):  # whoever let the same inputs in meanwhile has had the conversation since, so the claim fails
+            known = sent_before(c, wish.organization_id, wish.conversation_id, wish.request)
+        if known is not None:
+            raise CameBefore(known)
     if claimed is None:
         return _wait(c, wish, acceptor, run_id, place_id if in_line else None)
     if place_id is not None:

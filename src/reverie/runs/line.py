@@ -16,6 +16,7 @@ from reverie.runs.lease import Lease
 from reverie.runs.left import Left
 from reverie.storage import waiting
 from reverie.storage.database import Database
+from reverie.storage.together import aside
 
 LOOK_S: Final = 0.5
 """How often who waits looks at the line without having heard a bell."""
@@ -81,7 +82,8 @@ class Line:
 
                 def work(c: Connection) -> TurnState | Waits:
                     acceptor = self._acceptor()
-                    self._lease.beat_if_due(c, acceptor.now)
+                    with aside(c):
+                        self._lease.beat_if_due(c, acceptor.now)
                     found = begin(c, wish, acceptor, place_id)
                     _note(noted, found)
                     return found

@@ -1,17 +1,20 @@
 """Conversations: rows, the claim of the one run that may write, and the compiled prompt."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Select, Update, bindparam, select, update
 
 from reverie.domain.conversation import Conversation
 from reverie.domain.errors import NotFound
 from reverie.domain.ids import AgentId, ConversationId, MessageId, OrganizationId, RunId
 from reverie.domain.paging import Page
+from reverie.storage.dialect import Dialect, PostgresDialect, SqliteDialect, dialect_of
 from reverie.storage.paging import fetch_page
 from reverie.storage.rows import TUPLE, RowMap
 from reverie.storage.schema import conversations, waiting
+from reverie.storage.together import Overtaken, aside, later
 
 _map = RowMap(conversations, Conversation, {"isolated_block_ids": TUPLE})
 
@@ -20,11 +23,27 @@ _get = select(conversations).where(
     conversations.c.organization_id == bindparam("organization"), conversations.c.id == bindparam("conversation")
 )
 _this = update(conversations).where(conversations.c.id == bindparam("conversation"))
-_free = conversations.c.active_run_id.is_(None)
-_line = select(waiting.c.seq).where(waiting.c.conversation_id == bindparam("conversation"))
-_next = _this.where(_free, conversations.c.organization_id == bindparam("organization"))
-_claim_as_next = _next.values(active_run_id=bindparam("run")).returning(conversations)
-_claim = _claim_as_next.where(~_line.exists())
+_line = select(waiting.c.seq).where(waiting.c.conversation_id == bindparam("conversation")).exists()
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """Sees whether a conversation can be had, and takes it where it is as it was seen."""
+
+    seen: Select[Any]
+    taken: Update
+    taken_as_next: Update
+
+    @staticmethod
+    def of(dialect: Dialect) -> "_Claim":
+        version = dialect.version(conversations)
+        unchanged = _this.where(conversations.c.active_run_id.is_(None), version == bindparam("version"))
+        taken = unchanged.values(active_run_id=bindparam("run"))
+        seen = _get.add_columns(version.label("version"), _line.label("has_line"))
+        return _Claim(seen=seen, taken=taken.where(~_line), taken_as_next=taken)
+
+
+_claim = {dialect.name: _Claim.of(dialect) for dialect in (SqliteDialect(), PostgresDialect())}
 
 
 def insert_conversation(c: Connection, conversation: Conversation) -> None:
@@ -72,9 +91,10 @@ def list_page(
 def hold_all_of(c: Connection, agent_id: AgentId) -> None:
     """Hold runs off the agent's conversations until the transaction ends.
 
-    A run holds its conversation before it touches its agent; who removes both must do so in the same order.
+    A run holds its conversation before it touches its agent; who removes both must do so in the same order. The
+    rows are written, not only locked: a claim of a conversation as it was seen before is refused.
     """
-    c.execute(select(conversations.c.seq).where(conversations.c.agent_id == agent_id).with_for_update())
+    c.execute(update(conversations).where(conversations.c.agent_id == agent_id).values(hidden=conversations.c.hidden))
 
 
 def isolated_block_ids_of(c: Connection, agent_id: AgentId) -> list[str]:
@@ -117,12 +137,18 @@ def claim(
 ) -> Conversation | None:
     """Make `run_id` the one run that may write to the conversation; None when another one is, or somebody waits to be.
 
-    With `out_of_line` it is the turn of the run, whoever waits.
+    With `out_of_line` it is the turn of the run, whoever waits. The claim is written `later`: where the conversation
+    is not as it was then, all of the transaction is begun again.
     """
-    query = _claim_as_next if out_of_line else _claim
-    given = {"organization": organization_id, "conversation": conversation_id, "run": run_id}
-    row = c.execute(query, given).one_or_none()
-    return None if row is None else _map.read(row)
+    given = {"organization": organization_id, "conversation": conversation_id}
+    claim = _claim[dialect_of(c).name]
+    with aside(c):
+        row = c.execute(claim.seen, given).one_or_none()
+    if row is None or row.active_run_id is not None or (row.has_line and not out_of_line):
+        return None
+    taken = claim.taken_as_next if out_of_line else claim.taken
+    later(c, taken, {"conversation": conversation_id, "version": row.version, "run": run_id}, Overtaken)
+    return replace(_map.read(row), active_run_id=run_id)
 
 
 def set_prompt(c: Connection, conversation_id: ConversationId, prompt_id: MessageId, fingerprint: str) -> None:

@@ -9,10 +9,12 @@ from sqlalchemy import (
     Integer,
     Select,
     Table,
+    Text,
     cast,
     exists,
     func,
     literal,
+    literal_column,
     select,
     type_coerce,
 )
@@ -54,6 +56,10 @@ class Dialect(ABC):
         """Whether one statement can hold several writes (`storage.together`), and is worth it."""
 
     @abstractmethod
+    def version(self, table: Table) -> ColumnElement[str]:
+        """What is another after each change of a row by another transaction; the same where there can be none."""
+
+    @abstractmethod
     def skip_locked(self, query: Select[Any], table: Table) -> Select[Any]:
         """`query` that holds the rows of `table` it finds, and passes over what another transaction holds."""
 
@@ -85,8 +91,11 @@ class SqliteDialect(Dialect):
     def writes_together(self) -> bool:
         return False
 
+    def version(self, table: Table) -> ColumnElement[str]:
+        return literal("")  # there is one writer
+
     def skip_locked(self, query: Select[Any], table: Table) -> Select[Any]:
-        return query  # there is one writer
+        return query  # likewise
 
 
 class PostgresDialect(Dialect):
@@ -115,6 +124,9 @@ class PostgresDialect(Dialect):
 
     def writes_together(self) -> bool:
         return True
+
+    def version(self, table: Table) -> ColumnElement[str]:
+        return cast(literal_column(f"{table.name}.xmin"), Text)
 
     def skip_locked(self, query: Select[Any], table: Table) -> Select[Any]:
         return query.with_for_update(of=table, skip_locked=True)

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from itertools import count
 from typing import Any, Final, TypeVar
 
 import orjson
@@ -23,7 +24,7 @@ from reverie.storage.bells import CHANNEL
 from reverie.storage.nul import clean_parameters_of
 from reverie.storage.outage import reason_of
 from reverie.storage.runner import DatabaseOptions, finish_despite_cancel, json_text
-from reverie.storage.together import send_before_others, travelling_together
+from reverie.storage.together import Overtaken, send_before_others, travelling_together
 
 log = structlog.get_logger(__name__)
 
@@ -79,13 +80,15 @@ class PostgresRunner:
 
     async def _write_in_turn(self, job: Callable[[], T]) -> T:
         """Write, and once more where two writers held each other up: one of them was undone whole."""
-        for attempt in range(1, WRITE_ATTEMPTS + 1):
+        for attempt in count(1):
             try:
                 return await greenlet_spawn(job)
+            except Overtaken:  # by one that got on, so this cannot go on for ever
+                continue
             except DBAPIError as error:
-                if getattr(error.orig, "sqlstate", None) != DEADLOCK or attempt == WRITE_ATTEMPTS:
+                if getattr(error.orig, "sqlstate", None) != DEADLOCK or attempt >= WRITE_ATTEMPTS:
                     raise
-        raise AssertionError("the last attempt returns or raises")
+        raise AssertionError("an attempt returns or raises")
 
     async def listen(self, heard: Callable[[str], None], missed: Callable[[], None]) -> None:
         engine = _engine_without_pool(self._url)

@@ -38,6 +38,10 @@ from reverie.storage.dialect import dialect_of
 Write = Insert | Update | Delete
 
 
+class Overtaken(Exception):
+    """Another transaction changed what this one has read; it is undone, and begun again."""
+
+
 Missing = Callable[[], Exception]
 """Makes what is raised where a write touched no row, which undoes the transaction."""
 
@@ -68,17 +72,20 @@ def travelling_together(c: Connection) -> Iterator[None]:
 
 @contextmanager
 def aside(c: Connection) -> Iterator[None]:
-    """Read in this block what has nothing to do with what was written `later`, which waits on for better company."""
+    """Do in this block what has nothing to do with what was written `later`, which waits on for better company.
+
+    What is written here is a transaction of its own, unless one has begun already.
+    """
     queue = _queues.get(c)
     if queue is None:
         yield
         return
-    queue.waits = True
+    waited, queue.waits = queue.waits, True
     try:
         with _by_itself(c):
             yield
     finally:
-        queue.waits = False
+        queue.waits = waited
 
 
 def send_before_others(engine: Engine) -> None:
@@ -140,11 +147,11 @@ _queues: Final[dict[Connection, _Queue]] = {}
 def _by_itself(c: Connection) -> Iterator[None]:
     """Let what is sent in this block be its own transaction, unless one has begun already."""
     driver: Any = c.connection.dbapi_connection
-    driver.autocommit = True
+    before, driver.autocommit = driver.autocommit, True
     try:
         yield
     finally:
-        driver.autocommit = False
+        driver.autocommit = before
 
 
 @lru_cache(maxsize=64)

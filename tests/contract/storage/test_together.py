@@ -1,9 +1,10 @@
 """What travels together to the database, and what must not."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event, text
@@ -12,7 +13,7 @@ from sqlalchemy.util import await_only
 from reverie.auth.keys import LOCAL_CALLER as ME
 from reverie.domain.agent import AgentDraft
 from reverie.domain.errors import Busy, RunLost
-from reverie.domain.ids import ConversationId
+from reverie.domain.ids import AgentId, ConversationId
 from reverie.domain.inputs import Request, SayInput
 from reverie.domain.message import AssistantBody, text_parts
 from reverie.domain.run import Usage
@@ -22,7 +23,7 @@ from reverie.operations import agents
 from reverie.operations.base import Operations
 from reverie.runs.acceptance import Acceptor, Waits, Wish, begin
 from reverie.runs.bells import Bells
-from reverie.storage import bells, endings, messages, runs
+from reverie.storage import bells, conversations, endings, messages, runs
 from reverie.storage.database import Database
 from reverie.storage.together import aside
 
@@ -32,6 +33,12 @@ BLOCKED = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_da
 
 def acceptor() -> Acceptor:
     return Acceptor(worker_id="worker-here", now=datetime.now(UTC), when_busy="enqueue")
+
+
+def end(c: Connection, turn: TurnState) -> None:
+    now, reason = datetime.now(UTC), StopReason.END_TURN
+    runs.end_run(c, turn.run, stop_reason=reason, usage=Usage(), now=now, ttft_ns=None, total_duration_ns=None)
+    endings.leave(c, turn.run, now=now, duration_ms=1, stop_reason=reason)
 
 
 @asynccontextmanager
@@ -149,7 +156,6 @@ async def test_what_is_read_aside_lets_wait_what_was_written(ops: Operations, tu
 @pytest.mark.one_database("postgresql")  # SQLite has one writer, so nothing comes in between there
 async def test_the_end_of_a_run_sees_who_was_just_about_to_wait(ops: Operations, wish: Wish, turn: TurnState) -> None:
     stands_there, goes_on = asyncio.Event(), asyncio.Event()
-    now = datetime.now(UTC)
 
     def come(c: Connection) -> object:
         found = begin(c, wish, acceptor())
@@ -157,15 +163,10 @@ async def test_the_end_of_a_run_sees_who_was_just_about_to_wait(ops: Operations,
         await_only(goes_on.wait())
         return found
 
-    def end(c: Connection) -> None:
-        reason = StopReason.END_TURN
-        runs.end_run(c, turn.run, stop_reason=reason, usage=Usage(), now=now, ttft_ns=None, total_duration_ns=None)
-        endings.leave(c, turn.run, now=now, duration_ms=1, stop_reason=reason)
-
     async with asyncio.timeout(LONG_S), listening(ops.database) as heard:
         comes = asyncio.create_task(ops.database.write(come))
         await stands_there.wait()
-        ends = asyncio.create_task(ops.database.write(end))
+        ends = asyncio.create_task(ops.database.write(lambda c: end(c, turn)))
         while not ends.done() and not await ops.database.read(lambda c: c.execute(BLOCKED).scalar_one()):  # noqa: ASYNC110 (only the database has it)
             await asyncio.sleep(0.01)
         goes_on.set()
@@ -173,3 +174,47 @@ async def test_the_end_of_a_run_sees_who_was_just_about_to_wait(ops: Operations,
         await ends
         await ops.database.write(lambda c: bells.ring(c, "line", ["nothing more"]))
         assert await heard.get() == wish.conversation_id, "nobody would ever tell who waits that it is free"
+
+
+async def _has_a_turn(ops: Operations, wish: Wish) -> None:
+    state = await ops.database.write(lambda c: begin(c, wish, acceptor()))
+    assert isinstance(state, TurnState)
+    await ops.database.write(lambda c: end(c, state))
+
+
+async def _is_at_work(ops: Operations, wish: Wish) -> None:
+    await ops.database.write(lambda c: begin(c, wish, acceptor()))
+
+
+async def _forgets_all(ops: Operations, wish: Wish) -> None:
+    def reset(c: Connection) -> None:
+        conversations.hold_all_of(c, AgentId(wish.conversation_id))
+        messages.delete_all(c, wish.conversation_id, keep_prompt=True)
+
+    await ops.database.write(reset)
+
+
+@pytest.mark.one_database("postgresql")  # SQLite has one writer
+@pytest.mark.parametrize(("other", "in_context"), [(_has_a_turn, 4), (_is_at_work, 3), (_forgets_all, 2)])
+async def test_who_is_overtaken_on_the_way_to_a_conversation_begins_again(
+    ops: Operations, wish: Wish, other: Callable[[Operations, Wish], Coroutine[Any, Any, None]], in_context: int
+) -> None:
+    await _has_a_turn(ops, wish)
+    tries = 0
+
+    def write(c: Connection) -> TurnState | Waits:
+        nonlocal tries
+        tries += 1
+        found = begin(c, wish, acceptor())
+        if tries == 1:  # it has read all, and written nothing yet
+            await_only(other(ops, wish))
+        return found
+
+    found = await ops.database.write(write)
+    assert tries == 2
+    stored = await ops.database.read(lambda c: messages.load_context(c, wish.conversation_id))
+    assert len(stored) == in_context
+    if isinstance(found, Waits):
+        assert other is _is_at_work
+    else:
+        assert [message.id for message in found.view.context] == [message.id for message in stored]
