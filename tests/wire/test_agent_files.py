@@ -101,7 +101,9 @@ def test_a_file_that_comes_later_is_in_the_very_next_prompt(client: Letta, provi
     assert "The first." not in one
     assert "1: The first." in two
     assert "1: The first." in three
-    assert f'<file status="closed" name="{shelf.file("second")}"/>' in three, "a full agent keeps what it has open"
+    assert f'<file status="closed" name="{shelf.file("second")}">\n</file>' in three, (
+        "a full agent keeps what it has open"
+    )
     assert "The first." not in four
     assert "1: Other words." in four
     assert "<directories>" not in five

@@ -136,18 +136,24 @@ def test_other_kinds_of_files_are_refused(client: Letta, folder_id: str) -> None
     assert len(list(client.folders.files.list(folder_id))) == 1
 
 
-def test_a_file_name_is_never_a_path(client: Letta, folder_id: str) -> None:
+def test_a_file_name_never_leads_out_of_its_folder(client: Letta, folder_id: str) -> None:
     folder = client.folders.retrieve(folder_id).name
     names = {
-        "../../etc/passwd.txt": "passwd.txt",
+        "../../etc/passwd.txt": "etc/passwd.txt",
         "..\\..\\boot.txt": "boot.txt",
-        "/etc/shadow.txt": "shadow.txt",
+        "/etc/./../shadow.txt": "etc/shadow.txt",
+        "notes/2026/may.md": "notes/2026/may.md",
         "a\x00b\x1b.txt": "ab.txt",
         f"{'x' * 400}.txt": f"{'x' * 196}.txt",
     }
     for given, kept in names.items():
         file = upload(client, folder_id, "t.txt", "x", name=given)
         assert (file.original_file_name, file.file_name) == (kept, f"{folder}/{kept}")
+    assert {file.file_name for file in client.folders.files.list(folder_id)} == {*names.values()}
+    again = upload(client, folder_id, "t.md", "x", name="notes/2026/may.md")
+    assert again.file_name == f"{folder}/notes/2026/may_(1).md"
+    named_by_its_path = upload(client, folder_id, "notes/2026/june.md", "x")
+    assert named_by_its_path.file_name == f"{folder}/june.md", "a program's own path says nothing of the folder"
     for bad in ("..", "/", "\x01"):
         with pytest.raises(APIStatusError) as refused:
             upload(client, folder_id, "t.txt", "x", name=bad)

@@ -49,7 +49,7 @@ def _folder(attached: AttachedFolder, window: int) -> str:
 def _file(view: FileView, window: int) -> str:
     name = _quoted(view.file_name)
     if not view.is_open or view.text is None:
-        return f'<file status="closed" name="{name}"/>'
+        return f'<file status="closed" name="{name}">\n</file>'
     return (
         f'<file status="open" name="{name}">\n<metadata>\n- chars_current={len(view.text)}\n- chars_limit={window}\n'
         f"</metadata>\n<value>\n{view.text}\n</value>\n</file>"

@@ -118,6 +118,11 @@ class File:
     created_by_id: str | None = None
     last_updated_by_id: str | None = None
 
+    @property
+    def name(self) -> str:
+        """Its name within the folder, of as many parts as it was given."""
+        return "/".join(self.file_name.split("/")[-1 - self.original_file_name.count("/") :])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
@@ -220,6 +225,16 @@ def clean_file_name(given: str) -> str:
     if len(name) <= LONGEST_NAME:
         return name
     return f"{stem[: LONGEST_NAME - len(ending) - 1]}.{ending}" if dot and len(ending) < 20 else name[:LONGEST_NAME]
+
+
+def clean_file_path(given: str) -> str:
+    """A name with the folders it is given in, `notes/2026/may.md`, which never leads out of them.
+
+    Raises:
+        InvalidInput: nothing is left of it.
+    """
+    parts = [part for part in given.replace("\\", "/").split("/") if part.strip(". ")]
+    return "/".join(clean_file_name(part) for part in parts) or clean_file_name(given)
 
 
 def file_limits(context_window: int | None) -> tuple[int, int]:

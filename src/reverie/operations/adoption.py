@@ -18,7 +18,7 @@ from reverie.domain.agent_file import (
     FileTool,
 )
 from reverie.domain.errors import InvalidInput
-from reverie.domain.folder import File, Folder, clean_file_name
+from reverie.domain.folder import File, Folder, clean_file_path
 from reverie.domain.ids import (
     FileId,
     FolderId,
@@ -243,7 +243,7 @@ def _made_folder(c: Connection, caller: Caller, source: FileSource, embedding: s
 
 def _store_text(c: Connection, caller: Caller, folder: Folder, item: FileFile, now: datetime) -> None:
     """A file of a folder, of which the agent file has the text alone."""
-    name = clean_file_name(item.original_file_name or (item.file_name or item.id).rpartition("/")[2])
+    name = clean_file_path(item.original_file_name or (item.file_name or item.id).rpartition("/")[2])
     data = (item.content or "").encode()
     files.insert_file(
         c,

@@ -5,7 +5,7 @@ from sqlalchemy import Connection
 from reverie.auth.keys import Caller, Scope
 from reverie.documents.media import media_type_of
 from reverie.domain.errors import Conflict
-from reverie.domain.folder import File, FileStatus, Folder, Upload, clean_file_name
+from reverie.domain.folder import File, FileStatus, Folder, Upload, clean_file_name, clean_file_path
 from reverie.domain.ids import FileId, FolderId, make_id
 from reverie.domain.paging import Page
 from reverie.operations.base import Operations
@@ -23,8 +23,9 @@ async def upload(ops: Operations, caller: Caller, folder_id: FolderId, given: Up
         Conflict: the folder has one of the name, and that shall be an error.
     """
     caller.require(Scope.WRITE)
-    name = clean_file_name(given.name or given.file_name)
-    media_type = media_type_of(name if "." in name else clean_file_name(given.file_name), given.declared_type)
+    name = clean_file_path(given.name) if given.name else clean_file_name(given.file_name)
+    last = name.rpartition("/")[2]
+    media_type = media_type_of(last if "." in last else clean_file_name(given.file_name), given.declared_type)
     refusal = _refusal(len(given.data), ops.max_file_bytes)
     now = ops.clock()
 

@@ -89,6 +89,14 @@ async def probe(orders: list[Order], agent_state) -> Order:
     assert (text(outcome), outcome.value) == ('{"name": "a", "at": {"x": 1}}', {"name": "a", "at": {"x": 1}})
 
 
+async def test_lists_and_objects_are_shown_as_json_and_the_rest_as_python_writes_it(executor: SandboxExecutor) -> None:
+    source = "def probe():\n    return [True, None, {'a': 'ä'}]"
+    assert text(await run(executor, source)) == '[true, null, {"a": "ä"}]'
+    for value in (True, None, 5.0, "it's"):
+        outcome = await run(executor, f"def probe():\n    return {value!r}")
+        assert (text(outcome), outcome.value) == (str(value), value)
+
+
 async def test_secrets_and_the_agents_id_are_in_the_environment(executor: SandboxExecutor) -> None:
     source = "import os\ndef probe():\n    return [os.getenv('TOKEN'), os.getenv('LETTA_AGENT_ID')]"
     outcome = await run(executor, source, environment={"TOKEN": "t"}, agent_id="agent-7")

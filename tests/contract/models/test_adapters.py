@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
-from tests.contract.models.conftest import KEY, SPEAKERS, Stage, only
+from tests.contract.models.conftest import KEY, SPEAKERS, Stage, info_for, only
 from tests.contract.models.samples import ADD, LOOK, ask, called, picture, read, results, returned, user
 from tests.support.provider import (
     Call,
@@ -31,6 +31,7 @@ from tests.support.provider import (
 from reverie.domain.content import TextPart, ToolReturn
 from reverie.domain.errors import (
     ModelAuthFailed,
+    ModelBadReply,
     ModelContextOverflow,
     ModelError,
     ModelNotServed,
@@ -345,6 +346,39 @@ async def test_reasoning_effort_reaches_the_provider(stage: Stage) -> None:
     )
     raw = stage.provider.requests[0].raw
     assert b"thinking" in raw or b"reasoning" in raw
+
+
+@only("anthropic")
+async def test_a_limit_that_leaves_an_answer_room_beside_the_thinking_is_kept(stage: Stage) -> None:
+    for limit, budget, sent in ((5000, 2048, 5000), (2000, 2048, 2048 + 4096)):
+        settings = GenerationSettings(thinking_budget_tokens=budget, max_output_tokens=limit)
+        await read(stage.model, replace(ask(), settings=settings))
+        body = stage.provider.requests[-1].body
+        assert (body["max_tokens"], body["thinking"]["budget_tokens"]) == (sent, budget)
+
+
+@only("anthropic")
+async def test_a_model_that_takes_no_schema_is_told_of_it_in_words(stage: Stage) -> None:
+    wanted = {"name": "city", "schema": {"type": "object", "properties": {"founded": {"type": "integer"}}}}
+    settings = GenerationSettings(response_format={"type": "json_schema", "json_schema": wanted})
+    older = stage.endpoint.model(replace(info_for(stage.speaker), name="claude-3-5-haiku-latest"))
+    for model in (stage.model, older):
+        assert (await read(model, replace(ask(), settings=settings))).text == "All right."
+    taken, told = (request.body for request in stage.provider.requests)
+    assert "founded" in json.dumps(taken["output_config"])
+    assert "output_config" not in told
+    assert "founded" in json.dumps(told["system"])
+
+
+@only("anthropic")
+async def test_a_reply_that_lacks_what_its_library_takes_for_granted_is_the_providers_fault(stage: Stage) -> None:
+    start = {"type": "message_start", "message": {"id": "m", "type": "message", "role": "assistant", "content": [],
+             "model": "m", "usage": {"input_tokens": 1, "output_tokens": 1}}}  # fmt: skip
+    no_usage = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}}
+    events = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in (start, no_usage))
+    stage.provider.script(fail(200, body=events))
+    with pytest.raises(ModelBadReply, match="could not be read"):
+        await read(stage.model, ask())
 
 
 async def test_many_requests_at_once_do_not_mix(stage: Stage) -> None:

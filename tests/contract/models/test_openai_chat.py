@@ -258,12 +258,16 @@ def test_openais_reasoning_models_get_their_own_parameters() -> None:
     assert "reasoning_effort" not in plain
 
 
-def test_a_gateway_of_type_openai_gets_only_what_everyone_knows() -> None:
-    prompt = replace(ask(user("a"), tools=(ADD,)), settings=GenerationSettings(max_output_tokens=9, strict=True))
+def test_a_gateway_of_type_openai_gets_openais_words_for_what_is_asked() -> None:
+    settings = GenerationSettings(max_output_tokens=9, strict=True, reasoning_effort="minimal", verbosity="low")
+    prompt = replace(ask(user("a"), tools=(ADD,)), settings=settings)
     body = body_of("openai", prompt, name="gpt-5-mini", base_url="http://localhost:4000/v1")
-    assert body["max_tokens"] == 9
+    assert (body["max_completion_tokens"], body["reasoning_effort"], body["verbosity"]) == (9, "minimal", "low")
+    assert body["tools"][0]["function"]["strict"] is True
     assert body["messages"][0]["role"] == "system"
-    assert "strict" not in body["tools"][0]["function"]
+    local = body_of("openai", prompt, name="qwen3", base_url="http://localhost:4000/v1")
+    assert local["max_tokens"] == 9
+    assert "max_completion_tokens" not in local
 
 
 def test_local_chat_templates_get_no_second_system_message() -> None:

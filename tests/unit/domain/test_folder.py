@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reverie.domain.errors import InvalidInput
-from reverie.domain.folder import clean_file_name, file_limits, file_of_link, link_id, render_view
+from reverie.domain.folder import clean_file_name, clean_file_path, file_limits, file_of_link, link_id, render_view
 from reverie.domain.ids import make_id
 
 
@@ -43,6 +43,9 @@ def test_a_cleaned_name_is_only_a_name(given_name: str) -> None:
     assert name.isprintable()
     assert name not in ("", ".", "..")
     assert len(name) <= 200
+    path = clean_file_path(given_name)
+    assert path.endswith(name)
+    assert not {"", ".", ".."} & {*path.split("/")}
 
 
 @pytest.mark.parametrize("bad", ["", "..", "a/..", "/", "\\", "\x07", " "])

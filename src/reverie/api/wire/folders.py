@@ -164,7 +164,7 @@ def file_state(file: File, text: str | None = None, *, within: bool = False) -> 
     return {
         "id": file.id,
         "source_id": file.folder_id,
-        "file_name": file.file_name.rpartition("/")[2] if within else file.file_name,
+        "file_name": file.name if within else file.file_name,
         "original_file_name": file.original_file_name,
         "file_path": None,
         "file_type": file.file_type,

@@ -45,9 +45,9 @@ class Anthropic(PydanticEndpoint):
             budget = max(1024, wanted.thinking_budget_tokens)
             settings.pop("thinking", None)
             settings["anthropic_thinking"] = {"type": "enabled", "budget_tokens": budget}
-            limit = max(limit or 0, budget + ROOM_FOR_ANSWER)
+            limit = _with_room(limit or 0, budget)
         elif settings.get("thinking") and limit is not None:
-            limit = max(limit, ANTHROPIC_THINKING_BUDGET_MAP[settings["thinking"]] + ROOM_FOR_ANSWER)
+            limit = _with_room(limit, ANTHROPIC_THINKING_BUDGET_MAP[settings["thinking"]])
         if settings.get("thinking") or "anthropic_thinking" in settings:
             settings.pop("temperature", None)
             if isinstance(settings.get("tool_choice"), list) or settings.get("tool_choice") == "required":
@@ -60,3 +60,8 @@ class Anthropic(PydanticEndpoint):
             "anthropic_cache_instructions": True,
             "anthropic_cache_messages": True,
         }
+
+
+def _with_room(limit: int, budget: int) -> int:
+    """`limit`, where an answer has room in it besides the thinking; Anthropic refuses another."""
+    return limit if limit > budget else budget + ROOM_FOR_ANSWER

@@ -9,6 +9,7 @@ import base64
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal, assert_never, cast
@@ -183,8 +184,8 @@ def _content(parts: tuple[Part, ...]) -> str | list[UserContent]:
     return content
 
 
-def request_parameters(prompt: Prompt) -> ModelRequestParameters:
-    """Tools and the reply's format."""
+def request_parameters(prompt: Prompt, *, takes_schemas: bool) -> ModelRequestParameters:
+    """Tools and the reply's format: without `takes_schemas` the model is told of it in words."""
     strict = prompt.settings.strict
     tools = [
         ToolDefinition(
@@ -200,7 +201,8 @@ def request_parameters(prompt: Prompt) -> ModelRequestParameters:
         answer = OutputObjectDefinition(
             json_schema=wanted["schema"], name=wanted.get("name"), description=wanted.get("description")
         )
-        return ModelRequestParameters(function_tools=tools, output_mode="native", output_object=answer)
+        mode: Literal["native", "prompted"] = "native" if takes_schemas else "prompted"
+        return ModelRequestParameters(function_tools=tools, output_mode=mode, output_object=answer)
     return ModelRequestParameters(function_tools=tools)
 
 
@@ -431,7 +433,9 @@ class PydanticEndpoint(ABC):
             engine,
             writer.messages(prompt),
             model_settings=cast(ModelSettings, self.settings(prompt, info)),
-            model_request_parameters=request_parameters(prompt),
+            model_request_parameters=request_parameters(
+                prompt, takes_schemas=engine.profile.get("supports_json_schema_output", False)
+            ),
             instrument=False,
         )
 
@@ -473,8 +477,8 @@ class PydanticModel:
             async with self.endpoint.open(engine, prompt, self.info) as response:
                 began = True
                 try:
-                    async for event in response:
-                        for chunk in reader.feed(event):
+                    async with aclosing(_chunks(response, reader, source)) as chunks:
+                        async for chunk in chunks:
                             yield chunk
                 finally:
                     for answer in answers:  # Google's SDK leaves it open when a stream is given up
@@ -494,6 +498,16 @@ class PydanticModel:
         yield _usage(usage() if callable(usage) else usage)
         finish = _FINISH.get(reason or "stop", "stop")
         yield FinishChunk(reason="tool_calls" if finish == "stop" and reader.has_calls else finish)
+
+
+async def _chunks(response: Any, reader: EventReader, source: Source) -> AsyncGenerator[Chunk, None]:
+    """What comes, in our words. The libraries trip over what they take for granted and a reply lacks."""
+    try:
+        async for event in response:
+            for chunk in reader.feed(event):
+                yield chunk
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise bad_reply(source, f"what could not be read: {error}") from error
 
 
 def _usage(usage: Any) -> UsageChunk:

@@ -26,7 +26,9 @@ class ChatQuirks:
     call_id_exact: bool = False
     """Ids are exactly that long, letters and digits only (Mistral)."""
     openai_fields: bool = False
-    """`max_completion_tokens`, `developer` and `verbosity` are known (OpenAI, Azure)."""
+    """`max_completion_tokens` and `developer` are known (OpenAI, Azure)."""
+    verbosity: bool = False
+    """`verbosity` is known."""
     strict: bool = False
     """`strict` on tools is known."""
     parallel_tool_calls: bool = True
@@ -38,8 +40,13 @@ class ChatQuirks:
 
 _LOCAL: Final = ChatQuirks(system_anywhere=False, reads_calls=False)
 _OPENAI: Final = ChatQuirks(
-    openai_fields=True, strict=True, efforts=("none", "minimal", "low", "medium", "high", "xhigh")
+    openai_fields=True,
+    verbosity=True,
+    strict=True,
+    efforts=("none", "minimal", "low", "medium", "high", "xhigh"),
 )
+# Whoever calls it OpenAI has what is asked for in OpenAI's words sent on in them.
+_GATEWAY: Final = ChatQuirks(verbosity=True, strict=True, efforts=_OPENAI.efforts, reads_calls=False)
 _ZAI: Final = ChatQuirks(reasoning_request="thinking", reasoning_return="reasoning_content", parallel_tool_calls=False)
 _MOONSHOT: Final = ChatQuirks(reasoning_request="thinking", reasoning_return="reasoning_content")
 QUIRKS: Final[Mapping[str, ChatQuirks]] = {
@@ -74,5 +81,5 @@ _UNKNOWN: Final = ChatQuirks(reads_calls=False)
 def quirks_of(provider: ProviderOptions) -> ChatQuirks:
     """The quirks of a provider; type `openai` with a base URL of another house is only compatible."""
     if provider.type == "openai" and provider.base_url and "api.openai.com" not in provider.base_url:
-        return _UNKNOWN
+        return _GATEWAY
     return QUIRKS.get(provider.type, _UNKNOWN)

@@ -38,6 +38,12 @@ class _Writer:
     def _reasons(self) -> bool:
         return self.quirks.openai_fields and is_openai_reasoner(self.info.name)
 
+    @property
+    def _limit_name(self) -> str:
+        """OpenAI's reasoning models refuse the old name, also behind a gateway that only passes on."""
+        newer = self.quirks.openai_fields or is_openai_reasoner(self.info.name)
+        return "max_completion_tokens" if newer else "max_tokens"
+
     def body(self, prompt: Prompt) -> JsonObject:
         messages = [self._system(prompt.system)] if prompt.system else []
         for turn in prompt.turns:
@@ -140,13 +146,12 @@ class _Writer:
         settings = prompt.settings
         body: JsonObject = {}
         if settings.max_output_tokens is not None:
-            name = "max_completion_tokens" if self.quirks.openai_fields else "max_tokens"
-            body[name] = settings.max_output_tokens
+            body[self._limit_name] = settings.max_output_tokens
         if not self._reasons:  # reasoning models of OpenAI refuse all of these
             body |= _sampling(settings)
         if settings.response_format is not None:
             body["response_format"] = settings.response_format
-        if settings.verbosity is not None and self.quirks.openai_fields:
+        if settings.verbosity is not None and self.quirks.verbosity:
             body["verbosity"] = settings.verbosity
         return body | self._reasoning(settings.reasoning_effort, settings.thinking_budget_tokens)
 

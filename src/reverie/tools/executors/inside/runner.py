@@ -155,7 +155,8 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         what = "".join(traceback.format_exception_only(error)).strip().rpartition("\n")[2]
         said = f"Error executing function {request['function']}: {what}"
         return {"ok": False, "error": said, "trace": _describe(error, filename)}
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    # Lists and objects as JSON, which clients parse; the rest as Python says it, which they compare: "True", "None".
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
     return {"ok": True, "text": text, "value": value, "edits": edits}
 
 
