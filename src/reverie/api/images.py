@@ -4,7 +4,7 @@ import base64
 from dataclasses import replace
 
 from reverie.api.context import ApiOptions
-from reverie.domain.content import ImagePart, Part, ToolReturn
+from reverie.domain.content import ImagePart, Part, ToolReturn, image_type
 from reverie.domain.errors import AddressRefused, BadGateway, InvalidInput, TimedOut
 from reverie.domain.inputs import ApprovalInput, MessageInput, Request, SayInput
 from reverie.web.addresses import WebOptions
@@ -74,6 +74,8 @@ async def _fetch(url: str, web: WebOptions) -> tuple[str, bytes]:
         raise InvalidInput(f"the image at {url!r} cannot be fetched: {error}; {remedy}") from error
     if found.status >= 400:
         raise InvalidInput(f"the image at {url!r} cannot be fetched: status {found.status}; {remedy}")
-    if not found.media_type.startswith("image/"):
-        raise InvalidInput(f"what lies at {url!r} is {found.media_type or 'of no stated type'}, not an image")
-    return found.media_type, found.body
+    # Stores of files serve images by names that say nothing, `application/octet-stream` above all.
+    media_type = image_type(found.body) or found.media_type
+    if not media_type.startswith("image/"):
+        raise InvalidInput(f"what lies at {url!r} is {media_type or 'of no stated type'}, not an image")
+    return media_type, found.body

@@ -3,10 +3,21 @@
 Source: `LettaMessageContentUnion` and its members in the client SDK, read 2026-11.
 """
 
+import base64
+import binascii
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from reverie.domain.json import JsonValue
+
+_BEGINNINGS: Final = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
+
+
+def image_type(data: bytes) -> str | None:
+    """The kind of image that begins like `data`; None: none that models of all providers take."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    return next((kind for beginning, kind in _BEGINNINGS.items() if data.startswith(beginning)), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +40,15 @@ class ImagePart:
     """Where the client said it came from."""
     detail: str | None = None
     type: Literal["image"] = "image"
+
+    @property
+    def true_type(self) -> str:
+        """What its bytes say it is, for providers that refuse another name; else what was said of it."""
+        try:
+            beginning = base64.b64decode(self.data[:16])
+        except binascii.Error:
+            return self.media_type
+        return image_type(beginning) or self.media_type
 
 
 Part: TypeAlias = TextPart | ImagePart

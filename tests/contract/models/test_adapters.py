@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -379,6 +380,41 @@ async def test_a_reply_that_lacks_what_its_library_takes_for_granted_is_the_prov
     stage.provider.script(fail(200, body=events))
     with pytest.raises(ModelBadReply, match="could not be read"):
         await read(stage.model, ask())
+
+
+@only("anthropic", "bedrock", "google")
+async def test_no_blank_text_is_sent_to_those_who_refuse_it(stage: Stage) -> None:
+    said = AssistantTurn(parts=(TextPart(text=" \n"),))
+    call = AssistantTurn(parts=(TextPart(text=""), called("c1")))
+    pictured = UserTurn(parts=(TextPart(text=" "), picture()))
+    await read(stage.model, ask(user("a"), said, user(" "), call, results([("c1", "")]), pictured, tools=(ADD,)))
+    (request,) = stage.provider.requests
+    assert request.shape[1:4] == ["user", "assistant:add", "tool:(nothing)"]
+    texts = re.findall(rb'"text":\s*"((?:[^"\\\\]|\\\\.)*)"', request.raw)
+    assert texts
+    assert all(json.loads(b'"%s"' % text).strip() for text in texts)
+
+
+@only("openai-responses", "anthropic", "google", "bedrock")
+async def test_ids_that_another_provider_gave_its_calls_are_sent_in_a_form_that_is_taken(stage: Stage) -> None:
+    theirs = ("functions.add:0", "functions.add:1")
+    made = AssistantTurn(parts=tuple(called(call_id) for call_id in theirs))
+    await read(stage.model, ask(user("a"), made, results([(call_id, call_id[-1]) for call_id in theirs]), tools=(ADD,)))
+    (request,) = stage.provider.requests
+    assert b"functions.add" not in request.raw
+    if stage.speaker.dialect != "google":  # pairs them by name and place
+        calls = [call_id for turn in request.turns for call_id, _, _ in turn.calls]
+        found = [(call_id, text) for turn in request.turns for call_id, text in turn.results]
+        assert found == [(calls[0], "0"), (calls[1], "1")]
+        assert len(set(calls)) == 2
+
+
+@only("openai-chat", "anthropic")
+async def test_an_image_is_sent_as_what_its_bytes_say_it_is(stage: Stage) -> None:
+    await read(stage.model, ask(UserTurn(parts=(replace(picture(), media_type="image/jpeg"),))))
+    (request,) = stage.provider.requests
+    assert b"image/png" in request.raw
+    assert b"image/jpeg" not in request.raw
 
 
 async def test_many_requests_at_once_do_not_mix(stage: Stage) -> None:

@@ -26,9 +26,10 @@ class Site(BaseHTTPRequestHandler):
             self.end_headers()
             return
         self.send_response(404 if self.path == "/missing" else 200)
-        self.send_header("Content-Type", "text/html" if self.path == "/page" else "image/png; q=1")
+        kinds = {"/page": "text/html", "/stored": "application/octet-stream"}
+        self.send_header("Content-Type", kinds.get(self.path, "image/png; q=1"))
         self.end_headers()
-        self.wfile.write(PIXEL)
+        self.wfile.write(b"<html>" if self.path == "/page" else PIXEL)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -48,7 +49,7 @@ def asking(url: str) -> Request:
     return Request(inputs=(SayInput(role="user", parts=(ImagePart(media_type="", data="", url=url),)),))
 
 
-@pytest.mark.parametrize("path", ["/pixel.png", "/moved"])
+@pytest.mark.parametrize("path", ["/pixel.png", "/moved", "/stored"])
 async def test_an_image_is_fetched_also_from_where_it_moved(site: str, path: str) -> None:
     found = await with_images(asking(site + path), OPEN)
     image = ImagePart(media_type="image/png", data=base64.b64encode(PIXEL).decode(), url=site + path)

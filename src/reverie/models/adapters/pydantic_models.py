@@ -81,6 +81,8 @@ REDACTED_IDS: Final = {"anthropic": "redacted_thinking", "bedrock": "redacted_co
 """How pydantic-ai marks reasoning that is only there in encrypted form."""
 _MARKS_ERRORS: Final = frozenset({"anthropic", "bedrock"})
 """Dialects with a mark for failed calls; elsewhere the result's text must say it."""
+_NOTHING: Final = "(nothing)"
+"""For what was said or returned blank: Anthropic and Bedrock refuse a text without a letter in it."""
 FinishReason = Literal["stop", "tool_calls", "length", "content_filter"]
 
 
@@ -132,8 +134,8 @@ class MessageWriter:
         has_image = any(isinstance(part, ImagePart) for part in result.content)
         return ToolReturnPart(
             tool_name=wire_name(result.name),
-            content=_content(result.content) if has_image else result.text,
-            tool_call_id=result.tool_call_id,
+            content=_content(result.content) if has_image else result.text if result.text.strip() else _NOTHING,
+            tool_call_id=wire_name(result.tool_call_id),
             outcome="failed" if result.status == "error" and self.system in _MARKS_ERRORS else "success",
         )
 
@@ -141,7 +143,7 @@ class MessageWriter:
         for part in turn.parts:
             match part:
                 case TextPart(text=text):
-                    if text:
+                    if text.strip():
                         yield PydanticText(text)
                 case ReasoningPart():
                     if part.origin == self.origin:
@@ -161,7 +163,9 @@ class MessageWriter:
         )
 
     def _call(self, call: ToolCall) -> ToolCallPart:
-        part = ToolCallPart(wire_name(call.name), arguments_text(call.arguments), call.id, provider_name=self.system)
+        # Other providers' ids (`functions.add:0`) would be refused once an agent has changed its model.
+        name, call_id = wire_name(call.name), wire_name(call.id)
+        part = ToolCallPart(name, arguments_text(call.arguments), call_id, provider_name=self.system)
         if call.signature and self.system.startswith("google"):
             part.provider_details = {"thought_signature": call.signature}
         elif call.signature and self.system == "openai":
@@ -170,18 +174,23 @@ class MessageWriter:
 
 
 def _content(parts: tuple[Part, ...]) -> str | list[UserContent]:
-    if all(isinstance(part, TextPart) for part in parts) and len(parts) <= 1:
-        return join_text(parts)
     content: list[UserContent] = []
     for part in parts:
         match part:
             case TextPart(text=text):
-                content.append(text)
-            case ImagePart(media_type=media_type, data=data):
-                content.append(BinaryContent(base64.b64decode(data), media_type=media_type))
+                if text.strip():
+                    content.append(text)
+            case ImagePart(data=data):
+                content.append(BinaryContent(base64.b64decode(data), media_type=part.true_type))
             case other:
                 assert_never(other)
-    return content
+    match content:
+        case []:
+            return _NOTHING
+        case [str() as text]:
+            return text
+        case _:
+            return content
 
 
 def request_parameters(prompt: Prompt, *, takes_schemas: bool) -> ModelRequestParameters:

@@ -196,8 +196,8 @@ def _content(parts: Sequence[Part]) -> JsonValue:
         match part:
             case TextPart(text=text):
                 items.append({"type": "text", "text": text})
-            case ImagePart(media_type=media_type, data=data, detail=detail):
-                image: JsonObject = {"url": f"data:{media_type};base64,{data}"}
+            case ImagePart(data=data, detail=detail):
+                image: JsonObject = {"url": f"data:{part.true_type};base64,{data}"}
                 if detail:
                     image["detail"] = detail
                 items.append({"type": "image_url", "image_url": image})
