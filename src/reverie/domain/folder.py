@@ -233,7 +233,8 @@ def clean_file_path(given: str) -> str:
     Raises:
         InvalidInput: nothing is left of it.
     """
-    parts = [part for part in given.replace("\\", "/").split("/") if part.strip(". ")]
+    printable = "".join(char for char in given.replace("\\", "/") if char.isprintable())
+    parts = [part for part in printable.split("/") if part.strip(". ")]
     return "/".join(clean_file_name(part) for part in parts) or clean_file_name(given)
 
 

@@ -1,7 +1,7 @@
 """Names, ids and views of files."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reverie.domain.errors import InvalidInput
@@ -34,6 +34,7 @@ def test_a_view_never_exceeds_its_window(text: str, limit: int, start: int | Non
 
 
 @given(st.text(min_size=1, max_size=300))
+@example("\x1f/0")
 def test_a_cleaned_name_is_only_a_name(given_name: str) -> None:
     try:
         name = clean_file_name(given_name)
