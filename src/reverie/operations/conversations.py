@@ -335,8 +335,8 @@ async def compact(
     summary = new_message(view, done.summary, ops.clock())
 
     def write(c: Connection) -> Compacted:
+        _check_idle(conversations.hold(c, caller.organization_id, conversation_id))
         now = load_view(c, caller.organization_id, conversation_id, ops.clock())
-        _check_idle(now.conversation)
         gone = {message.id for message in done.cut.leaving}
         if not gone <= {message.id for message in now.context}:
             raise Conflict("the conversation changed meanwhile; ask again")

@@ -47,7 +47,8 @@ class Mender:
 
         def work(c: Connection) -> list[Fault]:
             try:
-                conversation = conversations.get(c, organization_id, conversation_id)
+                read = conversations.get if dry_run else conversations.hold
+                conversation = read(c, organization_id, conversation_id)
             except NotFound:  # deleted meanwhile
                 return []
             return self._repair(c, conversation, dry_run)

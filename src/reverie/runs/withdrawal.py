@@ -27,7 +27,7 @@ def withdraw(
     Nothing happens where nothing waits, another run than `asked_by` asked, or a run is at work.
     """
     try:
-        conversation = conversations.get(c, organization_id, conversation_id)
+        conversation = conversations.hold(c, organization_id, conversation_id)
     except NotFound:  # deleted meanwhile
         return None
     pending = open_calls(messages.load_context(c, conversation_id))

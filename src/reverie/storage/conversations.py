@@ -23,6 +23,11 @@ _get = select(conversations).where(
     conversations.c.organization_id == bindparam("organization"), conversations.c.id == bindparam("conversation")
 )
 _this = update(conversations).where(conversations.c.id == bindparam("conversation"))
+_held = (
+    _this.where(conversations.c.organization_id == bindparam("organization"))
+    .values(hidden=conversations.c.hidden)
+    .returning(conversations)
+)
 _line = select(waiting.c.seq).where(waiting.c.conversation_id == bindparam("conversation")).exists()
 
 
@@ -95,6 +100,16 @@ def hold_all_of(c: Connection, agent_id: AgentId) -> None:
     rows are written, not only locked: a claim of a conversation as it was seen before is refused.
     """
     c.execute(update(conversations).where(conversations.c.agent_id == agent_id).values(hidden=conversations.c.hidden))
+
+
+def hold(c: Connection, organization_id: OrganizationId, conversation_id: ConversationId) -> Conversation:
+    """Read one conversation, and hold runs off it likewise.
+
+    Raises:
+        NotFound: it does not exist.
+    """
+    row = c.execute(_held, {"organization": organization_id, "conversation": conversation_id}).one_or_none()
+    return get(c, organization_id, conversation_id) if row is None else _map.read(row)
 
 
 def isolated_block_ids_of(c: Connection, agent_id: AgentId) -> list[str]:

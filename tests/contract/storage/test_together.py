@@ -194,8 +194,18 @@ async def _forgets_all(ops: Operations, wish: Wish) -> None:
     await ops.database.write(reset)
 
 
+async def _drops_all(ops: Operations, wish: Wish) -> None:
+    def compact(c: Connection) -> None:
+        conversations.hold(c, wish.organization_id, wish.conversation_id)
+        messages.set_context(c, wish.conversation_id, [])
+
+    await ops.database.write(compact)
+
+
 @pytest.mark.one_database("postgresql")  # SQLite has one writer
-@pytest.mark.parametrize(("other", "in_context"), [(_has_a_turn, 4), (_is_at_work, 3), (_forgets_all, 2)])
+@pytest.mark.parametrize(
+    ("other", "in_context"), [(_has_a_turn, 4), (_is_at_work, 3), (_forgets_all, 2), (_drops_all, 2)]
+)
 async def test_who_is_overtaken_on_the_way_to_a_conversation_begins_again(
     ops: Operations, wish: Wish, other: Callable[[Operations, Wish], Coroutine[Any, Any, None]], in_context: int
 ) -> None:
