@@ -171,7 +171,8 @@ async def test_messages_are_found_by_role_and_words(ops: Operations) -> None:
     def said(role: str, words: str) -> SayInput:
         return SayInput(role=role, parts=(TextPart(text=words),))  # type: ignore[arg-type]
 
-    opening = (said("user", "I moved to Lisbon"), said("assistant", "How is Lisbon?"), said("system", "Lisbon time"))
+    longest = "Lisbon time" + " la" * 340_000  # a million characters: more than a list of places notes
+    opening = (said("user", "I moved to Lisbon"), said("assistant", "How is Lisbon?"), said("system", longest))
     made = (await agents.create(ops, ME, AgentDraft(initial_messages=opening))).agent
     assert made.message_ids is not None
     ids = made.message_ids[1:]  # behind the prompt

@@ -64,7 +64,7 @@ class Corpus:
     bits: Table
     """The signs of its newest vectors, a row for each."""
     blocks: Table
-    """The signs of all others, a thousand in a row."""
+    """The signs of all others, some hundreds in a row."""
     holder: Column[Any]
     """What its rows lie in: the archive, the folder, the agent, the organisation."""
     thread: Column[Any] | None

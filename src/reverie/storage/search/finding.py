@@ -1,8 +1,9 @@
 """Search by words and by meaning, fused; the same for passages, messages, files and tools, on both databases."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import repeat
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -32,14 +33,14 @@ from reverie.storage.search.corpora import (
     tools_in,
 )
 from reverie.storage.search.fusing import Scores, by_value, fuse
-from reverie.storage.search.lists import NearSigns, Posting, ask
+from reverie.storage.search.lists import NOTED, NearSigns, Posting, ask
 from reverie.storage.search.sampling import sample_in
 from reverie.storage.search.signs import LIKELY, nearness
 from reverie.storage.wording import EMPTY, Sample, telling_words, words_of
 
-_DEPTH: Final = 3
+_DEPTH: Final = 2
 """How many times the wanted number each way of searching contributes before they are fused."""
-_LEAST_DEPTH: Final = 60
+_LEAST_DEPTH: Final = 50
 _WEIGHED: Final = 5
 """Likewise of rows whose words are weighed before their sizes are."""
 _WIDER: Final = 8
@@ -167,21 +168,28 @@ def _scored(c: Connection, corpus: Corpus, sample: Sample, postings: Sequence[Po
     the databases' own rankings know nothing of rare words (PostgreSQL) or count them in all archives (SQLite).
     """
     weights: dict[int, float] = {}
-    sizes: dict[int, int] = {}
     for posting in postings:
         weight = sample.weight(posting.term)
-        for seq in posting.places:
-            weights[seq] = weights.get(seq, 0.0) + weight
-        sizes.update(zip(posting.places, posting.sizes, strict=False))
-    heaviest = _heaviest(weights, limit * _WEIGHED)
-    if missing := [seq for seq in heaviest if seq not in sizes]:
-        backend = backend_of(c)
-        sizes.update(
-            zip(*c.execute(_sizes_statement(backend, corpus), {"places": backend.listed(missing)}).one(), strict=True)
-        )
+        for row in posting.rows:
+            weights[row] = weights.get(row, 0.0) + weight
+    # Sizes are looked at only of the heaviest: where thousands hold the same words, that would take most of the search.
+    heaviest = by_value(weights)[: limit * _WEIGHED]
+    sizes = _sizes(c, corpus, heaviest)
     of_size = 0.9 / max(sample.mean_size, 1.0)
-    scores = {seq: weights[seq] * 2.2 / (1.3 + of_size * sizes[seq]) for seq in heaviest if seq in sizes}
+    scores = {
+        seq: weights[row] * 2.2 / (1.3 + of_size * sizes[seq]) for row in heaviest if (seq := row // NOTED) in sizes
+    }
     return {seq: scores[seq] for seq in by_value(scores)[:limit]}
+
+
+def _sizes(c: Connection, corpus: Corpus, rows: Iterable[int]) -> dict[int, int]:
+    """How many characters the texts of these rows have, by place, where the index has not noted it either."""
+    sizes = dict(map(divmod, rows, repeat(NOTED)))
+    if all(sizes.values()):
+        return sizes
+    backend = backend_of(c)
+    found = c.execute(_sizes_statement(backend, corpus), {"places": backend.listed(sizes)}).one()
+    return dict(zip(*(part or () for part in found), strict=True))
 
 
 @cache
@@ -190,19 +198,6 @@ def _sizes_statement(backend: Backend, corpus: Corpus) -> Select[Any]:
     rows = corpus.rows
     size = func.length(corpus.text, type_=Integer)
     return select(backend.gathered(rows.c.seq), backend.gathered(size)).where(backend.among(rows.c.seq))
-
-
-def _heaviest(weights: Mapping[int, float], most: int) -> list[int]:
-    """The places of greatest weight, of equal ones the newest.
-
-    Sizes are looked at only of these: where thousands hold the same words, that would take most of the search.
-    """
-    if len(weights) <= most:
-        return [*weights]
-    least = sorted(weights.values(), reverse=True)[most - 1]
-    heavier = [seq for seq, weight in weights.items() if weight > least]
-    just = sorted([seq for seq, weight in weights.items() if weight == least], reverse=True)
-    return heavier + just[: most - len(heavier)]
 
 
 def _nearest(

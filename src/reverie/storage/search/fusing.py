@@ -18,7 +18,7 @@ from reverie.storage.search.backends import Backend, backend_of
 from reverie.storage.search.corpora import Breadth, Corpus, Reach
 from reverie.storage.wording import named_dates
 
-_CONSIDERED: Final = 60
+_CONSIDERED: Final = 30
 """Best hits that may profit from their surroundings."""
 _PAUSE: Final = timedelta(minutes=30)
 """After a longer one a new session begins."""

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Integer,
     Select,
     bindparam,
+    case,
     literal_column,
     null,
     select,
@@ -29,6 +30,8 @@ _NAMED_HOLDERS: Final = 16
 """More holders than this are looked for by their organisation, and sorted out row by row."""
 _SIGNS: Final = -1
 """Stands where the number of a term does otherwise."""
+NOTED: Final = 1_000_000
+"""A place times this, and what is noted of its row: one list instead of two, one number to look up instead of two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +39,8 @@ class Posting:
     """The rows that hold a term."""
 
     term: str
-    places: Sequence[int]
-    sizes: Sequence[int]
-    """In characters, of each; none where the index does not know them."""
+    rows: Sequence[int]
+    """Their places, with their sizes in characters noted; 0 where the index does not know them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,8 @@ class NearSigns:
 
     blocks: Sequence[str]
     """Ids of all blocks of signs in reach."""
-    rows: Sequence[tuple[int, int]]
-    """Of the newest vectors, which lie in no block yet: the nearest places, and in how many signs they differ."""
+    rows: Sequence[int]
+    """Of the newest vectors, in no block yet: the nearest places, with the number of signs that differ noted."""
 
 
 def ask(
@@ -67,11 +69,11 @@ def ask(
     if vector is not None:
         values |= {**reach.place, "dimensions": len(vector), "vector": vector, "most": nearest}
     postings, near = [], NearSigns((), ())
-    for number, places, extents, blocks in c.execute(statement, values).all():
+    for number, rows, blocks in c.execute(statement, values).all():
         if number == _SIGNS:
-            near = NearSigns(blocks or (), [*zip(places or (), extents or (), strict=True)])
+            near = NearSigns(blocks or (), rows or ())
         else:
-            postings.append(Posting(terms[number], places or (), extents or ()))
+            postings.append(Posting(terms[number], rows or ()))
     return postings, near
 
 
@@ -109,8 +111,8 @@ def _of(
 
 def _posting(backend: Backend, corpus: Corpus, number: int, narrowing: Sequence[ColumnElement[bool]]) -> Select[Any]:
     found = backend.postings(corpus, number).subquery()
-    size = backend.gathered(found.c.size) if "size" in found.c else null()
-    lists = select(literal_column(str(number)), backend.gathered(found.c.seq), size, null())
+    rows = backend.gathered(_noted(found.c.seq, found.c.size))
+    lists = select(literal_column(str(number)), rows, null())
     if narrowing:
         lists = lists.join(corpus.rows, corpus.rows.c.seq == found.c.seq).where(*narrowing)
     return lists
@@ -124,10 +126,15 @@ def _signs(backend: Backend, corpus: Corpus, breadth: Breadth, narrowing: Sequen
     )
     if narrowing:
         newest = newest.where(bits.c.seq.in_(select(corpus.rows.c.seq).where(*narrowing)))
-    near = newest.order_by(apart).limit(bindparam("most", type_=Integer)).subquery().c
+    near = newest.order_by(apart, bits.c.seq.desc()).limit(bindparam("most", type_=Integer)).subquery().c
     sealed = select(backend.gathered(blocks.c.id)).where(
         corpus.held(blocks.c.holder, breadth), blocks.c.dimensions == bindparam("dimensions")
     )
-    return select(
-        literal_column(str(_SIGNS)), backend.gathered(near.seq), backend.gathered(near.apart), sealed.scalar_subquery()
-    )
+    rows = backend.gathered(_noted(near.seq, near.apart))
+    return select(literal_column(str(_SIGNS)), rows, sealed.scalar_subquery())
+
+
+def _noted(place: ColumnElement[int], what: ColumnElement[int]) -> ColumnElement[int]:
+    """A place with something noted, as much of it as there is room for."""
+    most = literal_column(str(NOTED - 1), Integer)
+    return place * literal_column(str(NOTED), Integer) + case((what > most, most), else_=what)

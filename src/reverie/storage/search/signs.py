@@ -1,6 +1,6 @@
 """Signs of vectors, a bit for each number: what tells, of very many vectors, which are worth measuring.
 
-The newest signs of a holder are rows. When there are a thousand they become one block, a row that never
+The newest signs of a holder are rows. When there are some hundreds they become one block, a row that never
 changes any more and has an id of its own: so a block that was read once is kept in memory, and no other
 process can make it wrong. What was deleted since stays in its block and is left out when it is measured.
 """
@@ -10,15 +10,14 @@ import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from operator import itemgetter
 from typing import Any, Final, Protocol
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 
 from reverie.storage.search.corpora import Corpus
-from reverie.storage.search.lists import NearSigns
+from reverie.storage.search.lists import NOTED, NearSigns
 
-SEALED: Final = 1024
+SEALED: Final = 512
 """Rows that become a block."""
 LIKELY: Final = 3
 """How many times the wanted number of vectors are measured, of those whose signs differ least ..."""
@@ -68,15 +67,10 @@ def seal(c: Connection, corpus: Corpus, holder: str, dimensions: int) -> None:
     loose = c.execute(select(func.count()).select_from(bits).where(*mine)).scalar_one()
     if loose < SEALED:
         return
+    oldest = select(bits.c.seq).where(*mine).order_by(bits.c.seq).limit(loose - loose % SEALED)
     # Whoever removes a row seals it: two writers never put it into two blocks.
-    taken = sorted(c.execute(delete(bits).where(*mine).returning(bits.c.seq, bits.c.bits)).all())
-    whole = len(taken) - len(taken) % SEALED
-    if rest := taken[whole:]:
-        c.execute(
-            insert(bits),
-            [{"seq": seq, "holder": holder, "dimensions": dimensions, "bits": signs} for seq, signs in rest],
-        )
-    _insert(c, corpus, holder, dimensions, taken[:whole])
+    taken = delete(bits).where(bits.c.seq.in_(oldest)).returning(bits.c.seq, bits.c.bits)
+    _insert(c, corpus, holder, dimensions, sorted(c.execute(taken).all()))
     _clear_up(c, corpus, holder, dimensions)
 
 
@@ -155,8 +149,8 @@ class Nearness(Protocol):
 class _NearRows:
     """Of rows alone, without NumPy."""
 
-    def __init__(self, rows: Sequence[tuple[int, int]]) -> None:
-        self._order = [seq for seq, _ in sorted(rows, key=itemgetter(1))]
+    def __init__(self, rows: Sequence[int]) -> None:
+        self._order = [row // NOTED for row in sorted(rows, key=lambda row: row % NOTED)]
 
     def __len__(self) -> int:
         return len(self._order)
@@ -171,22 +165,17 @@ class _NearRows:
 class _NearBlocks:
     """Of blocks and rows: only as many are put in order as are asked for."""
 
-    def __init__(
-        self, blocks: Sequence[tuple[Any, Any]], rows: Sequence[tuple[int, int]], vector: Sequence[float]
-    ) -> None:
+    def __init__(self, blocks: Sequence[tuple[Any, Any]], rows: Sequence[int], vector: Sequence[float]) -> None:
         numpy = _numpy()
         self._differing = numpy.concatenate([signs for _, signs in blocks], axis=1)
         width, self._in_blocks = self._differing.shape
         self._query = numpy.zeros(width * 64, dtype="f4")
         self._query[: len(vector)] = vector
         self._differing ^= numpy.packbits(self._query > 0).view("<u8")[:, None]
-        self._apart = numpy.zeros(self._in_blocks + len(rows), dtype="u2")
-        for counts in numpy.bitwise_count(self._differing):
-            self._apart[: self._in_blocks] += counts
-        self._apart[self._in_blocks :] = [apart for _, apart in rows]
-        self._places = numpy.concatenate(
-            [*(places for places, _ in blocks), numpy.array([seq for seq, _ in rows], dtype="i8")]
-        )
+        newest = numpy.array(rows, dtype="i8")
+        apart = numpy.bitwise_count(self._differing).sum(axis=0, dtype="u2")
+        self._apart = numpy.concatenate([apart, (newest % NOTED).astype("u2")])
+        self._places = numpy.concatenate([*(places for places, _ in blocks), newest // NOTED])
 
     def __len__(self) -> int:
         return len(self._places)
