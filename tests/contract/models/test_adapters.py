@@ -409,6 +409,14 @@ async def test_ids_that_another_provider_gave_its_calls_are_sent_in_a_form_that_
         assert len(set(calls)) == 2
 
 
+@only("anthropic", "bedrock")
+async def test_earlier_calls_have_a_tool_also_when_none_is_left(stage: Stage) -> None:
+    made = AssistantTurn(parts=(called("c1"), called("c2")))
+    await read(stage.model, ask(user("a"), made, results([("c1", "5"), ("c2", "5")])))
+    await read(stage.model, ask(user("a")))
+    assert [request.tools for request in stage.provider.requests] == [("add",), ()]
+
+
 @only("openai-chat", "anthropic")
 async def test_an_image_is_sent_as_what_its_bytes_say_it_is(stage: Stage) -> None:
     await read(stage.model, ask(UserTurn(parts=(replace(picture(), media_type="image/jpeg"),))))

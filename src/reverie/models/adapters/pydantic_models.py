@@ -81,6 +81,8 @@ REDACTED_IDS: Final = {"anthropic": "redacted_thinking", "bedrock": "redacted_co
 """How pydantic-ai marks reasoning that is only there in encrypted form."""
 _MARKS_ERRORS: Final = frozenset({"anthropic", "bedrock"})
 """Dialects with a mark for failed calls; elsewhere the result's text must say it."""
+_DEFINES_CALLED: Final = frozenset({"anthropic", "bedrock"})
+"""Dialects that refuse earlier calls in a request which defines no tool at all."""
 _NOTHING: Final = "(nothing)"
 """For what was said or returned blank: Anthropic and Bedrock refuse a text without a letter in it."""
 FinishReason = Literal["stop", "tool_calls", "length", "content_filter"]
@@ -193,8 +195,8 @@ def _content(parts: tuple[Part, ...]) -> str | list[UserContent]:
             return content
 
 
-def request_parameters(prompt: Prompt, *, takes_schemas: bool) -> ModelRequestParameters:
-    """Tools and the reply's format: without `takes_schemas` the model is told of it in words."""
+def request_parameters(prompt: Prompt, engine: Model) -> ModelRequestParameters:
+    """Tools and the reply's format: models that take no schema are told of it in words."""
     strict = prompt.settings.strict
     tools = [
         ToolDefinition(
@@ -205,14 +207,24 @@ def request_parameters(prompt: Prompt, *, takes_schemas: bool) -> ModelRequestPa
         )
         for tool in prompt.tools
     ]
+    if not tools and engine.system in _DEFINES_CALLED:
+        tools = [ToolDefinition(name=name, description="Not to be had any more.") for name in _called(prompt)]
     wanted = (prompt.settings.response_format or {}).get("json_schema")
     if isinstance(wanted, dict) and isinstance(wanted.get("schema"), dict):
         answer = OutputObjectDefinition(
             json_schema=wanted["schema"], name=wanted.get("name"), description=wanted.get("description")
         )
+        takes_schemas = engine.profile.get("supports_json_schema_output", False)
         mode: Literal["native", "prompted"] = "native" if takes_schemas else "prompted"
         return ModelRequestParameters(function_tools=tools, output_mode=mode, output_object=answer)
     return ModelRequestParameters(function_tools=tools)
+
+
+def _called(prompt: Prompt) -> list[str]:
+    """Names of the tools that were called earlier."""
+    replies = [turn for turn in prompt.turns if isinstance(turn, AssistantTurn)]
+    calls = [part for turn in replies for part in turn.parts if isinstance(part, ToolCall)]
+    return list(dict.fromkeys(wire_name(call.name) for call in calls))
 
 
 def common_settings(prompt: Prompt) -> JsonObject:
@@ -442,9 +454,7 @@ class PydanticEndpoint(ABC):
             engine,
             writer.messages(prompt),
             model_settings=cast(ModelSettings, self.settings(prompt, info)),
-            model_request_parameters=request_parameters(
-                prompt, takes_schemas=engine.profile.get("supports_json_schema_output", False)
-            ),
+            model_request_parameters=request_parameters(prompt, engine),
             instrument=False,
         )
 
