@@ -81,7 +81,7 @@ class SendMessages(Body):
                 ToolSpec(
                     name=tool.name,
                     description=tool.description or "",
-                    parameters=tool.parameters or {"type": "object", "properties": {}},
+                    parameters={"type": "object", "properties": {}, **(tool.parameters or {})},
                 )
                 for tool in self.client_tools or ()
             ),
