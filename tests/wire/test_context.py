@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from letta_client import BadRequestError, ConflictError, Letta, NotFoundError
+from letta_client import AuthenticationError, BadRequestError, ConflictError, Letta, NotFoundError
 from tests.conftest import MODEL
 from tests.support.provider import Provider
 from tests.support.replies import call, fail, hang, say, think
@@ -261,8 +261,8 @@ def test_a_sliding_window_keeps_its_share_and_an_agent_may_write_its_own_summary
 def test_compaction_refuses_what_cannot_be(client: Letta, provider: Provider) -> None:
     agent_id = bare_agent(client).id
     assert client.agents.messages.compact(agent_id).num_messages_after == 1
-    provider.script(fail(400))
-    with pytest.raises(BadRequestError):
+    provider.script(fail(401))
+    with pytest.raises(AuthenticationError):
         client.agents.messages.create(agent_id, input="alone")
     with pytest.raises(BadRequestError, match="too short"):
         client.agents.messages.compact(agent_id)

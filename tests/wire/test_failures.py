@@ -59,6 +59,17 @@ def test_a_failure_of_the_provider_is_told_as_what_it_is(client: Letta, provider
     assert again.messages[-1].content == "fine again"  # type: ignore[union-attr]
 
 
+def test_what_a_provider_refuses_is_not_sent_again_with_each_later_message(client: Letta, provider: Provider) -> None:
+    agent = bare_agent(client)
+    provider.default = lambda request: fail(400, "unreadable image") if b"broken" in request.raw else say("fine")
+    with pytest.raises(APIStatusError, match="unreadable image"):
+        client.agents.messages.create(agent.id, input="see this broken image")
+    after = client.agents.messages.create(agent.id, input="hello")
+    assert after.messages[-1].content == "fine"  # type: ignore[union-attr]
+    said = [m.content for m in client.agents.messages.list(agent.id, order="asc") if m.message_type == "user_message"]
+    assert said == ["see this broken image", "hello"]
+
+
 @pytest.mark.parametrize(
     ("part", "error_type"),
     [

@@ -13,6 +13,8 @@ from reverie.context.pairing import OpenCalls, lost_calls
 from reverie.domain.errors import (
     Draining,
     ModelError,
+    ModelRefused,
+    ModelReplyWithheld,
     ReverieError,
 )
 from reverie.domain.events import Event, MessageSaved, RunEnded, RunFailure
@@ -26,6 +28,7 @@ from reverie.loop.draft import Draft
 from reverie.loop.state import TurnState, View, lost_result, new_message, reload_view, results_message
 from reverie.loop.steps import step_of, usage_of
 from reverie.loop.toolbox import Toolbox
+from reverie.models.base import ChatModel
 from reverie.storage import endings, messages, runs, sleeptime, token_ratios
 
 _WHOLE_TURN: Final = frozenset({StopReason.END_TURN, StopReason.TOOL_RULE, StopReason.MAX_STEPS})
@@ -48,6 +51,8 @@ class Turn:
             database=deps.database,
         )
         self._asker = Asker(state, deps, self._toolbox)
+        self._refused = False
+        """What the turn was begun with was refused by the provider, and would be again with each later message."""
 
     async def drive(self) -> AsyncGenerator[Event, None]:
         """Yield deltas while the model writes, and every other event once it is committed.
@@ -97,6 +102,11 @@ class Turn:
             # A cancel may strike while a commit is under way, so what was saved is read back, not remembered.
             self._close(c, reason, now, failure=failure)
             context = messages.load_context(c, state.run.conversation_id)
+            if self._refused:
+                begun_with = [
+                    item for item in context if item.run_id == state.run.id and item.kind in ("user", "system")
+                ]
+                messages.drop_from_context(c, [message.id for message in begun_with])
             known = {message.id for message in context}
             fresh = [message for message in words if message.id not in known]
             lost = lost_calls(context, waiting=None)
@@ -134,7 +144,7 @@ class Turn:
         state = self.state
         catalog = await self._deps.catalogs.of(state.run.organization_id)
         model = await catalog.chat_model(state.request.options.override_model or state.view.model_handle)
-        async with aclosing(self._asker.ask(model)) as events:
+        async with aclosing(self._asked(model)) as events:
             async for event in events:
                 yield event
         draft = self._asker.draft
@@ -177,6 +187,16 @@ class Turn:
         if ends is not None:
             self._deps.fault("run_ended")
             yield self._ended(ends, None)
+
+    async def _asked(self, model: ChatModel) -> AsyncGenerator[Event, None]:
+        """The reply as it is written; where the turn's first request is refused, that is noted."""
+        try:
+            async with aclosing(self._asker.ask(model)) as events:
+                async for event in events:
+                    yield event
+        except ModelRefused as error:
+            self._refused = self.state.steps == 0 and not isinstance(error, ModelReplyWithheld)
+            raise
 
     async def _run_tools(self, calls: OpenCalls) -> list[Event]:
         """Run all open calls of the last reply, and save all results at once."""

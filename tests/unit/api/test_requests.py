@@ -221,7 +221,11 @@ def test_options_of_streams_need_a_stream(option: str) -> None:
 
 def test_the_parameters_of_a_client_tool_are_an_object_whatever_it_leaves_unsaid() -> None:
     word = {"x": {"type": "string"}}
-    tools = [{"name": "none"}, {"name": "empty", "parameters": {}}, {"name": "bare", "parameters": {"properties": word}}]
+    tools = [
+        {"name": "none"},
+        {"name": "empty", "parameters": {}},
+        {"name": "bare", "parameters": {"properties": word}},
+    ]
     body = AgentMessages.model_validate({"input": "hi", "client_tools": tools})
     assert [(tool.parameters["type"], tool.parameters["properties"]) for tool in body.options().client_tools] == [
         ("object", {}), ("object", {}), ("object", word),
