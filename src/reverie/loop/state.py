@@ -10,7 +10,6 @@ from reverie.context import pairing
 from reverie.context.prompt import PromptInputs, compile_prompt, fingerprint
 from reverie.context.turns import LOST_RESULT
 from reverie.domain.agent import Agent, AgentDetails
-from reverie.domain.block import overlaid
 from reverie.domain.content import TextPart, ToolCall, ToolReturn
 from reverie.domain.conversation import Conversation
 from reverie.domain.errors import ApprovalPending, InvalidInput
@@ -31,7 +30,8 @@ from reverie.domain.message import (
 )
 from reverie.domain.run import Run, Usage
 from reverie.loop.repeats import GO_ON, given_before
-from reverie.storage import agents, blocks, conversations, messages
+from reverie.storage import conversations, messages, threads
+from reverie.storage.threads import Thread
 from reverie.storage.together import aside
 from reverie.tools.rules import describe_rules
 
@@ -90,10 +90,10 @@ def load_view(c: Connection, organization_id: OrganizationId, conversation_id: C
     Raises:
         NotFound: the conversation does not exist.
     """
-    return refresh_prompt(c, _stored_view(c, conversations.get(c, organization_id, conversation_id)), now)
+    return refresh_prompt(c, _stored_view(c, threads.get(c, organization_id, conversation_id)), now)
 
 
-def view_of(c: Connection, claimed: Conversation, now: datetime) -> View:
+def view_of(c: Connection, claimed: Thread, now: datetime) -> View:
     """The same of a conversation of which nothing was written yet but the claim, which fails where others wrote."""
     with aside(c):
         view = _stored_view(c, claimed)
@@ -102,7 +102,7 @@ def view_of(c: Connection, claimed: Conversation, now: datetime) -> View:
 
 def read_view(c: Connection, organization_id: OrganizationId, conversation_id: ConversationId, now: datetime) -> View:
     """The same without storing anything: a prompt that is out of date is compiled for this view alone."""
-    view = _stored_view(c, conversations.get(c, organization_id, conversation_id))
+    view = _stored_view(c, threads.get(c, organization_id, conversation_id))
     if _stands(view) and fingerprint(prompt_inputs(view, now)) == view.conversation.prompt_fingerprint:
         return view
     body = PromptBody(text=compiled_prompt(c, view, now))
@@ -111,26 +111,16 @@ def read_view(c: Connection, organization_id: OrganizationId, conversation_id: C
     return replace(view, context=(new_message(view, body, now), *view.context))
 
 
-def _stored_view(c: Connection, conversation: Conversation) -> View:
-    context = messages.load_context(c, conversation.id)
-    return View(details=_details(c, conversation), conversation=conversation, context=tuple(context))
-
-
-def _details(c: Connection, conversation: Conversation) -> AgentDetails:
-    """The agent, with the conversation's own blocks in the places of those that they were copied from."""
-    with aside(c):  # of messages, runs and steps, which is all that a turn writes `later`
-        details = agents.details(c, conversation.organization_id, conversation.agent_id)
-        if not conversation.isolated_block_ids:
-            return details
-        own = blocks.isolated(c, conversation.organization_id, conversation.isolated_block_ids)
-    return replace(details, blocks=overlaid(details.blocks, own))
+def _stored_view(c: Connection, thread: Thread) -> View:
+    context = messages.load_context(c, thread.conversation.id)
+    return View(details=thread.details, conversation=thread.conversation, context=tuple(context))
 
 
 def reload_view(c: Connection, view: View, added: Sequence[Message], now: datetime) -> View:
     """Bring `view` up to date after `added` was stored: memory may have changed by any hand since."""
-    fresh = View(
-        details=_details(c, view.conversation), conversation=view.conversation, context=(*view.context, *added)
-    )
+    with aside(c):  # of messages, runs and steps, which is all that a turn writes `later`
+        details = threads.get(c, view.conversation.organization_id, view.conversation.id).details
+    fresh = View(details=details, conversation=view.conversation, context=(*view.context, *added))
     return refresh_prompt(c, fresh, now)
 
 

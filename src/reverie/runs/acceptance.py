@@ -9,7 +9,6 @@ from typing import Final, TypeAlias
 from sqlalchemy import Connection
 
 from reverie.domain.agent import Agent
-from reverie.domain.conversation import Conversation
 from reverie.domain.errors import Busy, ReverieError
 from reverie.domain.events import RunEnded, RunFailure
 from reverie.domain.ids import ConversationId, OrganizationId, RunId, make_id
@@ -20,7 +19,8 @@ from reverie.domain.stop_reason import RunStatus, StopReason
 from reverie.loop.state import TurnState, View, admit, view_of
 from reverie.runs.arrivals import DIGEST, digest_of, sent_before
 from reverie.runs.handover import Begun, go_on
-from reverie.storage import agents, conversations, endings, messages, run_events, runs, waiting
+from reverie.storage import agents, conversations, endings, messages, run_events, runs, threads, waiting
+from reverie.storage.threads import Thread
 from reverie.storage.together import aside
 from reverie.storage.waiting import Place
 
@@ -150,7 +150,7 @@ def begin_waiting(c: Connection, worker_id: str, now: datetime) -> Begun | None:
         if runs.get_any(c, run_id).status is RunStatus.RUNNING:
             waiting.leave(c, place.id)
             return go_on(c, place, worker_id, now)
-        claimed = conversations.claim(c, place.organization_id, place.conversation_id, run_id, out_of_line=True)
+        claimed = threads.claim(c, place.organization_id, place.conversation_id, run_id, out_of_line=True)
         if claimed is None:
             return None
         waiting.leave(c, place.id)
@@ -185,11 +185,11 @@ def end_waiting(
     return runs.get(c, run.organization_id, run.id), agents.get(c, run.organization_id, run.agent_id)
 
 
-def _claim(c: Connection, wish: Wish, run_id: RunId, place_id: str | None) -> Conversation | None:
+def _claim(c: Connection, wish: Wish, run_id: RunId, place_id: str | None) -> Thread | None:
     if place_id is not None and waiting.first(c, wish.conversation_id) != place_id:
         return None
     out_of_line = place_id is not None
-    return conversations.claim(c, wish.organization_id, wish.conversation_id, run_id, out_of_line=out_of_line)
+    return threads.claim(c, wish.organization_id, wish.conversation_id, run_id, out_of_line=out_of_line)
 
 
 def _wait(c: Connection, wish: Wish, acceptor: Acceptor, run_id: RunId, place_id: str | None) -> Waits:

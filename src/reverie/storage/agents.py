@@ -28,7 +28,6 @@ from reverie.domain.paging import Page
 from reverie.domain.stop_reason import StopReason
 from reverie.domain.template import TemplateRef
 from reverie.storage import approvals, blocks, file_views, folders, groups, identities, messages, templates, tools
-from reverie.storage.beside import Beside
 from reverie.storage.codec import load_compaction, load_said, load_tool_rules
 from reverie.storage.columns import member_of
 from reverie.storage.paging import fetch_rows
@@ -40,9 +39,7 @@ from reverie.storage.schema import (
     agent_openings,
     agent_tags,
     agents,
-    archives,
     open_approvals,
-    sandbox_configs,
 )
 from reverie.storage.schema import groups as groups_table
 
@@ -205,42 +202,9 @@ def delete_agent(c: Connection, agent_id: AgentId) -> None:
     _map.delete(c, agent_id)
 
 
-def details(c: Connection, organization_id: OrganizationId, agent_id: str) -> AgentDetails:
-    """What a turn needs of one agent: blocks, tools, folders and the count of its passages.
-
-    Raises:
-        NotFound: there is none in the organisation.
-    """
-    found = _in_a_turn.read(c, {"organization": organization_id, "agent": agent_id})
-    if found is None:
-        raise NotFound("agent", agent_id)
-    row, lists = found
-    agent = _map.read(row)
-    return AgentDetails(
-        agent=agent,
-        blocks=blocks.blocks_of(lists["blocks"]),
-        tools=tools.tools_of(lists["tools"]),
-        # Most agents have no folder; whether this one has came with the agent itself.
-        folders=file_views.of_agent(c, agent.id) if row.has_folders else (),
-        passage_count=int(row.passage_count),
-        sandbox_configured=row.sandbox_configured,
-    )
-
-
-_in_a_turn = Beside(
-    select(
-        agents,
-        select(func.coalesce(func.sum(archives.c.passage_count), 0))
-        .join(agent_archives, agent_archives.c.archive_id == archives.c.id)
-        .where(agent_archives.c.agent_id == agents.c.id)
-        .scalar_subquery()
-        .label("passage_count"),
-        exists().where(agent_folders.c.agent_id == agents.c.id).label("has_folders"),
-        exists().where(sandbox_configs.c.organization_id == agents.c.organization_id).label("sandbox_configured"),
-    ).where(agents.c.organization_id == bindparam("organization"), agents.c.id == bindparam("agent")),
-    blocks=blocks.OF_AGENT,
-    tools=tools.OF_AGENT,
-)
+def agent_of(row: Sequence[Any]) -> Agent:
+    """The agent of a whole row of the table, or of one that begins so; without `message_ids`."""
+    return _map.read(row)
 
 
 def _complete(c: Connection, rows: Sequence[Row[Any]], related: frozenset[Related]) -> list[AgentDetails]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, Select, and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -25,13 +25,19 @@ from reverie.storage.rows import TUPLE, RowMap, contains, equals
 from reverie.storage.schema import agent_blocks, agents, block_changes, blocks
 
 _map = RowMap(blocks, Block, {"tags": TUPLE})
-OF_AGENT: Final = Listed(
-    select(blocks)
-    .join(agent_blocks, blocks.c.id == agent_blocks.c.block_id)
-    .where(agent_blocks.c.agent_id == bindparam("agent"), blocks.c.organization_id == bindparam("organization")),
-    by=agent_blocks.c.position,
-)
-"""The rows of an agent's blocks in the order of attachment, for `blocks_of`."""
+
+
+def listed(agent: ColumnElement[str]) -> Listed:
+    """The rows of an agent's blocks in the order of attachment, for `blocks_of`."""
+    return Listed(
+        select(blocks)
+        .join(agent_blocks, blocks.c.id == agent_blocks.c.block_id)
+        .where(agent_blocks.c.agent_id == agent, blocks.c.organization_id == bindparam("organization")),
+        by=agent_blocks.c.position,
+    )
+
+
+_of_agent = listed(bindparam("agent"))
 # Says by itself that the agent is the organisation's, so that nobody needs to read the agent first.
 _labelled = (
     select(blocks)
@@ -211,7 +217,7 @@ def of_agent(
     """The agent's blocks in the order of attachment; `lock` holds other writers off."""
     wanted = {"agent": agent_id, "organization": organization_id}
     if not lock:
-        return blocks_of(c.execute(OF_AGENT.rows, wanted).all())
+        return blocks_of(c.execute(_of_agent.rows, wanted).all())
     rows = sorted(c.execute(_of_agent_locked, wanted).all(), key=lambda row: row.position)
     return tuple(_map.read(row[1:]) for row in rows)
 

@@ -1,20 +1,17 @@
-"""Conversations: rows, the claim of the one run that may write, and the compiled prompt."""
+"""Conversations: rows, and the compiled prompt."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, Update, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from reverie.domain.conversation import Conversation
 from reverie.domain.errors import NotFound
-from reverie.domain.ids import AgentId, ConversationId, MessageId, OrganizationId, RunId
+from reverie.domain.ids import AgentId, ConversationId, MessageId, OrganizationId
 from reverie.domain.paging import Page
-from reverie.storage.dialect import Dialect, PostgresDialect, SqliteDialect, dialect_of
 from reverie.storage.paging import fetch_page
 from reverie.storage.rows import TUPLE, RowMap
-from reverie.storage.schema import conversations, waiting
-from reverie.storage.together import Overtaken, aside, later
+from reverie.storage.schema import conversations
 
 _map = RowMap(conversations, Conversation, {"isolated_block_ids": TUPLE})
 
@@ -28,27 +25,6 @@ _held = (
     .values(hidden=conversations.c.hidden)
     .returning(conversations)
 )
-_line = select(waiting.c.seq).where(waiting.c.conversation_id == bindparam("conversation")).exists()
-
-
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    """Sees whether a conversation can be had, and takes it where it is as it was seen."""
-
-    seen: Select[Any]
-    taken: Update
-    taken_as_next: Update
-
-    @staticmethod
-    def of(dialect: Dialect) -> "_Claim":
-        version = dialect.version(conversations)
-        unchanged = _this.where(conversations.c.active_run_id.is_(None), version == bindparam("version"))
-        taken = unchanged.values(active_run_id=bindparam("run"))
-        seen = _get.add_columns(version.label("version"), _line.label("has_line"))
-        return _Claim(seen=seen, taken=taken.where(~_line), taken_as_next=taken)
-
-
-_claim = {dialect.name: _Claim.of(dialect) for dialect in (SqliteDialect(), PostgresDialect())}
 
 
 def insert_conversation(c: Connection, conversation: Conversation) -> None:
@@ -64,8 +40,17 @@ def get(c: Connection, organization_id: OrganizationId, conversation_id: Convers
     """
     row = c.execute(_get, {"organization": organization_id, "conversation": conversation_id}).one_or_none()
     if row is None:
-        is_agent = conversation_id.startswith("agent-")
-        raise NotFound("agent" if is_agent else "conversation", conversation_id)
+        raise missing(conversation_id)
+    return conversation_of(row)
+
+
+def missing(conversation_id: ConversationId) -> NotFound:
+    """What is said of one that is not there."""
+    return NotFound("agent" if conversation_id.startswith("agent-") else "conversation", conversation_id)
+
+
+def conversation_of(row: Sequence[Any]) -> Conversation:
+    """The conversation of a whole row of the table, or of one that begins so."""
     return _map.read(row)
 
 
@@ -109,7 +94,7 @@ def hold(c: Connection, organization_id: OrganizationId, conversation_id: Conver
         NotFound: it does not exist.
     """
     row = c.execute(_held, {"organization": organization_id, "conversation": conversation_id}).one_or_none()
-    return get(c, organization_id, conversation_id) if row is None else _map.read(row)
+    return get(c, organization_id, conversation_id) if row is None else conversation_of(row)
 
 
 def isolated_block_ids_of(c: Connection, agent_id: AgentId) -> list[str]:
@@ -140,30 +125,6 @@ def update_conversation(c: Connection, conversation_id: ConversationId, values: 
 def delete_conversation(c: Connection, conversation_id: ConversationId) -> None:
     """Remove it with its messages and runs."""
     _map.delete(c, conversation_id)
-
-
-def claim(
-    c: Connection,
-    organization_id: OrganizationId,
-    conversation_id: ConversationId,
-    run_id: RunId,
-    *,
-    out_of_line: bool = False,
-) -> Conversation | None:
-    """Make `run_id` the one run that may write to the conversation; None when another one is, or somebody waits to be.
-
-    With `out_of_line` it is the turn of the run, whoever waits. The claim is written `later`: where the conversation
-    is not as it was then, all of the transaction is begun again.
-    """
-    given = {"organization": organization_id, "conversation": conversation_id}
-    claim = _claim[dialect_of(c).name]
-    with aside(c):
-        row = c.execute(claim.seen, given).one_or_none()
-    if row is None or row.active_run_id is not None or (row.has_line and not out_of_line):
-        return None
-    taken = claim.taken_as_next if out_of_line else claim.taken
-    later(c, taken, {"conversation": conversation_id, "version": row.version, "run": run_id}, Overtaken)
-    return replace(_map.read(row), active_run_id=run_id)
 
 
 def set_prompt(c: Connection, conversation_id: ConversationId, prompt_id: MessageId, fingerprint: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
@@ -33,13 +33,17 @@ _map = RowMap(
         "npm_requirements": loaded_by(load_requirements),
     },
 )
-OF_AGENT: Final = Listed(
-    select(tools)
-    .join(agent_tools, tools.c.id == agent_tools.c.tool_id)
-    .where(agent_tools.c.agent_id == bindparam("agent")),
-    by=agent_tools.c.position,
-)
-"""The rows of an agent's tools in the order of attachment, for `tools_of`."""
+
+
+def listed(agent: ColumnElement[str]) -> Listed:
+    """The rows of an agent's tools in the order of attachment, for `tools_of`."""
+    return Listed(
+        select(tools).join(agent_tools, tools.c.id == agent_tools.c.tool_id).where(agent_tools.c.agent_id == agent),
+        by=agent_tools.c.position,
+    )
+
+
+_of_agent = listed(bindparam("agent"))
 
 
 def insert_tool(c: Connection, tool: Tool) -> None:
@@ -210,7 +214,7 @@ def of_agents(c: Connection, agent_ids: Sequence[str]) -> dict[str, tuple[Tool, 
 
 def of_agent(c: Connection, agent_id: AgentId) -> tuple[Tool, ...]:
     """The agent's tools in the order of attachment."""
-    return tools_of(c.execute(OF_AGENT.rows, {"agent": agent_id}).all())
+    return tools_of(c.execute(_of_agent.rows, {"agent": agent_id}).all())
 
 
 def tools_of(rows: Sequence[Sequence[Any]]) -> tuple[Tool, ...]:

@@ -15,13 +15,12 @@ from reverie.documents.reader import SubprocessReader
 from reverie.domain.agent import AgentDraft
 from reverie.domain.errors import ModelError, ModelOverloaded, NotAllowed, NotFound
 from reverie.domain.folder import File, FileStatus, Folder, FolderChanges, FolderDraft, Upload
-from reverie.domain.ids import AgentId, OrganizationId, UserId
+from reverie.domain.ids import AgentId, ConversationId, OrganizationId, UserId
 from reverie.domain.paging import Page
 from reverie.domain.passage import SearchQuery
 from reverie.operations import agent_files, agents, files, folders
 from reverie.operations.base import Operations
-from reverie.storage import agents as stored_agents
-from reverie.storage import file_passages, workers
+from reverie.storage import file_passages, threads, workers
 from tests.support.operations import EMBEDDING, Everyone, Models, WordEmbedder
 
 STRANGER = Caller(
@@ -216,7 +215,7 @@ async def test_an_agent_without_folders_costs_no_query_more(ops: Operations) -> 
     def count(c: Connection, agent_id: AgentId) -> int:
         seen: list[str] = []
         event.listen(c, "before_cursor_execute", note := lambda _c, _cursor, statement, *_: seen.append(statement))
-        stored_agents.details(c, ME.organization_id, agent_id)
+        threads.get(c, ME.organization_id, ConversationId(agent_id))
         event.remove(c, "before_cursor_execute", note)
         return len(seen)
 

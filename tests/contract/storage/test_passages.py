@@ -10,7 +10,7 @@ from reverie.auth.keys import LOCAL_CALLER as ME
 from reverie.domain.agent import AgentDraft
 from reverie.domain.content import TextPart
 from reverie.domain.errors import InvalidInput, NotFound
-from reverie.domain.ids import AgentId, MessageId
+from reverie.domain.ids import AgentId, ConversationId, MessageId
 from reverie.domain.inputs import SayInput
 from reverie.domain.message import MessageScope
 from reverie.domain.paging import Page
@@ -20,7 +20,7 @@ from reverie.operations.base import Operations
 from reverie.storage import agents as agent_rows
 from reverie.storage import archives as archive_rows
 from reverie.storage import passages as store
-from reverie.storage import search
+from reverie.storage import search, threads
 
 FACTS = (
     "My cat sleeps on the warm radiator.",
@@ -35,7 +35,8 @@ async def an_agent(ops: Operations) -> AgentId:
 
 
 async def count_of(ops: Operations, agent_id: AgentId) -> int:
-    return (await ops.database.read(lambda c: agent_rows.details(c, ME.organization_id, agent_id))).passage_count
+    thread = ConversationId(agent_id)
+    return (await ops.database.read(lambda c: threads.get(c, ME.organization_id, thread))).details.passage_count
 
 
 async def test_an_archive_is_made_with_the_first_passage(ops: Operations) -> None:
