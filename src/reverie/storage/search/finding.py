@@ -1,6 +1,6 @@
 """Search by words and by meaning, fused; the same for passages, messages, files and tools, on both databases."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import repeat
@@ -40,7 +40,7 @@ from reverie.storage.wording import EMPTY, Sample, telling_words, words_of
 
 _DEPTH: Final = 2
 """How many times the wanted number each way of searching contributes before they are fused."""
-_LEAST_DEPTH: Final = 50
+_LEAST_DEPTH: Final = 45
 _WEIGHED: Final = 5
 """Likewise of rows whose words are weighed before their sizes are."""
 _WIDER: Final = 8
@@ -172,14 +172,26 @@ def _scored(c: Connection, corpus: Corpus, sample: Sample, postings: Sequence[Po
         weight = sample.weight(posting.term)
         for row in posting.rows:
             weights[row] = weights.get(row, 0.0) + weight
-    # Sizes are looked at only of the heaviest: where thousands hold the same words, that would take most of the search.
-    heaviest = by_value(weights)[: limit * _WEIGHED]
+    heaviest = _heaviest(weights, limit * _WEIGHED)
     sizes = _sizes(c, corpus, heaviest)
     of_size = 0.9 / max(sample.mean_size, 1.0)
     scores = {
         seq: weights[row] * 2.2 / (1.3 + of_size * sizes[seq]) for row in heaviest if (seq := row // NOTED) in sizes
     }
     return {seq: scores[seq] for seq in by_value(scores)[:limit]}
+
+
+def _heaviest(weights: Mapping[int, float], most: int) -> list[int]:
+    """The rows of greatest weight, of equal ones the newest.
+
+    Sizes are looked at only of these: where thousands hold the same words, that would take most of the search.
+    """
+    if len(weights) <= most:
+        return [*weights]
+    least = sorted(weights.values(), reverse=True)[most - 1]
+    heavier = [row for row, weight in weights.items() if weight > least]
+    just = sorted([row for row, weight in weights.items() if weight == least], reverse=True)
+    return heavier + just[: most - len(heavier)]
 
 
 def _sizes(c: Connection, corpus: Corpus, rows: Iterable[int]) -> dict[int, int]:

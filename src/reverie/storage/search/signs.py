@@ -173,8 +173,10 @@ class _NearBlocks:
         self._query[: len(vector)] = vector
         self._differing ^= numpy.packbits(self._query > 0).view("<u8")[:, None]
         newest = numpy.array(rows, dtype="i8")
-        apart = numpy.bitwise_count(self._differing).sum(axis=0, dtype="u2")
-        self._apart = numpy.concatenate([apart, (newest % NOTED).astype("u2")])
+        self._apart = numpy.zeros(self._in_blocks + len(rows), dtype="u2")
+        self._apart[self._in_blocks :] = newest % NOTED
+        for counts in numpy.bitwise_count(self._differing):
+            self._apart[: self._in_blocks] += counts
         self._places = numpy.concatenate([*(places for places, _ in blocks), newest // NOTED])
 
     def __len__(self) -> int:
