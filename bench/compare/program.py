@@ -29,8 +29,8 @@ def add(a: int, b: int) -> int:
 TOKENS: Final = 200
 SETTLED_S: Final = 150.0
 """For two minutes PostgreSQL tidies up what the first start wrote."""
-IDLE_S: Final = 60.0
-"""As long as PostgreSQL leaves between two looks for what to tidy up."""
+IDLE_S: Final = 180.0
+"""Three of PostgreSQL's looks for what to tidy up. A tick of 10 ms in one alone is a millisecond of a long turn."""
 AT_ONCE: Final = 8
 """Requests together while something is prepared that is not measured."""
 BATCH: Final = 200
