@@ -15,13 +15,15 @@ from tests.wire.samples import ANTHROPIC_MODEL, bare_agent, kinds
 
 OVERFLOW = fail(400, "This model's maximum context length is 4096 tokens", code="context_length_exceeded")
 SMALL = 4_096
+NARROW = "openai/narrow"
+"""A model of which no other test teaches the server how it counts."""
 FILLER = "the quick brown fox jumps over the lazy dog " * 10
 """Some 440 characters."""
 
 
 def small_agent(client: Letta, **more: Any) -> str:
     """An agent with the smallest context there is."""
-    return bare_agent(client, **{"context_window_limit": SMALL, **more}).id
+    return bare_agent(client, **{"model": NARROW, "context_window_limit": SMALL, **more}).id
 
 
 def fill(client: Letta, provider: Provider, agent_id: str, turns: int = 12) -> None:
