@@ -61,6 +61,7 @@ from reverie.storage.bells import Chore
 from reverie.storage.database import Database
 from reverie.storage.file_lock import hold_file
 from reverie.storage.migrate import bring_up_to_date
+from reverie.storage.search import vectors_missing
 from reverie.tools.base import ToolExecutor
 from reverie.tools.builtin import BUILTIN, PEER_TOOLS
 from reverie.tools.executors.by_type import ExecutorByType
@@ -154,6 +155,8 @@ async def _open_storage(settings: Settings, stack: AsyncExitStack) -> _Stored:
     if database.sqlite_path is not None:
         stack.enter_context(hold_file(database.sqlite_path))
     await bring_up_to_date(settings.database_options(), lambda step: log.info("schema", step=step))
+    if (lacking := await database.read(vectors_missing)) is not None:
+        log.warning("search", lacking=lacking)
     return _Stored(database=database, secrets=secrets, ratios=TokenRatios(database))
 
 

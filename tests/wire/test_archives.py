@@ -3,8 +3,11 @@
 from datetime import UTC, datetime
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from letta_client import Letta, NotFoundError, UnprocessableEntityError
+from tests.support.databases import run_apart
+from tests.support.server import Server
 from tests.wire.samples import bare_agent
 
 NOWHERE = "archive-00000000-0000-4000-8000-000000000000"
@@ -96,3 +99,28 @@ def test_an_agents_own_passages_are_kept_listed_searched_and_deleted(client: Let
     assert [passage.id for passage in client.agents.passages.list(agent.id)] == [kept[1].id, kept[2].id]
     with pytest.raises(NotFoundError):
         client.agents.passages.delete(str(kept[0].id), agent_id=agent.id)
+
+
+@pytest.mark.one_database("postgresql")
+def test_a_database_without_vectors_is_searched_by_words_as_the_start_says(own_server: Server) -> None:
+    async def change(statement: str) -> None:
+        connection = await asyncpg.connect(own_server.database_url)
+        await connection.execute(statement)
+        await connection.close()
+
+    def found(query: str) -> list[str]:
+        with own_server.http as http:
+            answer = http.post("/v1/passages/search", json={"query": query, "archive_id": archive.id})
+        return [item["passage"]["text"] for item in answer.json()]
+
+    assert "pgvector" not in own_server.log
+    own_server.stop()
+    run_apart(change("DROP EXTENSION vector"))
+    own_server.start()
+    assert "no pgvector: search finds words only, not meaning; let a superuser run CREATE EXTENSION" in own_server.log
+    archive = own_server.client.archives.create(name="by words")
+    own_server.client.archives.passages.create(archive.id, text="Otters hold hands while they sleep.")
+    assert found("otter") == ["Otters hold hands while they sleep."]
+    assert found("animals at night") == []
+    run_apart(change("CREATE EXTENSION vector"))
+    assert found("animals at night") == ["Otters hold hands while they sleep."]

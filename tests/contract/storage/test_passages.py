@@ -17,7 +17,6 @@ from reverie.domain.paging import Page
 from reverie.domain.passage import ArchiveChanges, ArchiveDraft, PassageDraft, SearchQuery
 from reverie.operations import agent_memory, agent_tools, agents, archives, passages
 from reverie.operations.base import Operations
-from reverie.storage import agents as agent_rows
 from reverie.storage import archives as archive_rows
 from reverie.storage import passages as store
 from reverie.storage import search, threads
@@ -196,21 +195,6 @@ async def test_messages_are_found_by_role_and_words(ops: Operations) -> None:
 async def test_support_for_vectors_is_told_in_a_sentence(ops: Operations) -> None:
     said = await ops.database.read(search.vector_support)
     assert said.startswith(("sqlite-vec", "pgvector"))
-
-
-async def test_without_an_extension_search_still_answers(ops: Operations) -> None:
-    agent_id = await an_agent(ops)
-    await passages.create(ops, ME, agent_id, FACTS[0])
-
-    def without(c):  # type: ignore[no-untyped-def]
-        c.info["pgvector"] = False
-        agent = agent_rows.get(c, ME.organization_id, agent_id)
-        query = SearchQuery(text="cat", vector=[1.0] * 64)
-        found = store.search_each(c, archive_rows.of_agent(c, agent.id), query, {})
-        del c.info["pgvector"]
-        return found
-
-    assert [item.text for item, _ in await ops.database.read(without)] == [FACTS[0]]
 
 
 async def test_an_agent_writes_and_finds_by_the_model_of_each_archive(ops: Operations) -> None:

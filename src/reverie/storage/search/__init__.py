@@ -12,7 +12,7 @@
 | `fusing.py` | makes one ranking of both |
 """
 
-from reverie.storage.search.backends import vector_length, vector_support
+from reverie.storage.search.backends import vector_length, vector_support, vectors_missing
 from reverie.storage.search.finding import (
     file_wish,
     message_wish,
@@ -63,4 +63,5 @@ __all__ = [
     "tool_wish",
     "vector_length",
     "vector_support",
+    "vectors_missing",
 ]

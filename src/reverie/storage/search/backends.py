@@ -328,8 +328,8 @@ class PostgresBackend(Backend):
         return f"no pgvector: search finds words only, not meaning; {remedy}"
 
     def can_measure(self, c: Connection) -> bool:
-        # Remembered per connection: it is asked by every search and changes hardly ever.
-        if "pgvector" not in c.info:
+        # Remembered once it is there: every search asks.
+        if not c.info.get("pgvector"):
             c.info["pgvector"] = (
                 c.execute(text("SELECT 1 FROM pg_extension WHERE extname = 'vector'")).first() is not None
             )
@@ -353,3 +353,9 @@ def vector_length(c: Connection, stored: ColumnElement[Any]) -> ColumnElement[in
 def vector_support(c: Connection) -> str:
     """One line on how vectors are compared in this database, and what to do where they are not."""
     return backend_of(c).vector_support(c)
+
+
+def vectors_missing(c: Connection) -> str | None:
+    """What a search by meaning lacks in this database, and what to do; None: nothing."""
+    backend = backend_of(c)
+    return None if backend.can_measure(c) else backend.vector_support(c)
