@@ -57,7 +57,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def version(self, table: Table) -> ColumnElement[str]:
-        """What is another after each change of a row by another transaction; the same where there can be none."""
+        """Something that differs after each change of a row by another transaction; constant where there are none."""
 
     @abstractmethod
     def skip_locked(self, query: Select[Any], table: Table) -> Select[Any]:
